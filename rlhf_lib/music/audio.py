@@ -1,0 +1,233 @@
+"""Sound in memory and on disk: decode, encode, resample, measure loudness."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.paths import atomic_path
+
+#: Suffixes of the formats that libsndfile decodes.
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au")
+)
+#: Suffix → libsndfile (format, subtype) that `save_audio` writes.
+_ENCODINGS = {
+    ".wav": ("WAV", "PCM_16"),
+    ".flac": ("FLAC", "PCM_16"),
+    ".ogg": ("OGG", "VORBIS"),
+}
+#: Seconds by which a header may promise more than there is: MP3 encoders round to frames.
+_SLACK = 0.5
+#: BS.1770 measures blocks of 0.4 s; a shorter sound has no loudness.
+_LOUDNESS_BLOCK = 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A piece of sound.
+
+    Parameters
+    ----------
+    samples : (n_samples, n_channels) float32 array
+        Full scale is −1 … 1.
+    sample_rate : int
+        Samples per second.
+
+    Raises
+    ------
+    InputError
+        When `samples` is not two-dimensional or empty, or the sample rate is not positive.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+
+    def __post_init__(self):
+        samples = np.asarray(self.samples, dtype=np.float32)
+        if samples.ndim != 2 or samples.size == 0:
+            raise InputError(
+                f"audio samples have shape {samples.shape}; give a non-empty array of shape "
+                "(n_samples, n_channels)"
+            )
+        if self.sample_rate <= 0:
+            raise InputError(f"sample rate {self.sample_rate!r} must be a positive number of Hz")
+        object.__setattr__(self, "samples", samples)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per channel."""
+        return self.samples.shape[0]
+
+    @property
+    def n_channels(self) -> int:
+        """1 for mono, 2 for stereo."""
+        return self.samples.shape[1]
+
+    @property
+    def duration(self) -> float:
+        """Length in s."""
+        return self.n_samples / self.sample_rate
+
+    def mono(self) -> np.ndarray:
+        """Return the mean of the channels, (n_samples,) float32."""
+        if self.n_channels == 1:
+            return self.samples[:, 0]
+        return self.samples.mean(axis=1, dtype=np.float32)
+
+
+def load_audio(path: str | Path) -> Audio:
+    """Decode a file with libsndfile.
+
+    A recording that goes beyond full scale (loud MP3, Vorbis and float files do) is scaled down
+    as a whole so that its peak is 1; nothing else changes a sample.
+
+    Parameters
+    ----------
+    path : path of a WAV, FLAC, OGG, Opus, MP3, AIFF … file, mono or stereo
+
+    Returns
+    -------
+    Audio
+        At the file's own sample rate.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, empty, not audio, cut short, has more than two channels or
+        holds samples that are not numbers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no audio file at {path}; check the path")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy or export it again")
+    try:
+        with soundfile.SoundFile(path) as handle:
+            declared, channels, rate = handle.frames, handle.channels, handle.samplerate
+            if channels > 2:
+                raise InputError(f"{path} has {channels} channels; mix it down to mono or stereo")
+            samples = handle.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, MemoryError) as error:
+        raise InputError(
+            f"cannot decode {path} ({error}); give a WAV, FLAC, OGG, Opus or MP3 file that plays "
+            "elsewhere"
+        ) from error
+    if len(samples) == 0:
+        raise InputError(f"{path} holds no sound (0 samples); copy or export it again")
+    if len(samples) < declared - _SLACK * rate:
+        raise InputError(
+            f"{path} is cut short: {len(samples) / rate:.1f} s decoded of {declared / rate:.1f} s "
+            "declared; copy or export it again"
+        )
+    peak = max(float(samples.max()), -float(samples.min()))
+    if not np.isfinite(peak):
+        bad = int(np.flatnonzero(~np.isfinite(samples).all(axis=1))[0])
+        raise InputError(
+            f"{path} holds {samples[bad].tolist()} at sample {bad}, which is not a number; "
+            "export it again"
+        )
+    if peak > 1:
+        samples /= np.float32(peak)
+        np.clip(samples, -1, 1, out=samples)  # rounding can leave 1 + 1e-7
+    return Audio(samples, rate)
+
+
+def save_audio(path: str | Path, audio: Audio) -> None:
+    """Encode `audio` as the suffix says, atomically.
+
+    .wav and .flac hold 16 bits: samples that came from a 16-bit file go back unchanged.
+    .ogg is Vorbis.
+
+    Raises
+    ------
+    InputError
+        When the suffix is none of these or a sample lies beyond −1 … 1 or is not a number.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _ENCODINGS:
+        raise InputError(
+            f"cannot write {path.name}: suffix {path.suffix!r} is not one of "
+            f"{', '.join(_ENCODINGS)}"
+        )
+    peak = float(np.abs(audio.samples).max())
+    if not peak <= 1:
+        raise InputError(
+            f"cannot write {path.name}: its peak {peak:.4g} is beyond full scale (1); scale the "
+            "samples down first"
+        )
+    form, subtype = _ENCODINGS[path.suffix.lower()]
+    block = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on very long writes
+    with (
+        atomic_path(path) as part,
+        soundfile.SoundFile(
+            part, "w", audio.sample_rate, audio.n_channels, format=form, subtype=subtype
+        ) as handle,
+    ):
+        for start in range(0, audio.n_samples, block):
+            samples = audio.samples[start : start + block]
+            if subtype == "PCM_16":
+                # libsndfile reads int / 32768 but writes float * 32767; this is its inverse.
+                samples = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+            handle.write(samples)
+
+
+def resample(mono: np.ndarray, sr_from: int, sr_to: int) -> np.ndarray:
+    """Return `mono` at another sample rate (band-limited, by the SoX resampler).
+
+    Parameters
+    ----------
+    mono : (n,) float32
+    sr_from, sr_to : int
+        Hz.
+
+    Returns
+    -------
+    (≈ n · sr_to / sr_from,) float32
+    """
+    return mono if sr_from == sr_to else soxr.resample(mono, sr_from, sr_to)
+
+
+def loudness(audio: Audio) -> float:
+    """Return the integrated loudness in LUFS (ITU-R BS.1770-4, gated).
+
+    Raises
+    ------
+    InputError
+        When the sound is shorter than 0.4 s, or silent: nothing passes the gate at −70 LUFS.
+    """
+    if audio.duration < _LOUDNESS_BLOCK:
+        raise InputError(f"loudness needs {_LOUDNESS_BLOCK} s of sound, got {audio.duration:.3f} s")
+    from pyloudnorm import Meter  # here: it imports scipy.signal
+
+    with np.errstate(divide="ignore"):  # a digitally silent block has −inf LUFS, and is gated
+        value = float(Meter(audio.sample_rate).integrated_loudness(audio.samples))
+    if not np.isfinite(value):
+        raise InputError("the sound is silent (below −70 LUFS throughout); it has no loudness")
+    return value
+
+
+def find_audio(folder: str | Path) -> list[Path]:
+    """Return the audio files below `folder`, by suffix, sorted; hidden ones are left out.
+
+    Raises
+    ------
+    InputError
+        When `folder` is not a folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"no folder at {folder}; check the path")
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(root, name)
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
+        ]
+    return sorted(found)
