@@ -1,0 +1,19 @@
+"""Shared fixtures; imported before any test, so that the thread limits below take effect."""
+
+import os
+
+# Small arrays: more threads only contend, and results must not hang on their number.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder that relative paths refer to during this test."""
+    monkeypatch.setenv("RLHF_WORKSPACE", str(tmp_path))
+    return tmp_path

@@ -1,0 +1,81 @@
+"""The files that describe the environment agree with each other."""
+
+import importlib.metadata
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def locked() -> list[Requirement]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def versions(locked: list[Requirement]) -> dict[str, str]:
+    return {canonicalize_name(r.name): next(iter(r.specifier)).version for r in locked}
+
+
+def test_environment_yml_lists_the_dependencies_of_pyproject(project):
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert environment["name"] == "rlhf"
+    assert environment["channels"] == ["conda-forge"]
+    *conda, pip = environment["dependencies"]
+    assert conda == ["python=3.11", "pip"]
+    assert pip == {"pip": [*project["dependencies"], "-e ."]}
+
+
+def test_lock_pins_one_public_version_of_each_package(locked):
+    names = [canonicalize_name(r.name) for r in locked]
+    assert sorted(set(names)) == sorted(names)
+    for requirement in locked:
+        (pin,) = requirement.specifier
+        assert pin.operator == "==" and "*" not in pin.version, requirement
+        assert "+" not in pin.version, f"{requirement}: a local build no registry has"
+        assert requirement.url is None and requirement.marker is None
+
+
+def test_lock_satisfies_pyproject(project, locked):
+    pinned = versions(locked)
+    development = project["optional-dependencies"]["dev"]
+    for line in [*project["dependencies"], *development]:
+        wanted = Requirement(line)
+        version = pinned.get(canonicalize_name(wanted.name))
+        assert version is not None, f"requirements.lock lacks {wanted}"
+        assert wanted.specifier.contains(version, prereleases=True), f"{wanted}: {version}"
+
+
+def test_lock_holds_everything_its_packages_need(locked):
+    pinned = versions(locked)
+    for name in pinned:
+        for line in importlib.metadata.requires(name) or []:
+            needed = Requirement(line)
+            if needed.marker and not needed.marker.evaluate({"extra": ""}):
+                continue
+            if name == "torch" and "platform" in str(needed.marker):
+                continue  # the GPU build's own packages, which the CPU build has no use for
+            version = pinned.get(canonicalize_name(needed.name))
+            assert version is not None, f"requirements.lock lacks {needed}, needed by {name}"
+            assert needed.specifier.contains(version, prereleases=True), f"{name}: {needed}"
+
+
+def test_no_audio_model_or_cache_is_tracked():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listing = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    unwanted = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".pt", ".npz", ".pyc"}
+    assert [path for path in listing if Path(path).suffix.lower() in unwanted] == []
