@@ -35,7 +35,7 @@ else
 	@workspace=$$(mktemp -d) && trap 'rm -rf "$$workspace"' EXIT && \
 	RLHF_PROFILE=smoke RLHF_WORKSPACE="$$workspace" IPYTHONDIR="$$workspace/.ipython" \
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env \
-	    --nbval-cell-timeout=$(CELL_TIMEOUT) --exitfirst --durations=10 $(NOTEBOOKS)
+	    --nbval-cell-timeout=$(CELL_TIMEOUT) --exitfirst --durations=5 --durations-min=1 $(NOTEBOOKS)
 endif
 
 lab: $(STAMP) ## Open JupyterLab on the notebooks
