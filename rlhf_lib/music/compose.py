@@ -1,0 +1,322 @@
+"""Demo songs with known beats, sections and flaws: the embedded default and test material."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.music.audio import Audio, save_audio
+from rlhf_lib.music.score import Note, Score, Section, write_score
+from rlhf_lib.music.styles import STYLES, Style
+from rlhf_lib.music.synth import SAMPLE_RATE, master, play
+from rlhf_lib.paths import atomic_path, resolve
+
+#: Planted flaws: pitches off by a semitone or tritone; a nearly silent bar; a bar played
+#: late; two bars far too soft.
+FLAW_KINDS = ("wrong_notes", "dead_bar", "dragged_bar", "level_drop")
+MIN_SECONDS, MAX_SECONDS = 10.0, 600.0
+#: Gain of a dead bar and of a level drop, dB.
+_FLAW_GAIN = {"dead_bar": -38.0, "level_drop": -14.0}
+_SECTION_GAIN = {"intro": -3.0, "verse": -2.0, "chorus": 0.0, "bridge": -3.0, "outro": -1.0}  # dB
+_TAIL = 0.6  # s after the last beat
+_RAMP = 0.015  # s over which gains change, ending on the beat
+
+TempoCurve = Callable[[float], float] | Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """A planted fault: beats ``start_beat`` (included) to ``end_beat`` (excluded)."""
+
+    kind: str
+    start_beat: int
+    end_beat: int
+
+
+@dataclass(frozen=True, eq=False)
+class ComposedSong:
+    """A composed song and the truth about it.
+
+    Parameters
+    ----------
+    audio : Audio
+        Stereo, 44.1 kHz.
+    beat_times : (n,) float64
+        Where the beats start, s; the first is also the first downbeat.
+    beats_per_bar : 3 or 4
+    sections : covering all beats, in order
+    flaws : planted faults, in order, never overlapping
+    title, style, key : for people
+    bpm : mean tempo, beats per minute
+    seed : the seed it was composed from
+    """
+
+    audio: Audio
+    beat_times: np.ndarray
+    beats_per_bar: int
+    sections: tuple[Section, ...]
+    flaws: tuple[Flaw, ...]
+    title: str
+    style: str
+    key: str
+    bpm: float
+    seed: int
+
+    def truth(self) -> dict:
+        """Return everything but the sound, ready for JSON."""
+        return {
+            "title": self.title,
+            "style": self.style,
+            "key": self.key,
+            "bpm": self.bpm,
+            "seed": self.seed,
+            "duration": self.audio.duration,
+            "beats_per_bar": self.beats_per_bar,
+            "beat_times": self.beat_times.tolist(),
+            "downbeats": list(range(0, len(self.beat_times), self.beats_per_bar)),
+            "sections": [asdict(section) for section in self.sections],
+            "flaws": [asdict(flaw) for flaw in self.flaws],
+        }
+
+
+def compose_song(
+    seed: int,
+    style: str | None = None,
+    seconds: float = 120.0,
+    tempo_curve: TempoCurve | None = None,
+    flaws: bool = True,
+) -> ComposedSong:
+    """Compose one song.
+
+    Parameters
+    ----------
+    seed : int ≥ 0
+        The same arguments give identical samples.
+    style : str, optional
+        One of `STYLES`; drawn from the seed when left out.
+    seconds : float
+        Wanted duration, 10 to 600 s; met within half a bar.
+    tempo_curve : function beat → bpm, or list of (beat, bpm), optional
+        Beat i lasts ``60 / bpm(i)`` s. Points are joined by straight lines and extended
+        flat. A constant tempo that suits the style when left out.
+    flaws : bool
+        Plant about one flaw every 30 s.
+
+    Raises
+    ------
+    InputError
+        For an unknown style, a duration or a tempo out of range.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed is {seed!r}; give a whole number from 0 up")
+    if not isinstance(seconds, int | float) or not MIN_SECONDS <= seconds <= MAX_SECONDS:
+        raise InputError(f"seconds is {seconds!r}; songs last {MIN_SECONDS:g} to {MAX_SECONDS:g} s")
+    if style is not None and style not in STYLES:
+        raise InputError(f"style is {style!r}; choose one of {', '.join(STYLES)}")
+    rng = np.random.default_rng(seed)
+    drawn = str(rng.choice(list(STYLES)))
+    name = drawn if style is None else style
+    recipe = STYLES[name]
+    bpm = float(rng.integers(recipe.bpm[0], recipe.bpm[1] + 1))
+    lead_in = float(rng.uniform(0.05, 0.2))
+    curve = [(0.0, bpm)] if tempo_curve is None else tempo_curve
+    edges = _beat_edges(curve, seconds - lead_in - _TAIL, recipe.beats_per_bar) + lead_in
+    n_beats = len(edges) - 1
+    score = write_score(recipe, n_beats // recipe.beats_per_bar, rng)
+    planted = _plan_flaws(score.sections, recipe.beats_per_bar, seconds, rng) if flaws else ()
+    notes = _play_flaws(score.notes, planted, rng)
+    onsets, ends = _note_times(notes, edges, recipe, rng)
+    n_samples = round((edges[-1] + _TAIL) * SAMPLE_RATE)
+    mix = play(notes, onsets, ends, score.programs, n_samples)
+    audio = master(mix, _envelope(score, planted, edges, n_samples))
+    return ComposedSong(
+        audio=audio,
+        beat_times=edges[:-1],
+        beats_per_bar=recipe.beats_per_bar,
+        sections=tuple(score.sections),
+        flaws=planted,
+        title=_title(rng),
+        style=name,
+        key=score.key,
+        bpm=round(60 * n_beats / float(edges[-1] - edges[0]), 6),
+        seed=int(seed),
+    )
+
+
+def compose_songs(
+    folder: str | Path, n_songs: int = 12, seed: int = 0, seconds: float = 120.0
+) -> list[Path]:
+    """Compose songs into a folder: ``song_001.flac``, ``song_001.truth.json`` and so on.
+
+    Styles take turns in an order drawn from the seed, so that neighbours differ and twelve
+    songs have twelve styles. Song k is the same whatever `n_songs` is. Songs that this function
+    wrote earlier are replaced, each file atomically; other files are never touched.
+
+    Parameters
+    ----------
+    folder : made when missing; relative to the workspace
+    n_songs : int ≥ 1
+    seed : int ≥ 0
+    seconds : float
+        Duration of each song, 10 to 600 s.
+
+    Returns
+    -------
+    list of Path
+        The audio files.
+
+    Raises
+    ------
+    InputError
+        For a number out of range, or when a file of that name is not a composed song.
+    """
+    if isinstance(n_songs, bool) or not isinstance(n_songs, int) or not 1 <= n_songs <= 999:
+        raise InputError(f"n_songs is {n_songs!r}; give a whole number from 1 to 999")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed is {seed!r}; give a whole number from 0 up")
+    folder = resolve(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder to compose songs into")
+    paths = [folder / f"song_{k + 1:03d}.flac" for k in range(n_songs)]
+    for path in paths:
+        if path.exists() and not _truth_path(path).exists():
+            raise InputError(
+                f"{path} exists and is not a composed song (no {_truth_path(path).name} beside "
+                "it); name another folder"
+            )
+    order = np.random.default_rng(seed).permutation(list(STYLES))
+
+    def compose(index: int) -> Path:
+        own_seed = int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
+        song = compose_song(own_seed, str(order[index % len(order)]), seconds)
+        # The truth first: a song is never left without the file that marks it as ours.
+        with atomic_path(_truth_path(paths[index])) as part:
+            part.write_text(json.dumps(song.truth(), indent=1) + "\n")
+        save_audio(paths[index], song.audio)
+        return paths[index]
+
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        return list(pool.map(compose, range(n_songs)))
+
+
+def _truth_path(path: Path) -> Path:
+    return path.with_suffix(".truth.json")
+
+
+def _beat_edges(curve: TempoCurve, seconds: float, beats_per_bar: int) -> np.ndarray:
+    """Return beat starts and the end of the last, from 0, (n + 1,) s: whole bars, ≈ `seconds`."""
+    tempo = curve if callable(curve) else _interpolated(curve)
+    edges = [0.0]
+    while True:
+        bar = edges[-1:]
+        for _ in range(beats_per_bar):
+            beat = len(edges) + len(bar) - 2
+            bpm = float(tempo(beat))
+            if not 40 <= bpm <= 300:
+                raise InputError(f"tempo_curve gives {bpm!r} bpm at beat {beat}; use 40 to 300")
+            bar.append(bar[-1] + 60 / bpm)
+        if len(edges) > 1 and (bar[0] + bar[-1]) / 2 > seconds:
+            return np.array(edges)
+        edges += bar[1:]
+
+
+def _interpolated(points: Sequence[tuple[float, float]]) -> Callable[[float], float]:
+    try:
+        table = np.array(points, dtype=float)
+    except (TypeError, ValueError):
+        table = np.empty(0)
+    if table.ndim != 2 or table.shape[1:] != (2,) or not (np.diff(table[:, 0]) > 0).all():
+        raise InputError(
+            f"tempo_curve is {points!r}; give (beat, bpm) pairs in order of rising beats, or a "
+            "function"
+        )
+    return lambda beat: float(np.interp(beat, table[:, 0], table[:, 1]))
+
+
+def _plan_flaws(
+    sections: list[Section], per_bar: int, seconds: float, rng: np.random.Generator
+) -> tuple[Flaw, ...]:
+    """Choose bars for flaws: whole bars, apart from each other, the first chorus left clean."""
+    first_chorus = next(section for section in sections if section.name == "chorus")
+    bars = [
+        (section, start)
+        for section in sections
+        if section.name in ("verse", "chorus", "bridge") and section is not first_chorus
+        for start in range(section.start_beat, section.end_beat, per_bar)
+    ]
+    kinds = [str(kind) for kind in rng.permutation(FLAW_KINDS)]
+    planted: list[Flaw] = []
+    for k in range(max(1, round(seconds / 30))):
+        kind = kinds[k % len(kinds)]
+        n_beats = per_bar * (2 if kind == "level_drop" else 1)
+        free = [
+            start
+            for section, start in bars
+            if start + n_beats <= section.end_beat
+            and all(
+                start >= flaw.end_beat + 2 * per_bar
+                or start + n_beats + 2 * per_bar <= flaw.start_beat
+                for flaw in planted
+            )
+        ]
+        if free:
+            start = int(rng.choice(free))
+            planted.append(Flaw(kind, start, start + n_beats))
+    return tuple(sorted(planted, key=lambda flaw: flaw.start_beat))
+
+
+def _play_flaws(notes: list[Note], flaws: tuple[Flaw, ...], rng: np.random.Generator) -> list[Note]:
+    """Put wrong pitches and late onsets into the notes of flawed bars."""
+    spoilt = list(notes)
+    for flaw in flaws:
+        for k, note in enumerate(notes):
+            if not flaw.start_beat <= note.start < flaw.end_beat:
+                continue
+            if flaw.kind == "wrong_notes" and note.role != "drums" and rng.random() < 0.7:
+                shift = int(rng.choice((-1, 1, 6)))
+                spoilt[k] = replace(note, pitch=note.pitch + shift)
+            elif flaw.kind == "dragged_bar":
+                progress = (note.start - flaw.start_beat) / (flaw.end_beat - flaw.start_beat)
+                spoilt[k] = replace(note, start=note.start + 0.15 + 0.15 * progress)
+    return spoilt
+
+
+def _note_times(
+    notes: list[Note], edges: np.ndarray, style: Style, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return onset and end of each note in s, with a player's small timing errors."""
+    grid = np.arange(len(edges))
+    starts = np.array([note.start for note in notes])
+    stops = np.minimum(starts + [note.length for note in notes], grid[-1])
+    wobble = np.clip(rng.normal(0, 1, len(notes)), -2, 2) * style.looseness
+    wobble *= [0.5 if note.role == "drums" else 1.0 for note in notes]
+    onsets = np.maximum(np.interp(starts, grid, edges) + wobble, 0)
+    return onsets, np.maximum(np.interp(stops, grid, edges), onsets + 0.03)
+
+
+def _envelope(
+    score: Score, flaws: tuple[Flaw, ...], edges: np.ndarray, n_samples: int
+) -> np.ndarray:
+    """Return the gain over time, (n_samples,): sections, flaws and the closing fade."""
+    decibels = np.zeros(len(edges) - 1)
+    for section in score.sections:
+        decibels[section.start_beat : section.end_beat] = _SECTION_GAIN[section.name]
+    for flaw in flaws:
+        decibels[flaw.start_beat : flaw.end_beat] += _FLAW_GAIN.get(flaw.kind, 0.0)
+    times = np.concatenate([np.stack([edges[1:-1] - _RAMP, edges[1:-1]], axis=1).ravel()])
+    gains = np.repeat(10 ** (decibels / 20), 2)[1:-1]
+    end = n_samples / SAMPLE_RATE
+    times = np.concatenate([times, [edges[-1], end]])
+    gains = np.concatenate([gains, [gains[-1], 0.0]])
+    return np.interp(np.arange(n_samples) / SAMPLE_RATE, times, gains).astype(np.float32)
+
+
+def _title(rng: np.random.Generator) -> str:
+    first = "Paper Northern Golden Quiet Electric Velvet Broken Summer Hollow Copper Distant Amber"
+    second = "Rivers Lanterns Streets Mornings Satellites Gardens Letters Harbour Sparrows Engines"
+    return f"{rng.choice(first.split())} {rng.choice(second.split())}"
