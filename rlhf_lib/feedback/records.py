@@ -32,7 +32,7 @@ _RATIO_TOLERANCE = 0.01
 Seconds = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 ActionValue = Annotated[int, Field(ge=0, lt=N_ACTIONS)]
-Tag = Annotated[Id, Field(pattern="^[^;]+$")]
+Tag = Annotated[str, Field(max_length=100, pattern=r"^[^\s\p{C};]([^\p{C};]*[^\s\p{C};])?$")]
 
 
 class Candidate(Record):

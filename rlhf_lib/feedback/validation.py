@@ -18,12 +18,6 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
-def _check_id(text: str) -> str:
-    if text != text.strip() or not text.isprintable():
-        raise ValueError("has spaces around it or unprintable characters; remove them")
-    return text
-
-
 def _check_timestamp(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
@@ -45,7 +39,11 @@ def _check_relative_path(text: str) -> str:
     return text
 
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_check_id)]
+# Printable, no space at either end: \p{C} are the control and other invisible characters.
+Id = Annotated[
+    str,
+    StringConstraints(max_length=200, pattern=r"^[^\s\p{C}]([^\p{C}]*[^\s\p{C}])?$"),
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Timestamp = Annotated[str, AfterValidator(_check_timestamp)]
 RelativePath = Annotated[
@@ -101,6 +99,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, Any, 
         return field, value, "is not a known field; remove it or correct its name"
     elif kind == "value_error":
         return field, value, str(problem["ctx"]["error"])
+    elif kind == "string_pattern_mismatch":
+        what = "does not have the right form (ids and tags: no blanks around, nothing invisible)"
     else:
         what = re.sub(r"^(Input|[A-Z][a-z]+) should", "is refused: it should", problem["msg"])
     wanted = _description(model, names)
