@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from rlhf_lib.music.feature_names import FEATURE_GROUPS, FEATURE_NAMES
+from rlhf_lib.music.likeness import beat_points
 from rlhf_lib.music.oddity import beat_oddity
 
 if TYPE_CHECKING:
@@ -28,13 +29,6 @@ TEMPO_SPAN = 1.1
 HALF_PHRASE, OTHER_BAR, HALF_BAR, OFF_BEAT = 0.15, 0.3, 0.85, 1.0
 #: Beats over which the local period is the median.
 PERIOD_BEATS = 5
-#: Parts of the transition distance: columns, weight, and the spread (in the feature's unit)
-#: below which differences count as nothing.
-_TIMBRE = (FEATURE_NAMES[1:13], 0.35, 1.0)
-_EDGE_START = (FEATURE_NAMES[FEATURE_GROUPS["edge_start"]], 0.25, 1.0)
-_EDGE_END = (FEATURE_NAMES[FEATURE_GROUPS["edge_end"]], 0.25, 1.0)
-_ONSET = (("onset_mean", "onset_start"), 0.15, 0.5)
-_CHROMA_WEIGHT, _CHROMA_SPREAD = 0.25, 0.05
 _RANDOM_PAIRS = 4096
 
 
@@ -99,11 +93,11 @@ class JoinContext:
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        return self._embed(_EDGE_START)
+        return beat_points(self.sound, "edge_start")
 
     @cached_property
     def _ends(self) -> np.ndarray:
-        return self._embed(_EDGE_END)
+        return beat_points(self.sound, "edge_end")
 
     @cached_property
     def _scale(self) -> float:
@@ -168,21 +162,6 @@ class JoinContext:
         costs[skipped == 0] = 0.0
         return costs
 
-    def _embed(self, edge: tuple[tuple[str, ...], float, float]) -> np.ndarray:
-        """Return beats as points whose squared distance is the unlikeness of two beats."""
-        parts = []
-        for names, weight, spread in (_TIMBRE, edge, _ONSET):
-            columns = [FEATURE_NAMES.index(name) for name in names]
-            values = self.sound[:, columns].astype(np.float64)
-            deviation = values.std(axis=0)
-            floor = max(spread, 0.1 * float(deviation.max()))
-            values = (values - values.mean(axis=0)) / np.maximum(deviation, floor)
-            parts.append(_weighted(values, weight, 0.1))
-        chroma = self.sound[:, FEATURE_GROUPS["chroma"]].astype(np.float64)
-        chroma /= np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-9)
-        parts.append(_weighted(chroma - chroma.mean(axis=0), _CHROMA_WEIGHT, _CHROMA_SPREAD))
-        return np.concatenate(parts, axis=1)
-
     def _distances(self, i: np.ndarray, j: np.ndarray, outer: bool) -> np.ndarray:
         following, preceding = np.minimum(i + 1, self.n_beats - 1), np.maximum(j - 1, 0)
         squared = _outer_squared if outer else _pair_squared
@@ -209,12 +188,6 @@ def local_periods(beat_times: np.ndarray) -> np.ndarray:
     """Return the local beat period in s, the median over PERIOD_BEATS beats around each."""
     lengths = np.diff(beat_times)
     return median_filter(np.append(lengths, lengths[-1]), PERIOD_BEATS, mode="nearest")
-
-
-def _weighted(values: np.ndarray, weight: float, floor: float) -> np.ndarray:
-    """Scale points so that the mean squared distance of two random ones is `weight`."""
-    spread = np.sqrt(2 * values.var(axis=0).sum())
-    return values * (np.sqrt(weight) / max(float(spread), floor))
 
 
 def _pair_squared(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ AMCMM 2006.
 """
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from scipy import fft, signal
@@ -142,7 +143,7 @@ def _contrast(power: np.ndarray) -> np.ndarray:
     contrast = np.empty((len(power), len(_CONTRAST_EDGES) - 1), np.float32)
     bins = np.searchsorted(_BINS, _CONTRAST_EDGES)
     bins[-1] = len(_BINS)
-    for band, (low, high) in enumerate(zip(bins[:-1], bins[1:], strict=True)):
+    for band, (low, high) in enumerate(pairwise(bins)):
         part = power[:, low:high]
         count = max(round(_CONTRAST_SHARE * part.shape[1]), 1)
         if count == 1:
