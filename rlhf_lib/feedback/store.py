@@ -187,10 +187,10 @@ def _not_stored(added: list[Annotation], stored: list[Annotation]) -> list[Annot
     known = {annotation.annotation_id: annotation for annotation in stored}
     new = []
     for annotation in added:
-        before = known.setdefault(annotation.annotation_id, annotation)
-        if before is annotation:
+        if annotation.annotation_id not in known:
+            known[annotation.annotation_id] = annotation
             new.append(annotation)
-        elif before != annotation:
+        elif known[annotation.annotation_id] != annotation:
             raise InputError(
                 f"annotation_id {annotation.annotation_id!r} is stored already with another "
                 "content; an answer is never changed: give the new one an id of its own and "
