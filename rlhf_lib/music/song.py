@@ -1,17 +1,31 @@
 """A song: its place on disk, its beat grid, its metre and its beat features."""
 
-from dataclasses import dataclass
+import hashlib
+import logging
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.beats import beat_bounds
-from rlhf_lib.music.feature_names import N_FEATURES
+from rlhf_lib.music import song_cache
+from rlhf_lib.music.audio import find_audio, load_audio
+from rlhf_lib.music.beats import beat_bounds, estimate_beats, read_beats
+from rlhf_lib.music.features import N_FEATURES, beat_features
 from rlhf_lib.music.joins import JoinContext
+from rlhf_lib.music.song_cache import content_hash
+from rlhf_lib.paths import resolve
 
-#: From this many beats on a policy decides at bar lines only; below `_FEW_BEATS` at every beat.
+#: A song must last this many seconds and have this many beats.
+MIN_DURATION, MIN_BEATS = 10.0, 16
+#: A song whose largest sample stays below this (−66 dB) counts as silent.
+_SILENT_PEAK = 5e-4
+_log = logging.getLogger(__name__)
+
+#: From `_MANY_BEATS` on a policy decides at bar lines only; below `_FEW_BEATS` at every beat.
 #: Coarser steps on shorter songs would miss the target keep ratio by more than 0.03.
 _MANY_BEATS, _FEW_BEATS = 100, 50
 
@@ -124,3 +138,154 @@ class Song:
 def _frozen(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is no usable song, and why."""
+
+    path: Path
+    reason: str
+
+
+def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
+    """Load a song: from the cache when it was seen before, else by analysing its audio.
+
+    A beat file beside the audio (``song.beats`` for ``song.mp3``, one time in s a line) is used
+    instead of the estimated beats.
+
+    Parameters
+    ----------
+    path : path of an audio file
+    cache_dir : path, optional
+        Folder of the cache, by default ``.cache/songs`` in the workspace. Files there are named
+        by what they depend on (audio, beat file, this package's code), so they never go stale,
+        and may be deleted at any time.
+
+    Returns
+    -------
+    Song
+        Its ``song_id`` is the file's name without suffix.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, lasts less than MIN_DURATION s, is silent, or has fewer
+        than MIN_BEATS beats.
+    """
+    path = resolve(path)
+    sha256 = content_hash(path)
+    beat_file = path.with_suffix(".beats")
+    beats_hash = content_hash(beat_file) if beat_file.is_file() else "estimated"
+    cache_dir = resolve(cache_dir if cache_dir is not None else ".cache/songs")
+    entry = song_cache.entry_path(cache_dir, sha256, beats_hash)
+    values = song_cache.read(entry)
+    if values is not None:
+        try:
+            return Song(path.stem, path, sha256, **values)
+        except InputError as error:
+            _log.warning("rebuilding the damaged cache file %s (%s)", entry, error)
+    values = _analyse(path, beat_file if beats_hash != "estimated" else None)
+    song = Song(path.stem, path, sha256, **values)
+    song_cache.write(entry, values)
+    return song
+
+
+def load_songs(
+    folder: str | Path, n_songs: int | None = None, cache_dir: str | Path | None = None
+) -> tuple[list[Song], list[Skipped]]:
+    """Load the songs below a folder, sorted by path.
+
+    Parameters
+    ----------
+    folder : path
+        Searched recursively.
+    n_songs : int, optional
+        Stop after so many usable songs.
+    cache_dir : path, optional
+        See `load_song`.
+
+    Returns
+    -------
+    songs : list of Song
+        Ids are file names without suffix; where several files share one, their folder's name
+        and, if need be, some digits of a hash of their path follow.
+    skipped : list of Skipped
+        Files that cannot be used, or hold exactly the same as one before, with the reason.
+
+    Raises
+    ------
+    InputError
+        When the folder is missing or none of its files can be used.
+    """
+    if n_songs is not None and n_songs < 1:
+        raise InputError(f"n_songs is {n_songs}; ask for at least one song")
+    folder = resolve(folder)
+    paths = find_audio(folder)
+    ids = _unique_ids(paths, folder)
+    songs: list[Song] = []
+    skipped: list[Skipped] = []
+    seen: dict[str, Path] = {}
+    for path in tqdm(paths, desc="songs", unit="song", disable=None):
+        if len(songs) == n_songs:
+            break
+        try:
+            song = load_song(path, cache_dir)
+        except InputError as error:
+            skipped.append(Skipped(path, str(error)))
+            continue
+        if song.sha256 in seen:
+            skipped.append(Skipped(path, f"holds exactly the same as {seen[song.sha256]}"))
+            continue
+        seen[song.sha256] = path
+        songs.append(replace(song, song_id=ids[path]))
+    if not songs:
+        reasons = "".join(f"\n  {skip.path.name}: {skip.reason}" for skip in skipped)
+        raise InputError(
+            f"no usable song in {folder}"
+            + (f"; all {len(skipped)} files were skipped:{reasons}" if skipped else "")
+            + f"\nput audio files of at least {MIN_DURATION:.0f} s there"
+        )
+    return songs, skipped
+
+
+def _analyse(path: Path, beat_file: Path | None) -> dict[str, object]:
+    """Return what `Song` holds besides its name and hash."""
+    audio = load_audio(path)
+    if audio.duration < MIN_DURATION:
+        raise InputError(
+            f"{path} lasts {audio.duration:.2f} s; give a song of at least {MIN_DURATION:.0f} s"
+        )
+    peak = max(float(audio.samples.max()), -float(audio.samples.min()))
+    if peak < _SILENT_PEAK:
+        raise InputError(f"{path} is silent (peak {peak:.1g}); export it again with sound")
+    if beat_file is None:
+        beat_times = estimate_beats(audio)
+        remedy = f"write them into {path.with_suffix('.beats').name} if it has a beat"
+    else:
+        beat_times = read_beats(beat_file, audio.duration)
+        remedy = f"add the missing ones to {beat_file.name}"
+    if len(beat_times) < MIN_BEATS:
+        raise InputError(
+            f"{path} has {len(beat_times)} beats, at least {MIN_BEATS} are needed; {remedy}"
+        )
+    features, beats_per_bar, downbeat = beat_features(audio, beat_times)
+    return {
+        "sample_rate": audio.sample_rate,
+        "n_samples": audio.n_samples,
+        "beat_times": beat_times,
+        "beats_per_bar": beats_per_bar,
+        "downbeat": downbeat,
+        "features": features,
+    }
+
+
+def _unique_ids(paths: list[Path], folder: Path) -> dict[Path, str]:
+    ids = {path: path.stem for path in paths}
+    for addition in (
+        lambda path: path.parent.name,
+        lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).hexdigest()[:8],
+    ):
+        shared = Counter(ids.values())
+        ids = {p: f"{i}_{addition(p)}" if shared[i] > 1 else i for p, i in ids.items()}
+    return ids
