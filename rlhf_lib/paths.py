@@ -36,8 +36,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield part
-        with open(part, "rb+") as handle:
+        with part.open("rb+") as handle:
             os.fsync(handle.fileno())
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -1,0 +1,177 @@
+"""Pairs of edits and which one was preferred: what a reward model learns from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
+from rlhf_lib.learning.planner import Plan
+from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.music.edit import Action, Edit
+from rlhf_lib.music.measures import ADDITIVE, MEASURES, measure
+from rlhf_lib.music.song import Song
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two edits of one song and the answer.
+
+    Attributes
+    ----------
+    a, b : Edit
+    preference : float
+        1 when a was preferred, 0 when b was, ½ for a tie.
+    weight : float
+        How much this answer counts.
+    """
+
+    a: Edit
+    b: Edit
+    preference: float
+    weight: float = 1.0
+
+
+#: The judge of synthetic pairs: the dense reward, and the length that was asked for.
+SYNTHETIC_WEIGHTS = np.concatenate([DENSE_WEIGHTS, np.zeros(len(MEASURES) - len(ADDITIVE))])
+SYNTHETIC_WEIGHTS[MEASURES.index("length_error")] = -0.5
+#: Differences below this are ties.
+SYNTHETIC_TIE = 0.05
+
+
+#: Keep ratios of synthetic pairs; both edits of a pair aim at the same one.
+SYNTHETIC_TARGETS = (0.95, 0.87, 0.8, 0.7, 0.6, 0.5)
+N_REWEIGHTED = 4
+
+
+def synthetic_comparisons(songs: list[Song], pairs_per_song: int, seed: int) -> list[Comparison]:
+    """Return pairs judged by the dense reward, with hard negatives among them.
+
+    Every pair aims at one length. The edits are good ones (planned under randomly re-weighted
+    rewards), and each kind of bad one a reward model must have met: a single random cut,
+    several, choppy beat-by-beat cutting, a missing intro or ending, a wrong length, stray LOOP
+    and REORDER. A model that never saw them is exploited there.
+    """
+    rng = np.random.default_rng(seed)
+    planned = alternatives(songs, SYNTHETIC_TARGETS, N_REWEIGHTED, rng)
+    out = []
+    for song in songs:
+        for _ in range(pairs_per_song):
+            target = SYNTHETIC_TARGETS[rng.integers(len(SYNTHETIC_TARGETS))]
+            kinds = rng.choice(len(_KINDS), size=2, p=_KIND_SHARES)
+            a, b = (_KINDS[k](song, target, planned[song.sha256], rng) for k in kinds)
+            gap = float((measure(a) - measure(b)) @ SYNTHETIC_WEIGHTS)
+            answer = 0.5 if abs(gap) < SYNTHETIC_TIE else float(gap > 0)
+            out.append(Comparison(a, b, answer))
+    return out
+
+
+def alternatives(
+    songs: list[Song],
+    targets: Sequence[float],
+    count: int,
+    rng: np.random.Generator,
+    weights: np.ndarray = DENSE_WEIGHTS,
+    spread: float = 1.0,
+) -> dict[str, dict[float, list[Edit]]]:
+    """Return good edits that differ: planned under `weights` times log-normal factors.
+
+    Returns
+    -------
+    dict
+        song sha256 → target → `count` edits.
+    """
+    repeated = [song for song in songs for _ in range(count)]
+    factors = np.exp(spread * rng.normal(size=(len(repeated), len(weights))))
+    tensors = SongTensors.build(repeated, FeatureScale.fit(songs))
+    plan = Plan.build(tensors, weights * factors)
+    numbers = torch.arange(len(repeated)).repeat_interleave(len(targets))
+    edits = plan.best_edits(numbers, torch.tensor(list(targets) * len(repeated)))
+    out = {song.sha256: {target: [] for target in targets} for song in songs}
+    for edit, target in zip(edits, list(targets) * len(repeated), strict=True):
+        out[edit.song.sha256][target].append(edit)
+    return out
+
+
+def random_cuts(song: Song, target: float, n_cuts: int, rng: np.random.Generator) -> Edit:
+    """Return an edit with `n_cuts` random cuts along the decision points, of about that length."""
+    edges = np.append(song.decision_points, song.n_beats)
+    n_units = len(edges) - 1
+    to_cut = round((1 - target) * n_units)
+    n_cuts = max(1, min(n_cuts, to_cut, n_units - to_cut))
+    if to_cut == 0:
+        return Edit(song, np.zeros(song.n_beats, dtype=int), target)
+    cut_lengths = _partition(to_cut, n_cuts, rng)
+    gaps = _partition(n_units - to_cut + 1, n_cuts + 1, rng)  # the last gap may be empty
+    actions = np.zeros(song.n_beats, dtype=int)
+    unit = 0
+    for gap, length in zip(gaps[:-1] - (rng.random() < 0.1), cut_lengths, strict=True):
+        unit += max(gap, 0)
+        actions[edges[unit] : edges[min(unit + length, n_units)]] = Action.CUT
+        unit += length
+    return Edit(song, actions, target)
+
+
+def _partition(total: int, parts: int, rng: np.random.Generator) -> np.ndarray:
+    marks = np.sort(rng.choice(np.arange(1, total), size=parts - 1, replace=False))
+    return np.diff(np.concatenate([[0], marks, [total]]))
+
+
+def _planned(song, target, planned, rng) -> Edit:
+    return planned[target][rng.integers(N_REWEIGHTED)]
+
+
+def _one_cut(song, target, planned, rng) -> Edit:
+    return random_cuts(song, target, 1, rng)
+
+
+def _many_cuts(song, target, planned, rng) -> Edit:
+    return random_cuts(song, target, int(rng.integers(2, 7)), rng)
+
+
+def _choppy(song, target, planned, rng) -> Edit:
+    actions = np.where(rng.random(song.n_beats) < target, Action.KEEP, Action.CUT)
+    actions[rng.integers(song.n_beats)] = Action.KEEP
+    return Edit(song, actions, target)
+
+
+def _one_end(song, target, planned, rng) -> Edit:
+    kept = max(1, round(target * song.n_beats))
+    start = rng.choice([0, (song.n_beats - kept) // 2, song.n_beats - kept])
+    actions = np.full(song.n_beats, Action.CUT)
+    actions[start : start + kept] = Action.KEEP
+    return Edit(song, actions, target)
+
+
+def _wrong_length(song, target, planned, rng) -> Edit:
+    other = rng.choice([t for t in SYNTHETIC_TARGETS if t != target])
+    return Edit(song, _planned(song, other, planned, rng).actions, target)
+
+
+def _stray(song, target, planned, rng) -> Edit:
+    actions = _planned(song, target, planned, rng).actions.copy()
+    kept = np.flatnonzero(actions == Action.KEEP)
+    chosen = rng.choice(kept, size=min(len(kept), int(rng.integers(1, 9))), replace=False)
+    actions[chosen] = rng.integers(Action.LOOP_2, Action.REORDER_4 + 1, size=len(chosen))
+    return Edit(song, actions, target)
+
+
+_KINDS = (_planned, _one_cut, _many_cuts, _choppy, _one_end, _wrong_length, _stray)
+_KIND_SHARES = (0.4, 0.15, 0.15, 0.05, 0.1, 0.05, 0.1)
+
+
+def split_by_song(
+    comparisons: Sequence[Comparison], held_out: float, seed: int
+) -> tuple[list[Comparison], list[Comparison]]:
+    """Split comparisons into training and held-out ones so that no song is on both sides.
+
+    At least one song is held out when there are two or more.
+    """
+    ids = sorted({c.a.song.sha256 for c in comparisons})
+    if len(ids) < 2:
+        return list(comparisons), []
+    count = min(len(ids) - 1, max(1, round(held_out * len(ids))))
+    out = set(np.random.default_rng(seed).permutation(ids)[:count].tolist())
+    train = [c for c in comparisons if c.a.song.sha256 not in out]
+    return train, [c for c in comparisons if c.a.song.sha256 in out]

@@ -1,0 +1,67 @@
+"""The planner against brute force: every KEEP/CUT edit of a short song is tried."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from toy import toy_song
+
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
+from rlhf_lib.learning.planner import Plan
+from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.music.edit import Action, Edit
+
+
+@pytest.fixture(scope="module")
+def songs():
+    return [toy_song(13, seed=1), toy_song(11, seed=2, beats_per_bar=3), toy_song(9, seed=3)]
+
+
+@pytest.fixture(scope="module")
+def plan(songs):
+    tensors = SongTensors.build(songs, FeatureScale.fit(songs))
+    return Plan.build(tensors, DENSE_WEIGHTS)
+
+
+def every_edit(song, target):
+    """All KEEP/CUT edits whose length is the closest whole number of beats to the target."""
+    exact = target * song.n_beats
+    for kept in itertools.product((Action.KEEP, Action.CUT), repeat=song.n_beats):
+        n_kept = kept.count(Action.KEEP)
+        if n_kept and -0.5 <= exact - n_kept < 0.5:
+            yield Edit(song, np.array(kept), target)
+
+
+@pytest.mark.parametrize("target", [0.5, 0.73, 0.93])
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_best_edit_is_the_best_of_all_edits(plan, songs, index, target):
+    best = max(dense_reward(edit) for edit in every_edit(songs[index], target))
+    planned = plan.best_edits(torch.tensor([index]), torch.tensor([target]))[0]
+    assert dense_reward(planned) == pytest.approx(best, abs=1e-4)
+    value = plan.best_values(torch.tensor([index]), torch.tensor([target]))
+    assert float(value) == pytest.approx(best, abs=1e-4)
+
+
+@pytest.mark.parametrize("n_beats", [16, 40, 80, 130, 257])
+@pytest.mark.parametrize("beats_per_bar", [3, 4])
+def test_lengths_come_out(n_beats, beats_per_bar):
+    song = toy_song(n_beats, seed=n_beats, beats_per_bar=beats_per_bar)
+    plan = Plan.build(SongTensors.build([song], FeatureScale.fit([song])), DENSE_WEIGHTS)
+    targets = torch.tensor([1.0, 0.93, 0.83, 0.73, 0.50])
+    edits = plan.best_edits(torch.zeros(5, dtype=torch.long), targets)
+    for edit in edits:
+        assert abs(edit.keep_ratio - edit.target) <= 0.0301
+    assert all(np.diff([edit.keep_ratio for edit in edits]) < 0)
+
+
+def test_padding_changes_nothing(songs):
+    alone = [
+        Plan.build(SongTensors.build([s], FeatureScale.fit(songs)), DENSE_WEIGHTS) for s in songs
+    ]
+    together = Plan.build(SongTensors.build(songs, FeatureScale.fit(songs)), DENSE_WEIGHTS)
+    for index, single in enumerate(alone):
+        np.testing.assert_array_equal(
+            single.best_edits(torch.tensor([0]), torch.tensor([0.6]))[0].actions,
+            together.best_edits(torch.tensor([index]), torch.tensor([0.6]))[0].actions,
+        )

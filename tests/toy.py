@@ -1,0 +1,29 @@
+"""Songs without sound, for tests of what works on beats alone."""
+
+from pathlib import Path
+
+import numpy as np
+
+from rlhf_lib.music.features import FEATURE_NAMES
+from rlhf_lib.music.song import Song
+
+
+def toy_song(n_beats: int, seed: int = 0, period: float = 0.5, beats_per_bar: int = 4) -> Song:
+    """Return a song of random features in repeating sections, `period` s per beat."""
+    rng = np.random.default_rng(seed)
+    sections = rng.normal(size=(4, 32, len(FEATURE_NAMES)))
+    plan = rng.integers(0, 4, size=n_beats // 32 + 1)
+    features = np.concatenate([sections[k] for k in plan])[:n_beats]
+    features = features + 0.3 * rng.normal(size=features.shape)
+    rate = 8000
+    return Song(
+        song_id=f"toy_{seed}",
+        path=Path(f"toy_{seed}.wav"),
+        sha256=f"{seed:064x}",
+        sample_rate=rate,
+        n_samples=round(n_beats * period * rate),
+        beat_times=np.arange(n_beats) * period,
+        beats_per_bar=beats_per_bar,
+        downbeat=0,
+        features=features,
+    )
