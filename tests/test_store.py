@@ -4,9 +4,8 @@ import errno
 import json
 import multiprocessing
 import os
+import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -175,10 +174,15 @@ def _add_many(folder, rater, n):
         store.add(answer(rater_id=rater))
 
 
+# Forking spares the import of the package in every process; the children use no threads.
+forking = multiprocessing.get_context("fork")
+quiet_fork = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+@quiet_fork
 def test_processes_adding_at_once_lose_nothing(store):
-    context = multiprocessing.get_context("spawn")
     names = [f"rater_{i}" for i in range(8)]
-    workers = [context.Process(target=_add_many, args=(store.folder, n, 10)) for n in names]
+    workers = [forking.Process(target=_add_many, args=(store.folder, n, 10)) for n in names]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -188,36 +192,29 @@ def test_processes_adding_at_once_lose_nothing(store):
     assert {name: raters.count(name) for name in names} == dict.fromkeys(names, 10)
 
 
-_WRITER = """
-import sys
-sys.path.insert(0, sys.argv[2])
-from feedback_examples import answer
-from rlhf_lib.feedback.store import PreferenceStore
-store = PreferenceStore(sys.argv[1])
-while True:
-    annotation = answer()
-    store.add(annotation)
-    print(annotation.annotation_id, flush=True)
-"""
+def _add_until_killed(folder, pipe):
+    store = PreferenceStore(folder)
+    while True:
+        annotation = answer()
+        store.add(annotation)
+        os.write(pipe, f"{annotation.annotation_id}\n".encode())
 
 
+@quiet_fork
 def test_a_killed_writer_loses_no_acknowledged_answer(store):
-    acknowledged = set()
-    for round_number in range(5):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", _WRITER, store.folder, Path(__file__).parent],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        acknowledged.add(writer.stdout.readline().strip())
-        time.sleep(0.013 * round_number)
-        os.kill(writer.pid, signal.SIGKILL)
-        lines = writer.stdout.read().splitlines(keepends=True)
-        writer.wait()
-        writer.stdout.close()
-        acknowledged |= {line.strip() for line in lines if line.endswith("\n")}
-        stored = {annotation.annotation_id for annotation in store.load()}
-        assert acknowledged <= stored
+    acknowledged, chance = set(), random.Random(0)
+    for _ in range(50):
+        reading, writing = os.pipe()
+        writer = forking.Process(target=_add_until_killed, args=(store.folder, writing))
+        writer.start()
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            acknowledged.add(pipe.readline().strip())
+            time.sleep(chance.uniform(0, 0.02))
+            os.kill(writer.pid, signal.SIGKILL)
+            acknowledged |= {line.strip() for line in pipe if line.endswith("\n")}
+        writer.join()
+        assert acknowledged <= {annotation.annotation_id for annotation in store.load()}
     store.add(answer())
     names = {path.name for path in store.folder.iterdir()}
     assert names == {"preferences.json", "preferences.json.lock"}  # no parts left behind
