@@ -139,6 +139,17 @@ class AnnotationSession:
         return None if self.finished else self._answers[self._position]
 
     @property
+    def previous_choice(self) -> tuple[str, int] | None:
+        """The choice, as shown, and the strength of `previous_answer`."""
+        earlier = self.previous_answer
+        if earlier is None:
+            return None
+        if earlier.preference == "tie":
+            return ("can't tell" if earlier.cant_tell else "tie"), 0
+        first = self.task.shown_first
+        return ("left" if earlier.preference == first else "right"), earlier.strength
+
+    @property
     def seconds_spent(self) -> float:
         """Seconds since the present task was shown."""
         return self._clock() - self._shown_at
