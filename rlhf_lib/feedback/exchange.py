@@ -1,0 +1,220 @@
+"""Feedback from and for other programs: what cannot be mapped is refused, never mended."""
+
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.records import Annotation, Manifest
+from rlhf_lib.feedback.shapes import Mapped, Refused, read_records, to_csv_text, to_our_names
+from rlhf_lib.feedback.validation import describe, quote
+from rlhf_lib.paths import atomic_path, resolve
+
+# Any fixed value does: ids made from the content must come out the same on every machine.
+_NAMESPACE = uuid.UUID("6f0c2c52-6e0b-5b9e-9d0a-6f2f3a3e7b11")
+_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One record that was not imported.
+
+    Attributes
+    ----------
+    index : int
+        Its place among the records of the file, from 0.
+    field : str
+        Name of the field as the file calls it; '' for the record as a whole.
+    value : object
+        What stands there.
+    remedy : str
+        What is wrong and how to mend it.
+    """
+
+    index: int
+    field: str
+    value: Any
+    remedy: str
+
+    def __str__(self) -> str:
+        place = f"record {self.index}" + (f", field {self.field!r}" if self.field else "")
+        got = "" if self.remedy.startswith("is missing") else f" {quote(self.value)}"
+        return f"{place}:{got} {self.remedy}"
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What a feedback file gave.
+
+    Attributes
+    ----------
+    annotations : tuple of Annotation
+        The accepted records; store them with `PreferenceStore.add`.
+    refused : tuple of Refusal
+        The others.
+    left_out : dict of str to int
+        Names in the file that an annotation has no place for (descriptions of edits and
+        raters, times without a time zone), and in how many records they stood.
+    """
+
+    annotations: tuple[Annotation, ...]
+    refused: tuple[Refusal, ...]
+    left_out: dict[str, int]
+
+
+def import_feedback(
+    path: str | Path,
+    manifest: Manifest | None = None,
+    strict: bool = False,
+    rater_id: str | None = None,
+    rater_kind: Literal["human", "simulated"] | None = None,
+) -> ImportResult:
+    """Read a feedback file of any accepted shape (see feedback/FEEDBACK_DATA_FORMAT.md).
+
+    Records without an `annotation_id` get one made from their content, so that importing a
+    file twice adds nothing to a store.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.json`` list (flat, nested or wrapped), ``.jsonl``, ``.csv`` or ``.tsv`` file.
+    manifest : Manifest, optional
+        What was rated: songs and edits it does not have are refused, and its id is noted.
+    strict : bool
+        Refuse the whole file when any record is refused.
+    rater_id, rater_kind : str, optional
+        Who answered, for records that do not say; without them such records are refused.
+
+    Raises
+    ------
+    InputError
+        When the file as a whole cannot be read, or with `strict` any record of it.
+    """
+    path = resolve(path)
+    records, left_out = read_records(path)
+    given = {"rater_id": rater_id, "rater_kind": rater_kind}
+    accepted: dict[str, int] = {}
+    annotations, refused = [], []
+    for index, record in enumerate(records):
+        try:
+            mapped = to_our_names(record)
+            annotation = _annotation(mapped, manifest, given)
+            _refuse_repeat(annotation, accepted)
+        except Refused as problem:
+            refused.append(Refusal(index, problem.field, problem.value, problem.remedy))
+            continue
+        accepted[annotation.annotation_id] = index
+        annotations.append(annotation)
+        left_out.update(mapped.left_out)
+    if strict and refused:
+        listed = "\n  ".join(str(refusal) for refusal in refused[:_LISTED])
+        more = f"\n  … and {len(refused) - _LISTED} more" if len(refused) > _LISTED else ""
+        raise InputError(
+            f"{path}: {len(refused)} of {len(records)} records cannot be imported, so the file "
+            f"is refused; mend them or import without strict:\n  {listed}{more}"
+        )
+    return ImportResult(tuple(annotations), tuple(refused), dict(left_out))
+
+
+def export_csv(annotations: Iterable[Annotation], path: str | Path) -> Path:
+    """Write annotations for a spreadsheet; `import_feedback` reads the file back unchanged.
+
+    Text that a spreadsheet would run as a formula (starting with = + - @) gets an apostrophe
+    in front, which the import takes away again.
+    """
+    path = resolve(path)
+    with atomic_path(path) as part:
+        # With the byte order mark spreadsheets know that it is UTF-8.
+        part.write_text(to_csv_text(annotations), encoding="utf-8-sig", newline="")
+    return path
+
+
+def _annotation(mapped: Mapped, manifest: Manifest | None, given: dict) -> Annotation:
+    """Complete and validate one mapped record."""
+    fields = mapped.fields
+    for name in ("rater_id", "rater_kind"):
+        if fields.get(name) is None and given[name] is not None:
+            fields[name] = given[name]
+        if fields.get(name) is None:
+            raise Refused(
+                name, None, f"is missing; add it to the record or give {name}=… for all of them"
+            )
+    if "annotation_id" not in fields:
+        fields["annotation_id"] = _content_id(fields)
+    _settle_time(mapped)
+    try:
+        annotation = Annotation.model_validate(fields)
+    except ValidationError as error:
+        name, value, remedy = describe(error, Annotation)
+        raise Refused(mapped.sources.get(name, name), value, remedy) from None
+    return annotation if manifest is None else _of_manifest(annotation, mapped, manifest)
+
+
+def _content_id(fields: dict) -> str:
+    """Return an id that hangs on what was answered, not on what is known about it later."""
+    later = ("manifest_id", "rater_kind")
+    content = {name: value for name, value in fields.items() if name not in later}
+    return uuid.uuid5(_NAMESPACE, json.dumps(content, sort_keys=True)).hex
+
+
+def _settle_time(mapped: Mapped) -> None:
+    """Bring a time with a zone to UTC; leave out one without, which names no moment."""
+    text = mapped.fields.get("timestamp")
+    if not isinstance(text, str):
+        return
+    try:
+        moment = datetime.fromisoformat(text)
+        utc = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError):
+        return  # refused with the record
+    if moment.tzinfo is None:
+        del mapped.fields["timestamp"]
+        source = mapped.sources.get("timestamp", "timestamp")
+        mapped.left_out.append(f"{source} (no time zone)")
+    elif moment.utcoffset() or "T" not in text:
+        mapped.fields["timestamp"] = utc
+
+
+def _of_manifest(annotation: Annotation, mapped: Mapped, manifest: Manifest) -> Annotation:
+    """Check that the manifest has the song and both edits, and note its id."""
+    if annotation.manifest_id not in (None, manifest.manifest_id):
+        raise Refused(
+            mapped.sources.get("manifest_id", "manifest_id"),
+            annotation.manifest_id,
+            f"is not the manifest given ({manifest.manifest_id}); import it with its own",
+        )
+    for name in ("song_id", "edit_a_id", "edit_b_id"):
+        value = getattr(annotation, name)
+        try:
+            if name == "song_id":
+                manifest.song(value)
+                continue
+            candidate = manifest.candidate(annotation.song_id, value)
+        except InputError as error:
+            source = mapped.sources.get(name, name)
+            raise Refused(source, value, f"is unknown: {error}; correct it") from None
+        actions = mapped.actions.get(name, candidate.actions)
+        if actions != candidate.actions:
+            raise Refused(
+                f"{name.removesuffix('_id')}.beat_actions",
+                actions,
+                f"are not those of {value!r} in the manifest; give the manifest that was rated",
+            )
+    return annotation.model_copy(update={"manifest_id": manifest.manifest_id})
+
+
+def _refuse_repeat(annotation: Annotation, accepted: dict[str, int]) -> None:
+    earlier = accepted.get(annotation.annotation_id)
+    if earlier is not None:
+        raise Refused(
+            "annotation_id",
+            annotation.annotation_id,
+            f"repeats record {earlier}; remove one, or give each its own annotation_id or "
+            "timestamp when the pair was rated twice",
+        )

@@ -1,0 +1,276 @@
+"""The shapes in which feedback arrives, brought to the field names of `Annotation`.
+
+Names and nesting are mapped here, values are not touched: whether a value is allowed is for
+`Annotation` to say.
+"""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.records import Annotation, Listening
+from rlhf_lib.feedback.validation import quote
+
+#: Other names of our fields in flat records.
+ALIASES = {
+    "candidate_a_id": "edit_a_id",
+    "candidate_b_id": "edit_b_id",
+    "notes": "reasoning",
+}
+#: The columns of a CSV file in the order of export; `listening` is spread over four.
+CSV_COLUMNS = (
+    *(name for name in Annotation.model_fields if name != "listening"),
+    *Listening.model_fields,
+)
+#: Blocks of the nested form and the fields of ours in them; what else they may hold only
+#: describes the edits and the rater, and is left out.
+_BLOCKS = {
+    "comparison": ("preference", "strength", "reasoning", "confidence"),
+    "rater_info": ("rater_id", "rater_kind"),
+    "metadata": ("timestamp", "confidence", "notes"),
+}
+_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
+# Spreadsheets run cells that start like this; the apostrophe before them makes them text.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+class Refused(Exception):
+    """One record cannot be mapped: the field, its value and how to mend it."""
+
+    def __init__(self, field: str, value: Any, remedy: str):
+        super().__init__(field, value, remedy)
+        self.field, self.value, self.remedy = field, value, remedy
+
+
+@dataclass
+class Mapped:
+    """A foreign record under our names.
+
+    Attributes
+    ----------
+    fields : dict
+        Values for `Annotation`, not validated.
+    sources : dict
+        Our field name to its name in the file, where they differ.
+    left_out : list of str
+        Names in the file that only describe and have no place in an annotation.
+    actions : dict
+        "edit_a_id" / "edit_b_id" to the beat actions given with that edit.
+    """
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    actions: dict[str, Any] = field(default_factory=dict)
+
+    def put(self, name: str, source: str, value: Any) -> None:
+        """Set a field; two texts for `reasoning` are joined, other repeats are refused."""
+        if value is None and name in Annotation.model_fields:
+            return  # null means not given
+        before = self.fields.get(name)
+        if before is None or (name == "reasoning" and before == ""):
+            self.fields[name] = value
+            if source != name:
+                self.sources[name] = source
+        elif name == "reasoning" and isinstance(before, str) and isinstance(value, str):
+            self.fields[name] = f"{before}\n{value}" if value else before
+        elif before != value:
+            earlier = self.sources.get(name, name)
+            raise Refused(source, value, f"differs from {earlier} {quote(before)}; keep one")
+
+
+def read_records(path: Path) -> tuple[list[Any], Counter]:
+    """Read a feedback file of any accepted shape.
+
+    Returns
+    -------
+    list
+        One entry a record: a dict, or a `Refused` for a line that cannot be read.
+    Counter
+        What the wrapper around the records held besides them.
+
+    Raises
+    ------
+    InputError
+        When the file as a whole cannot be read.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise InputError(f"{path}: feedback is read from {', '.join(_SUFFIXES)} files; convert it")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8 text"
+        ) from error
+    match path.suffix.lower():
+        case ".json":
+            return _json_list(_json(text, str(path)), path)
+        case ".jsonl":
+            return [_json_line(line) for line in text.split("\n") if line.strip()], Counter()
+        case _:
+            return _csv_records(text, path), Counter()
+
+
+def to_our_names(record: Any) -> Mapped:
+    """Map one record, flat or nested.
+
+    Raises
+    ------
+    Refused
+        When it is no object, or a block of it is not.
+    """
+    if isinstance(record, Refused):
+        raise record
+    mapped = Mapped()
+    for name, value in _items(record, ""):
+        if name in ("edit_a", "edit_b"):
+            _map_edit(mapped, name, value)
+        elif name in _BLOCKS:
+            _map_block(mapped, name, value)
+        else:
+            mapped.put(ALIASES.get(name, name), name, value)
+    return mapped
+
+
+def _map_edit(mapped: Mapped, name: str, edit: Any) -> None:
+    for key, value in _items(edit, name):
+        if key == "id":
+            mapped.put(f"{name}_id", f"{name}.id", value)
+        elif key == "beat_actions":
+            mapped.actions[f"{name}_id"] = value
+            mapped.left_out.append(f"{name}.{key}")
+        else:
+            mapped.left_out.append(f"{name}.{key}")
+
+
+def _map_block(mapped: Mapped, name: str, block: Any) -> None:
+    for key, value in _items(block, name):
+        if key in _BLOCKS[name]:
+            mapped.put(ALIASES.get(key, key), f"{name}.{key}", value)
+        elif name == "comparison":
+            raise Refused(f"{name}.{key}", value, "is not a known field; remove it")
+        else:
+            mapped.left_out.append(f"{name}.{key}")
+
+
+def _items(block: Any, name: str) -> Iterable[tuple[str, Any]]:
+    if not isinstance(block, dict):
+        raise Refused(name, block, "is not an object; give {…} with named fields")
+    return block.items()
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: is not valid JSON ({error}); correct it there") from error
+
+
+def _json_line(line: str) -> Any:
+    try:
+        return _json(line, "line")
+    except InputError as error:
+        return Refused("", line, str(error))
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        name = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the name {name!r} occurs twice in one object")
+    return content
+
+
+def _json_list(content: Any, path: Path) -> tuple[list[Any], Counter]:
+    left_out = Counter()
+    if isinstance(content, dict) and "preferences" in content:
+        left_out.update(name for name in content if name != "preferences")
+        content = content["preferences"]
+    if not isinstance(content, list):
+        raise InputError(
+            f'{path}: holds no list of records; give [{{…}}, …] or {{"preferences": [{{…}}, …]}}'
+        )
+    return content, left_out
+
+
+def _csv_records(text: str, path: Path) -> list[Any]:
+    header = text.split("\n", 1)[0].rstrip("\r")
+    known = {*CSV_COLUMNS, *ALIASES}
+    delimiter = max(
+        ",;\t", key=lambda mark: len(known & set(next(csv.reader([header], delimiter=mark), [])))
+    )
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        columns = next(rows, [])
+        if not known & set(columns):
+            raise InputError(
+                f"{path}: its first line {quote(header)} names no known column; start the file "
+                "with song_id,edit_a_id,edit_b_id,preference,strength,notes,rater_id"
+            )
+        if len(set(columns)) < len(columns):
+            name = Counter(columns).most_common(1)[0][0]
+            raise InputError(f"{path}: column {name!r} occurs twice; keep one of the two")
+        return [_csv_record(columns, row) for row in rows if any(row)]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {rows.line_num}: {error}; correct the quotes") from error
+
+
+def _csv_record(columns: list[str], row: list[str]) -> Any:
+    if len(row) > len(columns):
+        return Refused(
+            f"column {len(columns) + 1}",
+            row[len(columns)],
+            "stands beyond the named columns; put text with separators in quotes",
+        )
+    record, listening = {}, {}
+    for name, cell in zip(columns, row, strict=False):
+        if cell == "":
+            continue  # an empty cell means not given
+        value = _cell_value(ALIASES.get(name, name), cell)
+        (listening if name in Listening.model_fields else record)[name] = value
+    return record | ({"listening": listening} if listening else {})
+
+
+def _cell_value(name: str, cell: str) -> Any:
+    """Return a number, truth value or list where the column holds such and the cell reads so."""
+    if name in ("strength", "seams_heard"):
+        return int(cell) if re.fullmatch(r"-?[0-9]{1,9}", cell) else cell
+    if name in ("confidence", "seconds_spent", *Listening.model_fields):
+        return float(cell) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", cell) else cell
+    if name == "cant_tell":
+        return {"true": True, "false": False}.get(cell.lower(), cell)
+    if name == "tags":
+        return [tag.strip() for tag in cell.split(";")]
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def to_csv_text(annotations: Iterable[Annotation]) -> str:
+    """Return annotations as CSV with `CSV_COLUMNS`; reading it back gives them unchanged."""
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(CSV_COLUMNS)
+    for annotation in annotations:
+        values = annotation.model_dump(mode="json")
+        values |= values.pop("listening") or {}
+        values["tags"] = "; ".join(values["tags"])
+        rows.writerow([_cell(values.get(name)) for name in CSV_COLUMNS])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"'{value}" if _FORMULA.match(value) else value
+    return repr(value)
