@@ -4,38 +4,26 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.music.audio import Audio, save_audio
+from rlhf_lib.music.flaws import FLAW_GAIN, Flaw, plan_flaws, spoil_notes
 from rlhf_lib.music.score import Note, Score, Section, write_score
 from rlhf_lib.music.styles import STYLES, Style
 from rlhf_lib.music.synth import SAMPLE_RATE, master, play
 from rlhf_lib.paths import atomic_path, resolve
 
-#: Planted flaws: pitches off by a semitone or tritone; a nearly silent bar; a bar played
-#: late; two bars far too soft.
-FLAW_KINDS = ("wrong_notes", "dead_bar", "dragged_bar", "level_drop")
 MIN_SECONDS, MAX_SECONDS = 10.0, 600.0
-#: Gain of a dead bar and of a level drop, dB.
-_FLAW_GAIN = {"dead_bar": -38.0, "level_drop": -14.0}
-_SECTION_GAIN = {"intro": -3.0, "verse": -2.0, "chorus": 0.0, "bridge": -3.0, "outro": -1.0}  # dB
+_SECTION_GAIN = {"intro": -1.0, "verse": -1.0, "chorus": 0.0, "bridge": -1.5, "outro": -0.5}  # dB
 _TAIL = 0.6  # s after the last beat
 _RAMP = 0.015  # s over which gains change, ending on the beat
 
 TempoCurve = Callable[[float], float] | Sequence[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Flaw:
-    """A planted fault: beats ``start_beat`` (included) to ``end_beat`` (excluded)."""
-
-    kind: str
-    start_beat: int
-    end_beat: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,20 +93,22 @@ def compose_song(
         Beat i lasts ``60 / bpm(i)`` s. Points are joined by straight lines and extended
         flat. A constant tempo that suits the style when left out.
     flaws : bool
-        Plant about one flaw every 30 s.
+        Plant about one flaw every 30 s. Without, the song is otherwise the same, but for a
+        slight change of overall gain.
 
     Raises
     ------
     InputError
         For an unknown style, a duration or a tempo out of range.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed is {seed!r}; give a whole number from 0 up")
-    if not isinstance(seconds, int | float) or not MIN_SECONDS <= seconds <= MAX_SECONDS:
+    _check_whole("seed", seed, 0)
+    if not isinstance(seconds, Real) or not MIN_SECONDS <= seconds <= MAX_SECONDS:
         raise InputError(f"seconds is {seconds!r}; songs last {MIN_SECONDS:g} to {MAX_SECONDS:g} s")
     if style is not None and style not in STYLES:
         raise InputError(f"style is {style!r}; choose one of {', '.join(STYLES)}")
     rng = np.random.default_rng(seed)
+    # Streams of their own, so that the same song can be made with and without flaws.
+    writing, planning, spoiling, playing = rng.spawn(4)
     drawn = str(rng.choice(list(STYLES)))
     name = drawn if style is None else style
     recipe = STYLES[name]
@@ -127,10 +117,10 @@ def compose_song(
     curve = [(0.0, bpm)] if tempo_curve is None else tempo_curve
     edges = _beat_edges(curve, seconds - lead_in - _TAIL, recipe.beats_per_bar) + lead_in
     n_beats = len(edges) - 1
-    score = write_score(recipe, n_beats // recipe.beats_per_bar, rng)
-    planted = _plan_flaws(score.sections, recipe.beats_per_bar, seconds, rng) if flaws else ()
-    notes = _play_flaws(score.notes, planted, rng)
-    onsets, ends = _note_times(notes, edges, recipe, rng)
+    score = write_score(recipe, n_beats // recipe.beats_per_bar, writing)
+    planted = plan_flaws(score.sections, recipe.beats_per_bar, seconds, planning) if flaws else ()
+    notes = spoil_notes(score.notes, planted, spoiling)
+    onsets, ends = _note_times(notes, edges, recipe, playing)
     n_samples = round((edges[-1] + _TAIL) * SAMPLE_RATE)
     mix = play(notes, onsets, ends, score.programs, n_samples)
     audio = master(mix, _envelope(score, planted, edges, n_samples))
@@ -175,10 +165,8 @@ def compose_songs(
     InputError
         For a number out of range, or when a file of that name is not a composed song.
     """
-    if isinstance(n_songs, bool) or not isinstance(n_songs, int) or not 1 <= n_songs <= 999:
-        raise InputError(f"n_songs is {n_songs!r}; give a whole number from 1 to 999")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed is {seed!r}; give a whole number from 0 up")
+    _check_whole("n_songs", n_songs, 1)
+    _check_whole("seed", seed, 0)
     folder = resolve(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder to compose songs into")
@@ -192,7 +180,7 @@ def compose_songs(
     order = np.random.default_rng(seed).permutation(list(STYLES))
 
     def compose(index: int) -> Path:
-        own_seed = int(np.random.SeedSequence((seed, index)).generate_state(1)[0])
+        own_seed = int(np.random.SeedSequence((int(seed), index)).generate_state(1)[0])
         song = compose_song(own_seed, str(order[index % len(order)]), seconds)
         # The truth first: a song is never left without the file that marks it as ours.
         with atomic_path(_truth_path(paths[index])) as part:
@@ -202,6 +190,11 @@ def compose_songs(
 
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         return list(pool.map(compose, range(n_songs)))
+
+
+def _check_whole(name: str, value: object, lowest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < lowest:
+        raise InputError(f"{name} is {value!r}; give a whole number from {lowest} up")
 
 
 def _truth_path(path: Path) -> Path:
@@ -238,54 +231,6 @@ def _interpolated(points: Sequence[tuple[float, float]]) -> Callable[[float], fl
     return lambda beat: float(np.interp(beat, table[:, 0], table[:, 1]))
 
 
-def _plan_flaws(
-    sections: list[Section], per_bar: int, seconds: float, rng: np.random.Generator
-) -> tuple[Flaw, ...]:
-    """Choose bars for flaws: whole bars, apart from each other, the first chorus left clean."""
-    first_chorus = next(section for section in sections if section.name == "chorus")
-    bars = [
-        (section, start)
-        for section in sections
-        if section.name in ("verse", "chorus", "bridge") and section is not first_chorus
-        for start in range(section.start_beat, section.end_beat, per_bar)
-    ]
-    kinds = [str(kind) for kind in rng.permutation(FLAW_KINDS)]
-    planted: list[Flaw] = []
-    for k in range(max(1, round(seconds / 30))):
-        kind = kinds[k % len(kinds)]
-        n_beats = per_bar * (2 if kind == "level_drop" else 1)
-        free = [
-            start
-            for section, start in bars
-            if start + n_beats <= section.end_beat
-            and all(
-                start >= flaw.end_beat + 2 * per_bar
-                or start + n_beats + 2 * per_bar <= flaw.start_beat
-                for flaw in planted
-            )
-        ]
-        if free:
-            start = int(rng.choice(free))
-            planted.append(Flaw(kind, start, start + n_beats))
-    return tuple(sorted(planted, key=lambda flaw: flaw.start_beat))
-
-
-def _play_flaws(notes: list[Note], flaws: tuple[Flaw, ...], rng: np.random.Generator) -> list[Note]:
-    """Put wrong pitches and late onsets into the notes of flawed bars."""
-    spoilt = list(notes)
-    for flaw in flaws:
-        for k, note in enumerate(notes):
-            if not flaw.start_beat <= note.start < flaw.end_beat:
-                continue
-            if flaw.kind == "wrong_notes" and note.role != "drums" and rng.random() < 0.7:
-                shift = int(rng.choice((-1, 1, 6)))
-                spoilt[k] = replace(note, pitch=note.pitch + shift)
-            elif flaw.kind == "dragged_bar":
-                progress = (note.start - flaw.start_beat) / (flaw.end_beat - flaw.start_beat)
-                spoilt[k] = replace(note, start=note.start + 0.15 + 0.15 * progress)
-    return spoilt
-
-
 def _note_times(
     notes: list[Note], edges: np.ndarray, style: Style, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -307,13 +252,16 @@ def _envelope(
     for section in score.sections:
         decibels[section.start_beat : section.end_beat] = _SECTION_GAIN[section.name]
     for flaw in flaws:
-        decibels[flaw.start_beat : flaw.end_beat] += _FLAW_GAIN.get(flaw.kind, 0.0)
-    times = np.concatenate([np.stack([edges[1:-1] - _RAMP, edges[1:-1]], axis=1).ravel()])
-    gains = np.repeat(10 ** (decibels / 20), 2)[1:-1]
-    end = n_samples / SAMPLE_RATE
-    times = np.concatenate([times, [edges[-1], end]])
-    gains = np.concatenate([gains, [gains[-1], 0.0]])
-    return np.interp(np.arange(n_samples) / SAMPLE_RATE, times, gains).astype(np.float32)
+        decibels[flaw.start_beat : flaw.end_beat] += FLAW_GAIN.get(flaw.kind, 0.0)
+    bounds = np.round(edges * SAMPLE_RATE).astype(int)
+    envelope = np.repeat(10 ** (decibels / 20), np.diff(bounds)).astype(np.float32)
+    envelope = np.pad(envelope, (bounds[0], n_samples - bounds[-1]), mode="edge")
+    ramp = round(_RAMP * SAMPLE_RATE)
+    for beat in np.flatnonzero(np.diff(decibels)) + 1:
+        low = bounds[beat] - ramp
+        envelope[low : bounds[beat]] = np.linspace(envelope[low], envelope[bounds[beat]], ramp)
+    envelope[bounds[-1] :] *= np.linspace(1, 0, n_samples - bounds[-1], dtype=np.float32)
+    return envelope
 
 
 def _title(rng: np.random.Generator) -> str:

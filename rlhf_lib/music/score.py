@@ -25,9 +25,9 @@ _FORMS = (
 _SECTION_NAMES = {"I": "intro", "V": "verse", "C": "chorus", "B": "bridge", "O": "outro"}
 _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 #: How hard a section is played (1 = the chorus) and who plays in it.
-_INTENSITY = {"intro": 0.66, "verse": 0.74, "chorus": 1.0, "bridge": 0.62, "outro": 0.8}
+_INTENSITY = {"intro": 0.8, "verse": 0.82, "chorus": 1.0, "bridge": 0.76, "outro": 0.9}
 _ROLES = {
-    "intro": {"drums", "chords", "picking", "hook"},
+    "intro": {"drums", "chords", "pad", "picking", "hook"},
     "verse": {"drums", "bass", "chords", "lead"},
     "chorus": {"drums", "bass", "chords", "pad", "picking", "hook"},
     "bridge": {"drums", "bass", "pad", "picking", "lead"},

@@ -11,15 +11,24 @@ from rlhf_lib.music.score import Note
 SAMPLE_RATE = 44100
 #: Loudness of a finished song in LUFS (before peaks are rounded off).
 LOUDNESS = -16.0
-_LEVELS = {"drums": -18, "bass": -20, "chords": -25, "pad": -29, "picking": -28}
-_LEVELS |= {"lead": -22, "hook": -20}  # dB RMS while playing
+#: Level of each role where it plays loudest, dB RMS.
+_LEVELS = {
+    "drums": -16,
+    "bass": -18,
+    "chords": -23,
+    "pad": -27,
+    "picking": -25,
+    "lead": -20,
+    "hook": -18,
+}
 _PAN = {"chords": -0.35, "picking": 0.45, "pad": 0.1, "lead": 0.1}  # −1 left … 1 right
 _RELEASE = 0.08  # s
+_RELEASE_RAMP = np.linspace(1, 0, round(_RELEASE * SAMPLE_RATE), dtype=np.float32)
 _RING = 2.0  # s that a drum may ring
 #: s in which a struck or plucked sound falls by 1/e, by first program of the General MIDI
 #: family (of 8); other families hold their level.
 _DECAY = {0: 1.2, 8: 0.8, 24: 1.0, 32: 1.2, 104: 0.6}
-_KNEE = 0.7  # amplitude from which peaks are rounded off
+_KNEE, _PEAK = 0.7, 0.99  # peaks are rounded off from the first towards the second
 
 
 def soundfont() -> Path:
@@ -49,7 +58,7 @@ def play(
 
     Returns
     -------
-    (n_samples, 2) float32
+    (2, n_samples) float32
         Each role at its own level, whatever instrument plays it.
 
     Notes
@@ -58,9 +67,9 @@ def play(
     sampler: it renders each pitch of each instrument once, and velocity, decay, release and
     panning are applied here.
     """
-    mix = np.zeros((n_samples, 2), np.float32)
-    roles = sorted({note.role for note in notes})
-    for role in roles:
+    mix = np.zeros((2, n_samples), np.float32)  # channels apart: rows are fast to scale
+    track = np.zeros_like(mix)
+    for role in sorted({note.role for note in notes}):
         chosen = [k for k, note in enumerate(notes) if note.role == role]
         drum = role == "drums"
         lengths = np.full(len(notes), _RING) if drum else ends - onsets
@@ -70,11 +79,13 @@ def play(
             sorted({notes[k].pitch for k in chosen}),
             float(lengths[chosen].max()) + _RELEASE,
         )
-        track = np.zeros((n_samples, 2), np.float32)
         for k in chosen:
             gain = np.float32(notes[k].velocity ** 1.5)
             _add(track, bank[notes[k].pitch], onsets[k], lengths[k], gain)
-        mix += track * _balance(track, _LEVELS[role], _PAN.get(role, 0.0))
+        for channel, gain in enumerate(_balance(track, _LEVELS[role], _PAN.get(role, 0.0))):
+            track[channel] *= gain
+        mix += track
+        track.fill(0)
     return mix
 
 
@@ -83,7 +94,7 @@ def master(mix: np.ndarray, envelope: np.ndarray) -> Audio:
 
     Parameters
     ----------
-    mix : (n, 2) float32
+    mix : (2, n) float32
     envelope : (n,) float32
         Gain over time.
 
@@ -92,14 +103,13 @@ def master(mix: np.ndarray, envelope: np.ndarray) -> Audio:
     Audio
         At `SAMPLE_RATE`, peaks below 1.
     """
-    mix = mix * envelope[:, None]
+    mix = mix * envelope
     mix *= np.float32(0.5 / np.abs(mix).max())
-    gain = 10 ** ((LOUDNESS - loudness(Audio(mix, SAMPLE_RATE))) / 20)
-    mix *= np.float32(gain)
+    mix *= np.float32(10 ** ((LOUDNESS - loudness(Audio(mix.T, SAMPLE_RATE))) / 20))
     loud = np.abs(mix) > _KNEE
     over = (np.abs(mix[loud]) - _KNEE) / (1 - _KNEE)
-    mix[loud] = np.sign(mix[loud]) * (_KNEE + (0.99 - _KNEE) * np.tanh(over))
-    return Audio(mix, SAMPLE_RATE)
+    mix[loud] = np.sign(mix[loud]) * (_KNEE + (_PEAK - _KNEE) * np.tanh(over))
+    return Audio(np.ascontiguousarray(mix.T), SAMPLE_RATE)
 
 
 def _sample(program: int, drum: bool, pitches: list[int], seconds: float) -> dict[int, np.ndarray]:
@@ -113,35 +123,43 @@ def _sample(program: int, drum: bool, pitches: list[int], seconds: float) -> dic
         track.notes.append(symusic.Note(k * spacing, seconds, pitch, 100, ttype="second"))
     score.tracks.append(track)
     synthesizer = symusic.Synthesizer(str(soundfont()), SAMPLE_RATE, 0)
-    sound = np.ascontiguousarray(synthesizer.render(score, stereo=True).T, dtype=np.float32)
+    sound = synthesizer.render(score, stereo=True)
     size = int(seconds * SAMPLE_RATE)
     decay = 0.6 if drum else _DECAY.get(program // 8 * 8)
     fade = np.ones(size) if decay is None else np.exp(-np.arange(size) / (decay * SAMPLE_RATE))
     bank = {}
     for k, pitch in enumerate(pitches):
         first = round(k * spacing * SAMPLE_RATE)
-        tone = sound[first : first + size]
-        bank[pitch] = tone * fade[: len(tone), None].astype(np.float32)
+        tone = sound[:, first : first + size]
+        heard = np.flatnonzero(np.abs(tone).max(axis=0) > 1e-5)
+        if len(heard) == 0:
+            raise RuntimeError(f"the soundfont is silent at pitch {pitch} of program {program}")
+        tone = tone[:, : heard[-1] + 1]
+        bank[pitch] = tone * fade[: tone.shape[1]].astype(np.float32)
     return bank
 
 
 def _add(track: np.ndarray, tone: np.ndarray, onset: float, length: float, gain: np.float32):
     """Add one note to a track: held for `length` s, then released linearly."""
     start = round(onset * SAMPLE_RATE)
-    held = min(round(length * SAMPLE_RATE), len(tone), len(track) - start)
-    track[start : start + held] += gain * tone[:held]
-    release = min(round(_RELEASE * SAMPLE_RATE), len(tone) - held, len(track) - start - held)
-    if release > 0:
-        ramp = np.linspace(gain, 0, release, dtype=np.float32)[:, None]
-        track[start + held : start + held + release] += ramp * tone[held : held + release]
+    room = min(tone.shape[1], track.shape[1] - start)
+    held = min(round(length * SAMPLE_RATE), room)
+    track[:, start : start + held] += gain * tone[:, :held]
+    stop = min(held + len(_RELEASE_RAMP), room)
+    if stop > held:
+        released = gain * _RELEASE_RAMP[: stop - held] * tone[:, held:stop]
+        track[:, start + held : start + stop] += released
 
 
-def _balance(track: np.ndarray, level: float, pan: float) -> np.ndarray:
-    """Return the gains (left, right) that bring a track's playing parts to `level` dB RMS."""
+def _balance(track: np.ndarray, level: float, pan: float) -> tuple[np.float32, np.float32]:
+    """Return the gains (left, right) that bring the loud parts of a track to `level` dB RMS."""
     block = SAMPLE_RATE // 4
-    whole = track[: len(track) // block * block].reshape(-1, block * 2)
-    power = np.einsum("ij,ij->i", whole, whole) / whole.shape[1]
-    playing = power[power > power.max() * 1e-3]
-    gain = 10 ** (level / 20) / np.sqrt(playing.mean())
+    whole = track[:, : track.shape[1] // block * block].reshape(2, -1, block)
+    power = np.einsum("cij,cij->i", whole, whole) / (2 * block)
+    loud = np.percentile(power[power > power.max() * 1e-3], 95)
+    gain = 10 ** (level / 20) / np.sqrt(loud)
     angle = (pan + 1) * np.pi / 4  # constant power; √2 keeps the centre at unity
-    return (gain * np.sqrt(2) * np.array([np.cos(angle), np.sin(angle)])).astype(np.float32)
+    return (
+        np.float32(gain * np.sqrt(2) * np.cos(angle)),
+        np.float32(gain * np.sqrt(2) * np.sin(angle)),
+    )
