@@ -19,6 +19,8 @@ from rlhf_lib.music.metre import change
 _LEVEL = FEATURE_NAMES.index("rms_mean")
 #: Beats around a beat that a repeat must share, and how far away it must lie.
 _PASSAGE = 8
+#: How far a repeat must lie to count for the hook (nearer in songs shorter than four times this).
+_AFAR = 32
 #: Sections are at least this many bars long.
 _SECTION_BARS = 4
 #: Rows computed at once; bounds the memory for songs of an hour.
@@ -121,6 +123,7 @@ def _repetition(points: np.ndarray, typical: float, level: np.ndarray) -> np.nda
     passages = passages.reshape(n_beats, -1).astype(np.float32) / np.sqrt(_PASSAGE * typical)
     lengths = (passages**2).sum(axis=1)
     beats = np.arange(n_beats)
+    afar = min(_AFAR, n_beats // 4)
     best, often = np.empty(n_beats), np.empty(n_beats)
     for first in range(0, n_beats, _BLOCK):
         rows = beats[first : first + _BLOCK]
@@ -128,10 +131,12 @@ def _repetition(points: np.ndarray, typical: float, level: np.ndarray) -> np.nda
         squared[np.abs(rows[:, None] - beats) < _PASSAGE] = np.inf
         likeness = np.exp2(-np.maximum(squared, 0))
         best[rows] = likeness.max(axis=1)
-        # A likeness of 0.5 is a random pair's: only what is clearly above counts as a repeat.
+        # A likeness of 0.5 is a random pair's: only what is clearly above counts as a repeat,
+        # and only from afar, for bars within a section always resemble each other.
+        likeness[np.abs(rows[:, None] - beats) < afar] = 0
         often[rows] = np.maximum(likeness - 0.7, 0).sum(axis=1)
     loud = uniform_filter1d(level.astype(np.float64), 2 * _PASSAGE, mode="nearest")
-    hook = np.sqrt(_ranks(often) * _ranks(loud))
+    hook = np.cbrt(_ranks(often) ** 2 * _ranks(loud))
     return np.stack([best, uniform_filter1d(hook, _PASSAGE, mode="nearest")], axis=1)
 
 
