@@ -21,7 +21,7 @@ from rlhf_lib.paths import atomic_path, resolve
 MIN_SECONDS, MAX_SECONDS = 10.0, 600.0
 _SECTION_GAIN = {"intro": -1.0, "verse": -1.0, "chorus": 0.0, "bridge": -1.5, "outro": -0.5}  # dB
 _TAIL = 0.6  # s after the last beat
-_RAMP = 0.015  # s over which gains change, ending on the beat
+_RAMP = 0.005  # s over which gains change, ending on the beat
 
 TempoCurve = Callable[[float], float] | Sequence[tuple[float, float]]
 
@@ -78,6 +78,7 @@ def compose_song(
     seconds: float = 120.0,
     tempo_curve: TempoCurve | None = None,
     flaws: bool = True,
+    tonic: int | None = None,
 ) -> ComposedSong:
     """Compose one song.
 
@@ -95,29 +96,39 @@ def compose_song(
     flaws : bool
         Plant about one flaw every 30 s. Without, the song is otherwise the same, but for a
         slight change of overall gain.
+    tonic : int, optional
+        Pitch class of the key, 0 (C) to 11 (B); drawn from the seed when left out.
 
     Raises
     ------
     InputError
-        For an unknown style, a duration or a tempo out of range.
+        For an unknown style, a duration, tempo or tonic out of range.
     """
     _check_whole("seed", seed, 0)
     if not isinstance(seconds, Real) or not MIN_SECONDS <= seconds <= MAX_SECONDS:
         raise InputError(f"seconds is {seconds!r}; songs last {MIN_SECONDS:g} to {MAX_SECONDS:g} s")
     if style is not None and style not in STYLES:
         raise InputError(f"style is {style!r}; choose one of {', '.join(STYLES)}")
+    if tonic is not None and tonic not in range(12):
+        raise InputError(f"tonic is {tonic!r}; give a pitch class from 0 (C) to 11 (B)")
     rng = np.random.default_rng(seed)
     # Streams of their own, so that the same song can be made with and without flaws.
     writing, planning, spoiling, playing = rng.spawn(4)
     drawn = str(rng.choice(list(STYLES)))
     name = drawn if style is None else style
+    drawn_tonic = int(rng.integers(12))
     recipe = STYLES[name]
     bpm = float(rng.integers(recipe.bpm[0], recipe.bpm[1] + 1))
     lead_in = float(rng.uniform(0.05, 0.2))
     curve = [(0.0, bpm)] if tempo_curve is None else tempo_curve
     edges = _beat_edges(curve, seconds - lead_in - _TAIL, recipe.beats_per_bar) + lead_in
     n_beats = len(edges) - 1
-    score = write_score(recipe, n_beats // recipe.beats_per_bar, writing)
+    score = write_score(
+        recipe,
+        n_beats // recipe.beats_per_bar,
+        drawn_tonic if tonic is None else int(tonic),
+        writing,
+    )
     planted = plan_flaws(score.sections, recipe.beats_per_bar, seconds, planning) if flaws else ()
     notes = spoil_notes(score.notes, planted, spoiling)
     onsets, ends = _note_times(notes, edges, recipe, playing)
@@ -143,8 +154,8 @@ def compose_songs(
 ) -> list[Path]:
     """Compose songs into a folder: ``song_001.flac``, ``song_001.truth.json`` and so on.
 
-    Styles take turns in an order drawn from the seed, so that neighbours differ and twelve
-    songs have twelve styles. Song k is the same whatever `n_songs` is. Songs that this function
+    Styles and keys take turns in orders drawn from the seed, so that twelve songs have twelve
+    styles and twelve keys. Song k is the same whatever `n_songs` is. Songs that this function
     wrote earlier are replaced, each file atomically; other files are never touched.
 
     Parameters
@@ -177,11 +188,13 @@ def compose_songs(
                 f"{path} exists and is not a composed song (no {_truth_path(path).name} beside "
                 "it); name another folder"
             )
-    order = np.random.default_rng(seed).permutation(list(STYLES))
+    rng = np.random.default_rng(seed)
+    styles, tonics = rng.permutation(list(STYLES)), rng.permutation(12)
 
     def compose(index: int) -> Path:
         own_seed = int(np.random.SeedSequence((int(seed), index)).generate_state(1)[0])
-        song = compose_song(own_seed, str(order[index % len(order)]), seconds)
+        style, tonic = str(styles[index % len(styles)]), int(tonics[index % 12])
+        song = compose_song(own_seed, style, seconds, tonic=tonic)
         # The truth first: a song is never left without the file that marks it as ours.
         with atomic_path(_truth_path(paths[index])) as part:
             part.write_text(json.dumps(song.truth(), indent=1) + "\n")

@@ -6,8 +6,8 @@ import numpy as np
 
 from rlhf_lib.music.score import Note, Section
 
-#: Pitches off by a semitone or tritone; a nearly silent bar; a bar played late; two bars far
-#: too soft.
+#: Pitches off by a semitone or tritone; a nearly silent bar; a bar played late; two bars
+#: (one where two have no room) far too soft.
 FLAW_KINDS = ("wrong_notes", "dead_bar", "dragged_bar", "level_drop")
 #: Gain of the kinds that are heard as a change of level, dB.
 FLAW_GAIN = {"dead_bar": -38.0, "level_drop": -14.0}
@@ -43,10 +43,9 @@ def plan_flaws(
     kinds = [str(kind) for kind in rng.permutation(FLAW_KINDS)]
     gap = 2 * beats_per_bar
     planted: list[Flaw] = []
-    for k in range(max(1, round(seconds / _EVERY))):
-        kind = kinds[k % len(kinds)]
-        n_beats = beats_per_bar * (2 if kind == "level_drop" else 1)
-        free = [
+
+    def places(n_beats: int) -> list[int]:
+        return [
             start
             for section, start in bars
             if start + n_beats <= section.end_beat
@@ -55,6 +54,13 @@ def plan_flaws(
                 for flaw in planted
             )
         ]
+
+    for k in range(max(1, round(seconds / _EVERY))):
+        kind = kinds[k % len(kinds)]
+        n_beats = beats_per_bar
+        if kind == "level_drop" and places(2 * n_beats):
+            n_beats *= 2
+        free = places(n_beats)
         if free:
             start = int(rng.choice(free))
             planted.append(Flaw(kind, start, start + n_beats))

@@ -95,14 +95,13 @@ def plan_form(n_bars: int, beats_per_bar: int) -> list[Section]:
     ]
 
 
-def write_score(style: Style, n_bars: int, rng: np.random.Generator) -> Score:
-    """Write a song of `n_bars` bars in `style`.
+def write_score(style: Style, n_bars: int, tonic: int, rng: np.random.Generator) -> Score:
+    """Write a song of `n_bars` bars in `style` on the pitch class `tonic` (0 = C).
 
     What belongs to a kind of section (chords, melody) is drawn once, so that choruses come
     back nearly identical; only touch, fills and the last bar differ.
     """
     mode = str(rng.choice(style.modes))
-    tonic = int(rng.integers(12))
     programs = {role: int(rng.choice(options)) for role, options in style.programs.items()}
     writer = _Writer(style, _SCALES[mode], tonic, rng)
     sections = plan_form(n_bars, style.beats_per_bar)
@@ -290,8 +289,8 @@ def _strokes(pattern: str) -> list[tuple[float, float, str]]:
 def _touch(notes: list[Note], style: Style, rng: np.random.Generator) -> list[Note]:
     """Swing the offbeat eighths and vary velocities by about 5 %."""
     swung = []
-    for note, push in zip(notes, rng.normal(1.0, 0.05, len(notes)), strict=True):
+    for note, push in zip(notes, rng.normal(1.0, 0.05, len(notes)).tolist(), strict=True):
         late = style.swing if note.start % 1 == 0.5 else 0.0
-        velocity = float(np.clip(note.velocity * push, 0.05, 1.0))
+        velocity = min(max(note.velocity * push, 0.05), 1.0)
         swung.append(replace(note, start=note.start + late, velocity=velocity))
     return swung

@@ -153,7 +153,7 @@ STYLES: dict[str, Style] = {
             "bass": (36, 33),
             "chords": (7, 28),
             "pad": (16, 18),
-            "lead": (66, 67),
+            "lead": (66, 57),
             "hook": (61, 62),
         },
         progressions={**_MINOR, "verse": ((0, 0, 3, 0), (0, 3, 0, 3))},

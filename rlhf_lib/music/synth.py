@@ -131,7 +131,7 @@ def _sample(program: int, drum: bool, pitches: list[int], seconds: float) -> dic
     for k, pitch in enumerate(pitches):
         first = round(k * spacing * SAMPLE_RATE)
         tone = sound[:, first : first + size]
-        heard = np.flatnonzero(np.abs(tone).max(axis=0) > 1e-5)
+        heard = np.flatnonzero(np.abs(tone[0]) + np.abs(tone[1]) > 1e-5)
         if len(heard) == 0:
             raise RuntimeError(f"the soundfont is silent at pitch {pitch} of program {program}")
         tone = tone[:, : heard[-1] + 1]
