@@ -43,7 +43,7 @@ class Candidate(Record):
     target_keep_ratio: Positive = Field(description="the keep ratio aimed at")
     keep_ratio: Positive = Field(description="duration of the edit / duration of the song")
     actions: list[ActionValue] = Field(description="one action 0 to 8 per beat of the song")
-    n_beats_kept: int = Field(ge=1, description="the number of beats that are not cut")
+    n_beats_kept: int = Field(ge=1, description="the number of beats that are not cut, loops once")
     n_beats_total: int = Field(ge=1, description="the number of beats of the song")
     duration: Positive = Field(description="the length of the edit in s")
     path: RelativePath = Field(description="the audio file, relative to the manifest's folder")
