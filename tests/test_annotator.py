@@ -248,10 +248,11 @@ def test_a_break_is_suggested(folder, monkeypatch):
 
 def test_every_control_has_a_name(folder):
     for widget in everything(start()):
-        if isinstance(
-            widget, (widgets.Button, widgets.ToggleButton, widgets.Textarea, widgets.Audio)
-        ):
+        if isinstance(widget, (widgets.Button, widgets.ToggleButton, widgets.Textarea)):
             assert widget.tooltip
+        if isinstance(widget, widgets.Audio):
+            # A media view without a description fails in the browser when it has a tooltip.
+            assert widget.tooltip is None
 
 
 @pytest.mark.parametrize(

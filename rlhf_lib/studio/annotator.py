@@ -176,7 +176,7 @@ class Annotator(widgets.VBox):
         )
         paths = [inside(self._audio_folder, entry.path) for entry in (song, left, right)]
         encoded = [self._encode(path) for path in paths]
-        self.sounds = [self._player(*named) for named in zip(SOUNDS, encoded, strict=True)]
+        self.sounds = [self._player(sound) for sound in encoded]
         for row, sound in zip(self._rows, self.sounds, strict=True):
             row.children = (*row.children, sound)
 
@@ -186,14 +186,14 @@ class Annotator(widgets.VBox):
             save_audio(encoded, load_audio(path))
             return encoded.read_bytes()
 
-    def _player(self, name: str, encoded: bytes) -> widgets.Audio:
-        """Return a player; its bytes travel as binary and never enter the notebook's file."""
+    def _player(self, encoded: bytes) -> widgets.Audio:
+        """Return a player; its bytes travel as binary and stay out of the cell's output."""
+        # No tooltip: ipywidgets' media views break on one, for they have no description.
         sound = widgets.Audio(
             value=encoded,
             format=self._encoding,
             autoplay=False,
             loop=False,
-            tooltip=f"Player of {name}",
             layout=self._sound_layout,
         )
         sound.add_class("rlhf-player")
@@ -233,7 +233,7 @@ class Annotator(widgets.VBox):
 
 
 def _player_row(name: str) -> widgets.HBox:
-    title = widgets.HTML(f"<h3>{name}</h3>", layout=widgets.Layout(width="5em"))
+    title = widgets.HTML(f"<h3>{name}</h3>", layout=widgets.Layout(flex="0 0 5.5em"))
     return widgets.HBox([title], layout=widgets.Layout(align_items="center"))
 
 

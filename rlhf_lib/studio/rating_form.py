@@ -53,13 +53,18 @@ class RatingForm(widgets.VBox):
         self.notes = widgets.Textarea(
             placeholder="Why? (optional)",
             tooltip="Notes on this comparison",
-            layout=widgets.Layout(width="100%", height="4.5em"),
+            layout=widgets.Layout(width="auto", height="4.5em"),
         )
         *row, cannot_tell = self.answers.values()
+        cannot_tell.layout.flex = "0 0 auto"
         wrapped = widgets.Layout(flex_flow="row wrap")
         super().__init__(
             [
-                _field("Which edit is better?", widgets.HBox(row), widgets.HBox([cannot_tell])),
+                _field(
+                    "Which edit is better?",
+                    widgets.HBox(row, layout=wrapped),
+                    widgets.HBox([cannot_tell]),
+                ),
                 _field("How sure are you? (optional)", self.confidence),
                 _field(
                     "What is wrong with the weaker one? (optional)",
@@ -95,7 +100,7 @@ class RatingForm(widgets.VBox):
         button = widgets.Button(
             description=text,
             tooltip=_HINTS.get(text, f"I prefer {text}"),
-            layout=widgets.Layout(flex="1 1 auto", width="auto"),
+            layout=widgets.Layout(flex="1 1 0%", width="auto", min_width="6.5em"),
         )
         button.on_click(lambda _: self._choose(text))
         return button
