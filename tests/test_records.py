@@ -8,7 +8,8 @@ import pytest
 from feedback_examples import HASH, answer, candidate, manifest, song, task
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Annotation, Manifest, current_annotations
+from rlhf_lib.feedback.records import Annotation, Manifest
+from rlhf_lib.feedback.store import current_annotations
 from rlhf_lib.feedback.validation import inside
 
 

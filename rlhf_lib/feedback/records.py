@@ -8,16 +8,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.validation import (
     Id,
+    Positive,
     Record,
     RelativePath,
+    Seconds,
     Sha256,
     Timestamp,
     as_input_error,
+    check_differs,
+    refuse_repeats,
     utc_now,
 )
 from rlhf_lib.music.edit import N_ACTIONS, PLAYS, Action
@@ -29,8 +34,6 @@ TAGS = ("audible cut", "rhythm break", "lost hook", "too short", "bad ending")
 #: How far a stored keep ratio may lie from the one that its actions give.
 _RATIO_TOLERANCE = 0.01
 
-Seconds = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
 ActionValue = Annotated[int, Field(ge=0, lt=N_ACTIONS)]
 Tag = Annotated[str, Field(max_length=100, pattern=r"^[^\s\p{C};]([^\p{C};]*[^\s\p{C};])?$")]
 
@@ -72,7 +75,7 @@ class SongEntry(Record):
                 f"song {self.id!r}: its last beat at {self.beat_times[-1]} s lies after its end "
                 f"at {self.duration} s; give the beats of this very file"
             )
-        _refuse_repeats([candidate.id for candidate in self.candidates], "candidate id")
+        refuse_repeats([candidate.id for candidate in self.candidates], "candidate id")
         for candidate in self.candidates:
             self._check_candidate(candidate)
         return self
@@ -90,11 +93,8 @@ class SongEntry(Record):
             raise ValueError(
                 f"{name}: n_beats_kept is {candidate.n_beats_kept}, but its actions keep {kept}"
             )
-        bounds = [0.0, *self.beat_times[1:], self.duration]
-        played = sum(
-            int(PLAYS[action]) * (stop - start)
-            for action, (start, stop) in zip(candidate.actions, pairwise(bounds), strict=True)
-        )
+        lengths = np.diff([0.0, *self.beat_times[1:], self.duration])
+        played = float(PLAYS[candidate.actions] @ lengths)
         for field, ratio in (
             ("keep_ratio", candidate.keep_ratio),
             ("duration", candidate.duration / self.duration),
@@ -117,7 +117,7 @@ class Task(Record):
     @field_validator("edit_b_id")
     @classmethod
     def _two_edits(cls, value: str, info: ValidationInfo) -> str:
-        return _check_differs(value, info)
+        return check_differs(value, info)
 
 
 class PolicyRef(Record):
@@ -157,7 +157,7 @@ class Manifest(Record):
         try:
             return cls(**content, manifest_id=unchecked.content_hash())
         except ValidationError as error:
-            raise as_input_error(error, source, cls) from None
+            raise as_input_error(error, "manifest", cls) from None
 
     @classmethod
     def load(cls, path: str | Path) -> "Manifest":
@@ -195,25 +195,17 @@ class Manifest(Record):
 
     def song(self, song_id: str) -> SongEntry:
         """Return the song with this id; InputError when there is none."""
-        for song in self.songs:
-            if song.id == song_id:
-                return song
-        known = ", ".join(song.id for song in self.songs[:20])
-        raise InputError(f"the manifest has no song {song_id!r}; it has {known}")
+        return _named(self.songs, song_id, "the manifest has no song")
 
     def candidate(self, song_id: str, candidate_id: str) -> Candidate:
         """Return a candidate of a song; InputError when there is none."""
-        song = self.song(song_id)
-        for candidate in song.candidates:
-            if candidate.id == candidate_id:
-                return candidate
-        known = ", ".join(candidate.id for candidate in song.candidates[:20])
-        raise InputError(f"song {song_id!r} has no candidate {candidate_id!r}; it has {known}")
+        candidates = self.song(song_id).candidates
+        return _named(candidates, candidate_id, f"song {song_id!r} has no candidate")
 
     @model_validator(mode="after")
     def _consistent(self):
-        _refuse_repeats([song.id for song in self.songs], "song id")
-        _refuse_repeats([task.task_id for task in self.tasks], "task_id")
+        refuse_repeats([song.id for song in self.songs], "song id")
+        refuse_repeats([task.task_id for task in self.tasks], "task_id")
         known = {song.id: {candidate.id for candidate in song.candidates} for song in self.songs}
         for task in self.tasks:
             missing = {task.edit_a_id, task.edit_b_id} - known.get(task.song_id, set())
@@ -229,6 +221,14 @@ class Manifest(Record):
                 "restore it or generate the candidates again"
             )
         return self
+
+
+def _named(entries: list, name: str, nothing: str):
+    for entry in entries:
+        if entry.id == name:
+            return entry
+    known = ", ".join(entry.id for entry in entries[:20])
+    raise InputError(f"{nothing} {name!r}; it has {known}")
 
 
 class Listening(Record):
@@ -314,7 +314,7 @@ class Annotation(Record):
     @field_validator("edit_b_id")
     @classmethod
     def _two_edits(cls, value: str, info: ValidationInfo) -> str:
-        return _check_differs(value, info)
+        return check_differs(value, info)
 
     @field_validator("strength")
     @classmethod
@@ -332,23 +332,3 @@ class Annotation(Record):
         if value and info.data.get("preference") in ("a", "b"):
             raise ValueError("does not fit a preference; give preference 'tie' and strength 0")
         return value
-
-
-def current_annotations(annotations: list[Annotation]) -> list[Annotation]:
-    """Return the annotations that no other one supersedes, in the same order."""
-    replaced = {annotation.supersedes for annotation in annotations}
-    return [annotation for annotation in annotations if annotation.annotation_id not in replaced]
-
-
-def _check_differs(edit_b_id: str, info: ValidationInfo) -> str:
-    if edit_b_id == info.data.get("edit_a_id"):
-        raise ValueError("is the same as edit_a_id; name two different edits")
-    return edit_b_id
-
-
-def _refuse_repeats(names: list[str], what: str) -> None:
-    seen = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"{what} {name!r} occurs twice; give every one its own")
-        seen.add(name)

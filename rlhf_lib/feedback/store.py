@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Annotation, Manifest, current_annotations
+from rlhf_lib.feedback.records import Annotation, Manifest
 from rlhf_lib.feedback.validation import as_input_error
 from rlhf_lib.paths import atomic_path, resolve
 
@@ -169,6 +169,12 @@ class PreferenceStore:
                 f"{self.path}: cannot be written ({error.strerror or error}); nothing was "
                 "changed. Free disk space or make the folder writable, then answer again"
             ) from error
+
+
+def current_annotations(annotations: list[Annotation]) -> list[Annotation]:
+    """Return the annotations that no other one supersedes, in the same order."""
+    replaced = {annotation.supersedes for annotation in annotations}
+    return [annotation for annotation in annotations if annotation.annotation_id not in replaced]
 
 
 @contextmanager

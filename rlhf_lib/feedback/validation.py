@@ -5,7 +5,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+)
 
 from rlhf_lib.errors import InputError
 
@@ -44,11 +52,29 @@ Id = Annotated[
     str,
     StringConstraints(max_length=200, pattern=r"^[^\s\p{C}]([^\p{C}]*[^\s\p{C}])?$"),
 ]
+Seconds = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Timestamp = Annotated[str, AfterValidator(_check_timestamp)]
 RelativePath = Annotated[
     str, StringConstraints(max_length=1000), AfterValidator(_check_relative_path)
 ]
+
+
+def check_differs(edit_b_id: str, info: ValidationInfo) -> str:
+    """Validate `edit_b_id`: nothing is compared with itself."""
+    if edit_b_id == info.data.get("edit_a_id"):
+        raise ValueError("is the same as edit_a_id; name two different edits")
+    return edit_b_id
+
+
+def refuse_repeats(names: list[str], what: str) -> None:
+    """Raise ValueError, for a validator, when a name occurs twice."""
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{what} {name!r} occurs twice; give every one its own")
+        seen.add(name)
 
 
 def utc_now() -> str:
