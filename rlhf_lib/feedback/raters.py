@@ -14,16 +14,17 @@ from rlhf_lib.music.edit import Edit
 from rlhf_lib.music.measures import MEASURES, measure, weight_vector
 from rlhf_lib.music.song import Song
 
-#: Tastes that come with the project: weights over measures. Two edits of the same length that
-#: different policies might make differ by about one unit of utility (between half and two).
-#: `calm` and `arc` mostly weigh measures that do not add up over joins, so that no planner can
-#: follow them exactly.
+#: Tastes that come with the project: weights over measures. Two sensible edits of the same
+#: length differ by about half a unit to one and a half units of utility. `smooth` hates audible
+#: seams; `hooks` wants the hooks and tolerates seams; `phrases` wants unbroken phrases from the
+#: first bar to the last; `calm` and `arc` mostly weigh what does not add up over joins, so that
+#: no planner can follow them exactly.
 TASTES: dict[str, dict[str, float]] = {
-    "smooth": {"seams": -0.3, "transition": -3.0, "energy": -1.5, "worst_seam": -2.0},
+    "smooth": {"seams": -0.25, "transition": -3.0, "energy": -1.5, "worst_seam": -1.5},
     "hooks": {"hook": 8.0, "oddity": -3.0, "ending": -0.5, "transition": -0.5},
-    "phrases": {"phrase": -2.5, "tempo": -1.0, "ending": -1.5, "intro": -0.7, "repeats": -0.5},
-    "calm": {"close_seams": -0.8, "seams": -0.2, "worst_seam": -1.5, "repeats": -0.5},
-    "arc": {"energy_arc": 6.0, "whole_chorus": 1.5, "transition": -1.0, "seams": -0.1},
+    "phrases": {"phrase": -3.0, "tempo": -1.0, "intro": -2.0, "ending": -1.5, "seams": -0.1},
+    "calm": {"close_seams": -1.0, "seams": -0.3, "worst_seam": -2.5, "repeats": -0.5},
+    "arc": {"energy_arc": 8.0, "whole_chorus": 2.0, "length": -3.0, "transition": -1.0},
 }
 
 #: Utility differences at which a preference becomes moderate (2) and strong (3).
