@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.validation import (
     Id,
+    OtherEdit,
     Positive,
     Record,
     RelativePath,
@@ -21,7 +22,6 @@ from rlhf_lib.feedback.validation import (
     Sha256,
     Timestamp,
     as_input_error,
-    check_differs,
     refuse_repeats,
     utc_now,
 )
@@ -112,12 +112,7 @@ class Task(Record):
     task_id: Id = Field(description="a name unique within the manifest")
     song_id: Id = Field(description="the id of a song of the manifest")
     edit_a_id: Id = Field(description="the id of one candidate of the song")
-    edit_b_id: Id = Field(description="the id of another candidate of the song")
-
-    @field_validator("edit_b_id")
-    @classmethod
-    def _two_edits(cls, value: str, info: ValidationInfo) -> str:
-        return check_differs(value, info)
+    edit_b_id: OtherEdit = Field(description="the id of another candidate of the song")
 
 
 class PolicyRef(Record):
@@ -250,7 +245,7 @@ class Annotation(Record):
 
     song_id: Id = Field(description="the id of the song")
     edit_a_id: Id = Field(description="the id of edit a")
-    edit_b_id: Id = Field(description="the id of edit b, another one than edit a")
+    edit_b_id: OtherEdit = Field(description="the id of edit b, another one than edit a")
     preference: Literal["a", "b", "tie"] = Field(description="'a', 'b' or 'tie'")
     strength: Annotated[int, Field(ge=0, le=3)] = Field(
         description="1 slight, 2 moderate, 3 strong; 0 exactly when the preference is 'tie'"
@@ -310,11 +305,6 @@ class Annotation(Record):
         """What was compared, whatever the order of the sides: manifest, song, two edit ids."""
         first, second = sorted((self.edit_a_id, self.edit_b_id))
         return self.manifest_id, self.song_id, first, second
-
-    @field_validator("edit_b_id")
-    @classmethod
-    def _two_edits(cls, value: str, info: ValidationInfo) -> str:
-        return check_differs(value, info)
 
     @field_validator("strength")
     @classmethod

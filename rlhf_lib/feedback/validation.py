@@ -47,11 +47,19 @@ def _check_relative_path(text: str) -> str:
     return text
 
 
+def _check_differs(edit_b_id: str, info: ValidationInfo) -> str:
+    if edit_b_id == info.data.get("edit_a_id"):
+        raise ValueError("is the same as edit_a_id; name two different edits")
+    return edit_b_id
+
+
 # Printable, no space at either end: \p{C} are the control and other invisible characters.
 Id = Annotated[
     str,
     StringConstraints(max_length=200, pattern=r"^[^\s\p{C}]([^\p{C}]*[^\s\p{C}])?$"),
 ]
+#: The field after an ``edit_a_id``: nothing is compared with itself.
+OtherEdit = Annotated[Id, AfterValidator(_check_differs)]
 Seconds = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -59,13 +67,6 @@ Timestamp = Annotated[str, AfterValidator(_check_timestamp)]
 RelativePath = Annotated[
     str, StringConstraints(max_length=1000), AfterValidator(_check_relative_path)
 ]
-
-
-def check_differs(edit_b_id: str, info: ValidationInfo) -> str:
-    """Validate `edit_b_id`: nothing is compared with itself."""
-    if edit_b_id == info.data.get("edit_a_id"):
-        raise ValueError("is the same as edit_a_id; name two different edits")
-    return edit_b_id
 
 
 def refuse_repeats(names: list[str], what: str) -> None:
