@@ -32,12 +32,16 @@ def estimate_metre(sound: np.ndarray) -> tuple[int, int]:
     points = beat_points(sound)
     beats_per_bar = _beats_per_bar(points)
     accents = _accents(sound, points)
-    by_place = [accents[place::beats_per_bar].mean() for place in range(beats_per_bar)]
+    by_place = [
+        accents[place::beats_per_bar].mean() for place in range(min(beats_per_bar, len(sound)))
+    ]
     return beats_per_bar, int(np.argmax(by_place))
 
 
 def _beats_per_bar(points: np.ndarray) -> int:
     lags = _LAGS[: np.searchsorted(_LAGS, len(points) // 2, side="right")]
+    if 4 not in lags:
+        return 4
     typical = typical_unlikeness(points)
     unlike = np.array(
         [np.mean(((points[lag:] - points[:-lag]) ** 2).sum(axis=1)) / typical for lag in lags]

@@ -48,7 +48,7 @@ def read(entry: Path) -> dict[str, object] | None:
     if not entry.is_file():
         return None
     try:
-        with np.load(entry, allow_pickle=False) as stored:
+        with entry.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             return {
                 **{name: int(stored[name]) for name in _NUMBERS},
                 **{name: stored[name] for name in _ARRAYS},

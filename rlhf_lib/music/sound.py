@@ -81,7 +81,8 @@ def sound_features(audio: Audio, beat_times: np.ndarray) -> np.ndarray:
     columns["rms"][:, 1] = std[:, _COLUMNS["level"]][:, 0]
     columns["rms"][:, 2] = _range_levels(mono, bounds[:-1], first)
     columns["rms"][:, 3] = _range_levels(mono, last, bounds[1:])
-    flux = frames[:, _COLUMNS["flux"]][:, 0]
+    # A frame's flux is that of the sound entering its window, half a window ahead of its centre.
+    flux = np.pad(frames[:, _COLUMNS["flux"]][:, 0], (FRAME // 2 // HOP, 0))[: len(frames)]
     columns["onset"][:] = _onsets(flux, whole, start)
     columns["bands"][:] = _decibel(mean[:, _COLUMNS["bands"]])
     timbre = frames[:, _COLUMNS["mfcc"]][:, 1:6]
@@ -141,11 +142,11 @@ def _shape(magnitude: np.ndarray, power: np.ndarray, pieces: np.ndarray) -> np.n
 def _contrast(power: np.ndarray) -> np.ndarray:
     """Return peak minus valley of the power in seven octave bands, dB."""
     contrast = np.empty((len(power), len(_CONTRAST_EDGES) - 1), np.float32)
-    bins = np.searchsorted(_BINS, _CONTRAST_EDGES)
-    bins[-1] = len(_BINS)
+    bins = np.searchsorted(_BINS, _CONTRAST_EDGES) - 1  # bands as librosa bounds them
+    bins[0], bins[-1] = 0, len(_BINS)
     for band, (low, high) in enumerate(pairwise(bins)):
         part = power[:, low:high]
-        count = max(round(_CONTRAST_SHARE * part.shape[1]), 1)
+        count = max(round(_CONTRAST_SHARE * (part.shape[1] + 1)), 1)
         if count == 1:
             valley, peak = part.min(axis=1), part.max(axis=1)
         else:
@@ -207,8 +208,7 @@ def _onsets(
         peak = int(flux[first:stop].argmax())
         largest[beat] = flux[first + peak]
         place[beat] = peak / (stop - first)
-        # The flux of an onset already shows in the frames whose window reaches it.
-        attack[beat] = flux[max(first - 2, 0) : edge].max()
+        attack[beat] = flux[max(first - 1, 0) : edge].max()  # a frame early still is on time
     return np.stack([mean, largest, attack, place], axis=1)
 
 
@@ -234,7 +234,7 @@ def _band_bins() -> np.ndarray:
 @cache
 def _tonal_centroids() -> np.ndarray:
     """Return the (6, 12) matrix that maps chroma to the circles of fifths and thirds."""
-    steps = np.arange(12)[None, :] * np.array([7, 7, 3, 3, 4, 4])[:, None] / 6
+    steps = np.arange(12)[None, :] * np.array([7, 7, 9, 9, 4, 4])[:, None] / 6
     radius = np.array([1, 1, 1, 1, 0.5, 0.5])[:, None]
     phase = np.array([0.5, 0, 0.5, 0, 0.5, 0])[:, None]
     return radius * np.cos(np.pi * (steps - phase))

@@ -1,0 +1,199 @@
+"""Songs: loading, caching, refusing; what follows from beats."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.music import song as song_module
+from rlhf_lib.music.song import Song, load_song, load_songs
+
+RATE = 16000
+
+
+def click_track(seconds=12.0, period=0.5, seed=0):
+    """Noise bursts on every beat, with a tone that changes each bar."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(seconds * RATE)) / RATE
+    in_beat = time % period
+    pitch = 220 * 2 ** (rng.integers(0, 12, 400)[(time / period / 4).astype(int)] / 12)
+    burst = 0.5 * np.exp(-in_beat / 0.02) * rng.standard_normal(len(time))
+    return np.clip(burst + 0.2 * np.sin(2 * np.pi * pitch * time), -0.9, 0.9)
+
+
+def write(path, samples):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, RATE)
+    return path
+
+
+@pytest.fixture
+def track(workspace):
+    return write(workspace / "music" / "track.wav", click_track())
+
+
+def plain_song(n_beats, beats_per_bar=4, downbeat=0, period=0.5, features=None):
+    times = 0.1 + period * np.arange(n_beats)
+    if features is None:
+        features = np.zeros((n_beats, 125))
+    n_samples = int((times[-1] + period) * 1000)
+    return Song("s", Path("s"), "0", 1000, n_samples, times, beats_per_bar, downbeat, features)
+
+
+def test_beats_partition_the_song():
+    song = plain_song(7)
+    assert song.n_beats == 7 and song.duration == pytest.approx(3.6)
+    np.testing.assert_array_equal(song.beat_bounds, [0, 600, 1100, 1600, 2100, 2600, 3100, 3600])
+    np.testing.assert_allclose(song.beat_durations, [0.6, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
+    assert song.ticks.sum() == 7
+
+
+def test_ticks_of_any_run_are_right_within_one():
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.uniform(0.3, 0.9, 200))
+    song = Song("s", Path("s"), "0", 1000, 130_000, times, 4, 0, np.zeros((200, 125)))
+    exact = np.concatenate([[0], np.cumsum(song.beat_durations)]) / song.duration * 200
+    ticks = np.concatenate([[0], np.cumsum(song.ticks)])
+    assert np.abs((ticks[None] - ticks[:, None]) - (exact[None] - exact[:, None])).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("n_beats", "beats_per_bar", "downbeat", "first"),
+    [
+        (120, 4, 2, [0, 2, 6, 10]),
+        (120, 3, 0, [0, 3, 6, 9]),
+        (60, 4, 3, [0, 1, 3, 5]),
+        (60, 3, 2, [0, 1, 2, 3]),
+        (40, 4, 1, [0, 1, 2, 3]),
+    ],
+)
+def test_decision_points(n_beats, beats_per_bar, downbeat, first):
+    points = plain_song(n_beats, beats_per_bar, downbeat).decision_points
+    np.testing.assert_array_equal(points[:4], first)
+    assert points[-1] < n_beats
+
+
+def test_a_song_cannot_be_changed():
+    song = plain_song(20)
+    for array in (song.beat_times, song.features, song.beat_bounds, song.beat_durations):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_song_refuses_what_does_not_fit():
+    with pytest.raises(InputError, match=r"\(20, 125\)"):
+        plain_song(20, features=np.zeros((19, 125)))
+    with pytest.raises(InputError, match="not numbers"):
+        plain_song(20, features=np.full((20, 125), np.nan))
+    with pytest.raises(InputError, match="rising"):
+        plain_song(20, period=-0.5)
+    with pytest.raises(InputError, match="downbeat 4"):
+        plain_song(20, downbeat=4)
+
+
+def test_a_cached_song_equals_the_analysed_one(track, monkeypatch):
+    first = load_song(track)
+    assert first.song_id == "track" and first.sample_rate == RATE
+    assert first.n_samples == 12 * RATE and first.features.shape == (first.n_beats, 125)
+
+    def refuse(*_):
+        raise AssertionError("analysed again")
+
+    monkeypatch.setattr(song_module, "_analyse", refuse)
+    again = load_song(track.rename(track.with_name("renamed.wav")))
+    assert again.song_id == "renamed" and again.sha256 == first.sha256
+    np.testing.assert_array_equal(again.features, first.features)
+    np.testing.assert_array_equal(again.beat_times, first.beat_times)
+    assert (again.beats_per_bar, again.downbeat) == (first.beats_per_bar, first.downbeat)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "foreign", "array", "unfit"])
+def test_a_damaged_cache_is_rebuilt(track, workspace, damage, caplog):
+    first = load_song(track)
+    (entry,) = (workspace / ".cache" / "songs").iterdir()
+    whole = entry.read_bytes()
+    if damage == "cut":
+        entry.write_bytes(whole[: len(whole) // 2])
+    elif damage == "garbage":
+        entry.write_bytes(whole[:300] + bytes(200) + whole[500:])
+    elif damage == "empty":
+        entry.write_bytes(b"")
+    elif damage == "foreign":
+        np.savez(entry, something=np.arange(3))
+    elif damage == "array":
+        with entry.open("wb") as handle:
+            np.save(handle, np.arange(3))
+    else:
+        with np.load(entry) as stored:
+            values = dict(stored)
+        np.savez(entry, **{**values, "features": values["features"][:-1]})
+    again = load_song(track)
+    np.testing.assert_array_equal(again.features, first.features)
+    assert "rebuilding the damaged cache" in caplog.text
+    caplog.clear()
+    load_song(track)
+    assert not caplog.text
+
+
+def test_a_beat_file_beside_the_song_is_used(track):
+    estimated = load_song(track)
+    beats = 0.25 + 0.4 * np.arange(29)
+    track.with_suffix(".beats").write_text("".join(f"{beat:.3f}\n" for beat in beats))
+    annotated = load_song(track)
+    np.testing.assert_allclose(annotated.beat_times, beats)
+    track.with_suffix(".beats").write_text("".join(f"{beat:.3f}\n" for beat in beats[:-1]))
+    assert load_song(track).n_beats == 28
+    track.with_suffix(".beats").unlink()
+    np.testing.assert_array_equal(load_song(track).beat_times, estimated.beat_times)
+
+
+def test_unusable_songs_are_refused(workspace):
+    with pytest.raises(InputError, match=r"lasts 9\.00 s"):
+        load_song(write(workspace / "short.wav", click_track(9.0)))
+    with pytest.raises(InputError, match="silent"):
+        load_song(write(workspace / "silent.wav", np.zeros(12 * RATE)))
+    slow = write(workspace / "slow.wav", click_track())
+    slow.with_suffix(".beats").write_text("1\n4\n7\n")
+    with pytest.raises(InputError, match=r"3 beats.*slow\.beats"):
+        load_song(slow)
+    with pytest.raises(InputError, match="cannot read"):
+        load_song("nowhere.wav")
+
+
+def test_load_songs_skips_by_name_and_reason(track, workspace):
+    folder = track.parent
+    write(folder / "other" / "track.wav", click_track(seed=1))
+    write(folder / "other" / "copy.wav", click_track())
+    write(folder / "short.wav", click_track(3.0))
+    (folder / "broken.mp3").write_bytes(b"no sound")
+    (folder / "cover.jpg").write_bytes(b"no sound")
+    songs, skipped = load_songs(folder)
+    assert [song.song_id for song in songs] == ["copy", "track_other"]
+    assert songs[1].path == folder / "other" / "track.wav"
+    reasons = {skip.path.relative_to(folder).as_posix(): skip.reason for skip in skipped}
+    assert set(reasons) == {"short.wav", "broken.mp3", "track.wav"}
+    assert "lasts 3.00 s" in reasons["short.wav"]
+    assert "same as" in reasons["track.wav"] and "copy.wav" in reasons["track.wav"]
+    assert len(load_songs(folder, n_songs=1)[0]) == 1
+
+
+def test_ids_stay_unique_when_folders_share_a_name_too(workspace):
+    for seed, place in enumerate(("a/disc/one.wav", "b/disc/one.wav")):
+        write(workspace / place, click_track(seed=seed))
+    ids = [song.song_id for song in load_songs(workspace)[0]]
+    assert len(set(ids)) == 2 and all(name.startswith("one_disc_") for name in ids)
+
+
+def test_load_songs_refuses_when_nothing_is_usable(workspace):
+    with pytest.raises(InputError, match="no folder"):
+        load_songs("missing")
+    (workspace / "empty").mkdir()
+    with pytest.raises(InputError, match="no usable song"):
+        load_songs("empty")
+    write(workspace / "empty" / "short.wav", click_track(3.0))
+    with pytest.raises(InputError, match=r"short\.wav.*lasts"):
+        load_songs("empty")
+    with pytest.raises(InputError, match="n_songs is 0"):
+        load_songs("empty", n_songs=0)
