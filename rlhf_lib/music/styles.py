@@ -133,7 +133,7 @@ STYLES: dict[str, Style] = {
                 "kick": "X..x....X.x.....",
                 "snare": _BACKBEAT,
                 "clap": _BACKBEAT,
-                "hat": "x.x.x.x.x.x.x.x.",
+                "hat": "x.o.x.o.x.o.x.o.",
                 "tambourine": "o.o.x.o.o.o.x.o.",
             },
             "bridge": {
@@ -166,7 +166,7 @@ STYLES: dict[str, Style] = {
             "chorus": {
                 "kick": "X..x..x.X..x.x..",
                 "snare": "....X..o.o..X.o.",
-                "hat": "XoxoXoxoXoxoXoxo",
+                "hat": "X.o.X.o.X.o.X.o.",
                 "tambourine": "....x.......x...",
             },
             "bridge": {"kick": "X.......X.......", "clap": _BACKBEAT, "hat": "x...x...x...x..."},
@@ -209,16 +209,16 @@ STYLES: dict[str, Style] = {
         },
         progressions=_MINOR,
         drums={
-            "verse": {"kick": "X...X...X...X...", "hat": "..x...x...x...x."},
+            "verse": {"kick": "X...X...X...X...", "hat": "x.o.x.o.x.o.x.o."},
             "chorus": {
                 "kick": "X...X...X...X...",
                 "clap": _BACKBEAT,
-                "open_hat": "..x...x...x...x.",
-                "hat": "ooooooooooooooxo",
+                "open_hat": "..o...o...o...o.",
+                "hat": "X.o.X.o.X.o.X.o.",
             },
             "bridge": {"kick": "X.......X.......", "shaker": "xoxoxoxoxoxoxoxo"},
         },
-        bass=("..r-..r-..r-..r-", "rrr-rrr-rrr-rro-"),
+        bass=("r.r-r.r-r.r-r.o-", "rrr-rrr-rrr-rro-"),
         chords=("x--.....x--.....", "x--x--x---x--x--"),
         picking="0123210123213212",
         looseness=0.0,
@@ -312,13 +312,13 @@ STYLES: dict[str, Style] = {
         drums={
             "verse": {
                 "kick": "X.....x.X.....x.",
-                "rim": "x..x..x...x.x...",
-                "shaker": "xoooxoooxoooxooo",
+                "rim": "o..o..o...o.o...",
+                "hat": "x.o.x.o.x.o.x.o.",
             },
             "chorus": {
                 "kick": "X.....x.X.....x.",
-                "snare": "....x.......x.o.",
-                "rim": "x..x..x...x.x...",
+                "snare": "....X.......X.o.",
+                "rim": "o..o..o...o.o...",
                 "ride": "x.x.x.x.x.x.x.x.",
             },
             "bridge": {"kick": "X.......X.......", "shaker": "x.o.x.o.x.o.x.o."},
@@ -339,7 +339,7 @@ STYLES: dict[str, Style] = {
         },
         progressions={**_MAJOR, "verse": ((0, 3, 4, 3), (0, 0, 3, 4))},
         drums={
-            "verse": {"kick": "X.......x.x.....", "snare": _BACKBEAT, "hat": "x.x.x.x.x.x.x.x."},
+            "verse": {"kick": "X.......x.x.....", "snare": _BACKBEAT, "hat": "x.o.x.o.x.o.x.o."},
             "chorus": {
                 "kick": "X.x.....X.x...x.",
                 "snare": _BACKBEAT,
@@ -366,12 +366,12 @@ STYLES: dict[str, Style] = {
         },
         progressions=_MINOR,
         drums={
-            "verse": {"kick": "X.......X.......", "snare": _BACKBEAT, "hat": "x.x.x.x.x.x.x.x."},
+            "verse": {"kick": "X.......X.......", "snare": _BACKBEAT, "hat": "x.o.x.o.x.o.x.o."},
             "chorus": {
                 "kick": "X...x...X...x.x.",
                 "snare": _BACKBEAT,
                 "clap": _BACKBEAT,
-                "hat": "xoxoxoxoxoxoxoxo",
+                "hat": "x.o.x.o.x.o.x.o.",
             },
             "bridge": {"kick": "X...............", "hat": "x...x...x...x..."},
         },
@@ -397,7 +397,7 @@ STYLES: dict[str, Style] = {
                 "kick": "X.....x.X.x.....",
                 "snare": "x...X...x...X...",
                 "tambourine": "o.o.x.o.o.o.x.o.",
-                "hat": "x.x.x.x.x.x.x.x.",
+                "hat": "x.o.x.o.x.o.x.o.",
             },
             "bridge": {"kick": "X.......X.......", "rim": _BACKBEAT, "ride": "x...x...x...x..."},
         },

@@ -104,8 +104,8 @@ def master(mix: np.ndarray, envelope: np.ndarray) -> Audio:
         At `SAMPLE_RATE`, peaks below 1.
     """
     mix = mix * envelope
-    mix *= np.float32(0.5 / np.abs(mix).max())
-    mix *= np.float32(10 ** ((LOUDNESS - loudness(Audio(mix.T, SAMPLE_RATE))) / 20))
+    measured = loudness(Audio(mix.T, SAMPLE_RATE))
+    mix *= np.float32(10 ** ((LOUDNESS - measured) / 20))
     loud = np.abs(mix) > _KNEE
     over = (np.abs(mix[loud]) - _KNEE) / (1 - _KNEE)
     mix[loud] = np.sign(mix[loud]) * (_KNEE + (_PEAK - _KNEE) * np.tanh(over))
