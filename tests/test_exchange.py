@@ -246,6 +246,7 @@ def test_times_keep_their_moment(tmp_path):
         ("f.json", b"\xff\xfe[]", "not UTF-8"),
         ("f.csv", b"", "names no known column"),
         ("f.csv", b"x,y\n1,2\n", "names no known column"),
+        ("f.csv", b"song_id,no\rtes\na,b\n", r"f\.csv, line"),
         ("f.csv", b"song_id,song_id\na,b\n", "'song_id' occurs twice"),
         ("f.csv", b'song_id,notes\na,"open\n', r"f\.csv, line"),
         ("f.xlsx", b"PK", "convert it"),

@@ -205,9 +205,8 @@ def _json_list(content: Any, path: Path) -> tuple[list[Any], Counter]:
 def _csv_records(text: str, path: Path) -> list[Any]:
     header = text.split("\n", 1)[0].rstrip("\r")
     known = {*CSV_COLUMNS, *ALIASES}
-    delimiter = max(
-        ",;\t", key=lambda mark: len(known & set(next(csv.reader([header], delimiter=mark), [])))
-    )
+    names = {mark: {name.strip('"') for name in header.split(mark)} for mark in ",;\t"}
+    delimiter = max(names, key=lambda mark: len(known & names[mark]))
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = next(rows, [])
