@@ -12,7 +12,7 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
-from scipy import fft, signal
+from scipy import fft
 
 from rlhf_lib.music.audio import Audio, resample
 from rlhf_lib.music.beats import beat_bounds
@@ -94,7 +94,7 @@ def sound_features(audio: Audio, beat_times: np.ndarray) -> np.ndarray:
 def _frame_features(mono: np.ndarray) -> np.ndarray:
     """Return the features of all frames, (n_frames, 47) float32; frame k is centred at k·HOP."""
     n_frames = 1 + len(mono) // HOP
-    window = signal.get_window("hann", FRAME).astype(np.float32)
+    window = np.hanning(FRAME + 1)[:-1].astype(np.float32)
     window *= 2 / window.sum()  # a full-scale sine then has power 1 at its peak
     features = np.empty((n_frames, _ENDS[-1]), np.float32)
     previous = None

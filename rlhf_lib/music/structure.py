@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
-from scipy.signal import find_peaks
 
 from rlhf_lib.music.feature_names import (
     FEATURE_GROUPS,
@@ -99,6 +98,8 @@ def _segments(
     novelty: np.ndarray, level: np.ndarray, beats_per_bar: int, downbeat: int
 ) -> np.ndarray:
     """Return beats since and until the section's bounds, and its level against the song's."""
+    from scipy.signal import find_peaks  # here: importing it takes half a second
+
     n_beats = len(novelty)
     bars = np.arange(downbeat, n_beats, beats_per_bar)
     at_bars = novelty[bars]
