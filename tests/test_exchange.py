@@ -246,7 +246,6 @@ def test_times_keep_their_moment(tmp_path):
         ("f.json", b"\xff\xfe[]", "not UTF-8"),
         ("f.csv", b"", "names no known column"),
         ("f.csv", b"x,y\n1,2\n", "names no known column"),
-        ("f.csv", b"song_id,no\rtes\na,b\n", r"f\.csv, line"),
         ("f.csv", b"song_id,song_id\na,b\n", "'song_id' occurs twice"),
         ("f.csv", b'song_id,notes\na,"open\n', r"f\.csv, line"),
         ("f.xlsx", b"PK", "convert it"),
@@ -299,3 +298,10 @@ def test_csv_export_is_read_back_unchanged(tmp_path):
         row = next(csv.DictReader(handle))
     assert row["reasoning"].startswith("'=")  # a spreadsheet must not run it
     assert (row["preference"], row["strength"], row["confidence"]) == ("a", "2", "")
+
+
+def test_a_stray_line_end_in_the_csv_header_imports_nothing(tmp_path):
+    (tmp_path / "f.csv").write_bytes(b"song_id,preference,no\rtes\ns,a,b\n")
+    result = import_feedback(tmp_path / "f.csv", **WHO)
+    assert result.annotations == ()
+    assert len(result.refused) == 2
