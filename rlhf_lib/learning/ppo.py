@@ -35,7 +35,7 @@ class PPOConfig:
         Gradient clipping.
     """
 
-    episodes_per_update: int = 64
+    episodes_per_update: int = 50
     gamma: float = 1.0
     lam: float = 0.95
     clip: float = 0.2

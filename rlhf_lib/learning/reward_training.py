@@ -22,8 +22,12 @@ class RewardTraining:
     ----------
     epochs, batch : int
         Passes over the pairs, pairs per step.
-    lr, linear_lr : float
-        Learning rates of the transformer and of the linear head.
+    lr : float
+        Learning rate of transformer and linear head.
+    linear_steps : int
+        Steps of the linear head alone on all pairs at once, before the first epoch.
+    linear_lr : float
+        Learning rate of those steps.
     prior : float
         Standard deviation of the Gaussian prior that holds the linear head's parameters to
         where they started: with few pairs the model stays near its parent.
@@ -32,6 +36,7 @@ class RewardTraining:
     epochs: int = 20
     batch: int = 16
     lr: float = 1e-4
+    linear_steps: int = 300
     linear_lr: float = 3e-2
     prior: float = 1.0
 
@@ -80,7 +85,9 @@ def fit(
 ) -> RewardHistory:
     """Train `model` in place and return its history.
 
-    Each member of the ensemble sees its own bootstrap of the pairs (Poisson weights). The
+    First the linear head alone finds its optimum (sixteen numbers, all pairs at once, a
+    second), then all parameters train together: the transformer only has to learn what the
+    named measures don't tell. Each member of the ensemble sees its own bootstrap of the pairs (Poisson weights). The
     transformer reads one window of each edit per step, at the same relative place in both.
 
     Parameters
@@ -101,13 +108,11 @@ def fit(
     bootstrap = torch.as_tensor(
         rng.poisson(1.0, size=(len(train), model.config.members)), dtype=torch.float32
     )
-    start = model.linear.detach().clone()
-    rest = [p for name, p in model.named_parameters() if name != "linear"]
-    optimizer = torch.optim.Adam(
-        [{"params": rest, "lr": config.lr}, {"params": [model.linear], "lr": config.linear_lr}]
-    )
     history = RewardHistory()
     _keep_best(history, model, held_out, {"epoch": 0})
+    pull = _prior(model, config, len(train))
+    _fit_linear(model, data, bootstrap.to(device), config, pull)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
     for epoch in range(1, config.epochs + 1):
         order = rng.permutation(len(train))
         total, right, counted = 0.0, 0.0, 0.0
@@ -117,9 +122,8 @@ def fit(
             answers = data.preference[chosen, None].to(device)
             weight = (data.weight[chosen, None] * bootstrap[chosen]).to(device)
             loss = (bradley_terry_loss(gap, answers) * weight).mean()
-            pull = (model.linear - start).square().sum(1).mean() / (2 * config.prior**2)
             optimizer.zero_grad()
-            (loss + pull / len(train)).backward()
+            (loss + pull()).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             with torch.no_grad():
@@ -177,13 +181,18 @@ class _Pairs:
         scale = model.feature_scale
         self.window = model.config.window
         self.device = model.direction.device
-        edits = [edit for c in comparisons for edit in (c.a, c.b)]
+        self.edits = edits = [edit for c in comparisons for edit in (c.a, c.b)]
         self.tokens = [torch.from_numpy(edit_tokens(edit, scale)) for edit in edits]
         self.measures = torch.as_tensor(
             np.stack([measure(edit) for edit in edits]), dtype=torch.float32
         ).view(-1, 2, len(MEASURES))
         self.preference = torch.tensor([c.preference for c in comparisons])
         self.weight = torch.tensor([c.weight for c in comparisons])
+
+    def transformer_gap(self, model: RewardModel) -> torch.Tensor:
+        """Score difference of all pairs by the transformer alone, (n_pairs, members)."""
+        scores = torch.from_numpy(model.score_parts(self.edits)[1]).to(self.device)
+        return scores[0::2] - scores[1::2]
 
     def gap(self, model: RewardModel, chosen: np.ndarray, rng: np.random.Generator):
         """Score difference of the chosen pairs, (n, members), one random window per edit."""
@@ -195,6 +204,34 @@ class _Pairs:
         tokens, real = pad(pieces, self.device)
         scores = model(self.measures[chosen].flatten(0, 1).to(self.device), tokens, real)
         return scores[0::2] - scores[1::2]
+
+
+def _prior(model: RewardModel, config: RewardTraining, n_pairs: int) -> Callable[[], torch.Tensor]:
+    """Return the prior's share of the mean loss, as a function of the model as it is then."""
+    start = model.linear.detach().clone()
+    strength = 1 / (2 * config.prior**2 * n_pairs)
+    return lambda: strength * (model.linear - start).square().sum(1).mean()
+
+
+def _fit_linear(
+    model: RewardModel,
+    data: _Pairs,
+    bootstrap: torch.Tensor,
+    config: RewardTraining,
+    pull: Callable[[], torch.Tensor],
+) -> None:
+    """Bring the linear head to its optimum while the transformer stays as it is."""
+    with torch.no_grad():
+        rest = data.transformer_gap(model)
+    optimizer = torch.optim.Adam([model.linear], lr=config.linear_lr)
+    gaps = (data.measures[:, 0] - data.measures[:, 1]).to(rest.device)
+    answers = data.preference[:, None].to(rest.device)
+    weight = data.weight[:, None].to(rest.device) * bootstrap
+    for _ in range(config.linear_steps):
+        loss = bradley_terry_loss(gaps @ model.weights().T + rest, answers) * weight
+        optimizer.zero_grad()
+        (loss.mean() + pull()).backward()
+        optimizer.step()
 
 
 def _keep_best(

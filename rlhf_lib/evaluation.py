@@ -1,0 +1,283 @@
+"""Is the new policy better than the old one? Win rates with intervals, bounds and baselines."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.raters import SimulatedRater
+from rlhf_lib.learning.comparisons import Comparison
+from rlhf_lib.learning.planner import Plan
+from rlhf_lib.learning.policy import Policy, rollout
+from rlhf_lib.learning.policy_training import every_target
+from rlhf_lib.learning.reward_model import RewardModel
+from rlhf_lib.learning.song_tensors import SongTensors
+from rlhf_lib.music.edit import Edit
+from rlhf_lib.music.measures import ADDITIVE
+from rlhf_lib.music.song import Song
+
+#: Utility differences below this are called even.
+EVEN = 1e-6
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its 95 % interval.
+
+    Attributes
+    ----------
+    value, low, high : float
+        In 0 … 1; the interval is NaN-free: with a single song it spans 0 … 1.
+    n, n_songs : int
+        Comparisons, songs.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    n_songs: int
+
+    def __str__(self):
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def clustered_rate(
+    wins: Sequence[float], songs: Sequence[str], seed: int = 0, draws: int = 2000
+) -> Rate:
+    """Return the mean of `wins` with a percentile bootstrap interval clustered by song.
+
+    Comparisons of one song are not independent, so songs are drawn with replacement, not
+    comparisons (Davison & Hinkley, 1997, ch. 3.8).
+
+    Parameters
+    ----------
+    wins : (n,) floats
+        1 won, ½ even, 0 lost.
+    songs : (n,) strings
+
+    Raises
+    ------
+    InputError
+        When there is nothing to average.
+    """
+    wins = np.asarray(wins, dtype=np.float64)
+    if len(wins) == 0:
+        raise InputError("no comparisons to compute a rate from")
+    names, index = np.unique(songs, return_inverse=True)
+    value = float(wins.mean())
+    if len(names) == 1:
+        return Rate(value, 0.0, 1.0, len(wins), 1)
+    sums, counts = np.bincount(index, wins), np.bincount(index)
+    chosen = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
+    rates = sums[chosen].sum(1) / counts[chosen].sum(1)
+    low, high = np.quantile(rates, [0.025, 0.975])
+    return Rate(value, float(low), float(high), len(wins), len(names))
+
+
+def policy_edits(
+    policy: Policy,
+    songs: list[Song],
+    greedy: bool,
+    seed: int = 0,
+    weights: np.ndarray | None = None,
+    samples: int = 1,
+) -> list[Edit]:
+    """Return the policy's edits of every song at the four keep ratios that ask for cuts.
+
+    Parameters
+    ----------
+    greedy : bool
+        Its likeliest edit, else a sampled one.
+    weights : (len(ADDITIVE),) array, optional
+        Plan with these instead of the policy's own.
+    samples : int
+        Edits of each song and length; ordered sample by sample.
+    """
+    tensors = SongTensors.build(songs, policy.feature_scale, policy.weights.device)
+    plan = Plan.build(tensors, policy.weights.cpu().numpy() if weights is None else weights)
+    generator = torch.Generator(device=policy.weights.device).manual_seed(seed)
+    env = every_target(plan)
+    return [e for _ in range(samples) for e in rollout(policy, env, greedy, generator)]
+
+
+def planned_edits(weights: np.ndarray, policy: Policy, songs: list[Song]) -> list[Edit]:
+    """Return the exact optimum under additive `weights` for the same songs and lengths."""
+    tensors = SongTensors.build(songs, policy.feature_scale, policy.weights.device)
+    env = every_target(Plan.build(tensors, weights))
+    return env.plan.best_edits(env.song, env.target)
+
+
+def wins(new: Sequence[float], old: Sequence[float]) -> np.ndarray:
+    """Return 1 where new is better, 0 where old is, ½ where they are even."""
+    gap = np.asarray(new) - np.asarray(old)
+    return np.where(np.abs(gap) <= EVEN, 0.5, (gap > 0).astype(float))
+
+
+def compare_policies(
+    new: Policy,
+    old: Policy,
+    songs: list[Song],
+    judge: SimulatedRater,
+    reward: RewardModel | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Judge a new policy against an old one by a simulated rater's taste.
+
+    Same songs, same lengths. The gold rate asks the noise-free taste, `votes` its noisy
+    answers. Beside the policies stand the exact re-plan under the taste's additive part (the
+    bound for additive tastes) and, with a reward model, the best of 16 sampled old edits.
+
+    Returns
+    -------
+    DataFrame
+        One row per line of the report: line, mode, win_rate, low, high, votes, gain (mean
+        utility over the old policy's), n, n_songs.
+    """
+    utility = judge.utility
+    base = {g: policy_edits(old, songs, g, seed) for g in (True, False)}
+    base_gold = {g: np.array([utility(e) for e in base[g]]) for g in base}
+    ids = [e.song.sha256 for e in base[True]]
+    rows = []
+
+    def add(line: str, greedy: bool, edits: list[Edit]) -> None:
+        gold = np.array([utility(e) for e in edits])
+        rate = clustered_rate(wins(gold, base_gold[greedy]), ids, seed)
+        votes = [_vote(judge, a, b) for a, b in zip(edits, base[greedy], strict=True)]
+        rows.append(
+            {
+                "line": line,
+                "mode": "greedy" if greedy else "sampled",
+                "win_rate": rate.value,
+                "low": rate.low,
+                "high": rate.high,
+                "votes": float(np.mean(votes)),
+                "gain": float((gold - base_gold[greedy]).mean()),
+                "n": rate.n,
+                "n_songs": rate.n_songs,
+            }
+        )
+
+    for greedy in (True, False):
+        add("new policy", greedy, policy_edits(new, songs, greedy, seed + 1))
+        for name, part in (("planner alone", "planner"), ("network alone", "network")):
+            alone = speaking_alone(new, part)
+            add(f"new, {name}", greedy, policy_edits(alone, songs, greedy, seed + 1))
+    taste = judge.weights[: len(ADDITIVE)]
+    if np.any(taste):
+        add("re-plan under the taste", True, planned_edits(taste, new, songs))
+    if reward is not None:
+        add("best of 16 old edits", False, best_of(reward, old, songs, 16, seed + 2))
+    return pd.DataFrame(rows)
+
+
+def speaking_alone(policy: Policy, part: str) -> Policy:
+    """Return the policy with only its ``"planner"`` or only its ``"network"`` speaking."""
+    from dataclasses import replace
+
+    config = replace(policy.config, planner=part == "planner", network=part == "network")
+    alone = Policy(config, policy.weights.cpu().numpy(), policy.feature_scale)
+    alone.load_state_dict(policy.state_dict())
+    return alone.to(policy.weights.device).eval()
+
+
+def best_of(
+    reward: RewardModel, policy: Policy, songs: list[Song], n: int, seed: int
+) -> list[Edit]:
+    """Return, for each song and length, the sampled edit the reward model likes best."""
+    edits = policy_edits(policy, songs, greedy=False, seed=seed, samples=n)
+    scores = reward.score(edits).mean(1).reshape(n, -1)
+    each = scores.shape[1]
+    return [edits[best * each + place] for place, best in enumerate(scores.argmax(0))]
+
+
+def accuracy(
+    score: Callable[[list[Edit]], np.ndarray], comparisons: Sequence[Comparison], seed: int = 0
+) -> Rate:
+    """Return how often `score` ranks a decided pair as the rater did, clustered by song.
+
+    A pair that gets equal scores counts half.
+    """
+    decided = [c for c in comparisons if c.preference != 0.5]
+    if not decided:
+        raise InputError("every comparison is a tie, so accuracy says nothing; collect more")
+    scores = score([edit for c in decided for edit in (c.a, c.b)])
+    right = wins(scores[0::2], scores[1::2])
+    answers = np.array([c.preference for c in decided])
+    return clustered_rate(
+        np.where(answers == 1, right, 1 - right), [c.a.song.sha256 for c in decided], seed
+    )
+
+
+def accuracy_table(model: RewardModel, comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """Return the model's accuracy beside its two parts alone and two baselines that are deaf.
+
+    "duration" prefers the longer edit, "target" the higher temperature's opposite: what any
+    reward that never heard music could score.
+    """
+    scores = {
+        "reward model": lambda edits: model.score(edits).mean(1),
+        "linear head alone": lambda edits: model.score_parts(edits)[0].mean(1),
+        "transformer alone": lambda edits: model.score_parts(edits)[1].mean(1),
+        "baseline: longer is better": lambda edits: np.array([e.duration for e in edits]),
+        "baseline: cooler temperature": lambda edits: np.array([e.target for e in edits]),
+    }
+    rates = {name: accuracy(score, comparisons) for name, score in scores.items()}
+    return pd.DataFrame(
+        [
+            {"judge": name, "accuracy": r.value, "low": r.low, "high": r.high, "pairs": r.n}
+            for name, r in rates.items()
+        ]
+    )
+
+
+def gold_course(
+    snapshots: Sequence[tuple[int, Policy]],
+    songs: list[Song],
+    judge: SimulatedRater,
+    reward: RewardModel,
+) -> pd.DataFrame:
+    """Return learned and true reward over training, relative to the first snapshot.
+
+    Where the learned reward rises and the true one falls, the policy is exploiting the model
+    (Gao et al., 2023).
+
+    Returns
+    -------
+    DataFrame
+        episode, learned, gold; differences from the first snapshot in standard deviations
+        within songs of the first snapshot's scores over lengths.
+    """
+    rows = []
+    for episode, policy in snapshots:
+        edits = policy_edits(policy, songs, greedy=False, seed=0, samples=4)
+        gold = np.array([judge.utility(e) for e in edits])
+        rows.append((episode, reward.score(edits).mean(), gold.mean()))
+    table = pd.DataFrame(rows, columns=["episode", "learned", "gold"])
+    table[["learned", "gold"]] -= table.loc[0, ["learned", "gold"]].to_numpy(dtype=float)
+    return table
+
+
+def lengths_by_temperature(edits: Sequence[tuple[str, float, Edit]]) -> pd.DataFrame:
+    """Return target and achieved keep ratio and duration in s of each edit."""
+    return pd.DataFrame(
+        [
+            {
+                "song": edit.song.song_id,
+                "temperature": temperature,
+                "target": edit.target,
+                "keep_ratio": edit.keep_ratio,
+                "duration": edit.duration,
+            }
+            for _, temperature, edit in edits
+        ]
+    )
+
+
+def _vote(judge: SimulatedRater, a: Edit, b: Edit) -> float:
+    if np.array_equal(a.actions, b.actions):
+        return 0.5
+    return {"a": 1.0, "b": 0.0, "tie": 0.5}[judge.compare(a.song, a, b).preference]

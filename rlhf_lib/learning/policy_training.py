@@ -1,0 +1,271 @@
+"""Training a policy by PPO against a reward: logged, resumable, stopped when it goes wrong."""
+
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.checkpoints import load_content, save_content
+from rlhf_lib.learning.combined_reward import CombinedReward
+from rlhf_lib.learning.editing_env import EditingEnv
+from rlhf_lib.learning.metrics_log import MetricsLog
+from rlhf_lib.learning.planner import Plan
+from rlhf_lib.learning.policy import Policy, rollout
+from rlhf_lib.learning.ppo import PPOConfig, collect, update
+from rlhf_lib.learning.song_tensors import SongTensors
+from rlhf_lib.music.edit import TEMPERATURES, Edit, target_keep_ratio
+from rlhf_lib.music.song import Song
+
+#: Keep ratios that ask for cuts; 1.0 leaves nothing to decide.
+TARGETS = tuple(target_keep_ratio(t) for t in TEMPERATURES)
+CUTTING_TARGETS = TARGETS[1:]
+
+
+@dataclass(frozen=True)
+class PolicyTraining:
+    """Settings of one training run.
+
+    Attributes
+    ----------
+    episodes : int
+        Edits made in all.
+    ppo : PPOConfig
+    log_every, checkpoint_every : int
+        Episodes; the latter a multiple of ``ppo.episodes_per_update``.
+    kl_limit : float
+        Stop when the policy is this far from the reference (nats per decision).
+    drop_limit : float
+        Stop when the held-out reward lies this far below its best value (in standard
+        deviations of the reward) `patience` updates in a row.
+    patience : int
+    seed : int
+    """
+
+    episodes: int = 500
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    log_every: int = 10
+    checkpoint_every: int = 50
+    kl_limit: float = 0.5
+    drop_limit: float = 0.05
+    patience: int = 3
+    seed: int = 0
+
+    def __post_init__(self):
+        size = self.ppo.episodes_per_update
+        for name, value, step in (
+            ("ppo.episodes_per_update", size, self.log_every),
+            ("checkpoint_every", self.checkpoint_every, size),
+        ):
+            if step < 1 or value < 1 or value % step:
+                raise InputError(f"{name} is {value}; it must be a multiple of {step}")
+        if self.episodes < 1:
+            raise InputError(f"episodes is {self.episodes}; train for at least 1 episode")
+
+
+@dataclass
+class PolicyHistory:
+    """What a training run left behind.
+
+    Attributes
+    ----------
+    rows : list of dict
+        One row every ``log_every`` episodes: episode, dense, learned, combined (means over
+        those episodes), loss, kl and the other diagnostics of the update they belong to,
+        held_out (combined reward of greedy edits of held-out songs after it).
+    stopped : str
+        Why training ended.
+    best_episode : int
+        Episodes after which the held-out reward was best; the policy returned is that one.
+    """
+
+    rows: list[dict[str, float]]
+    stopped: str
+    best_episode: int
+
+
+def train_policy(
+    policy: Policy,
+    reward: CombinedReward,
+    songs: list[Song],
+    held_out: list[Song],
+    config: PolicyTraining,
+    folder: str | Path,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> PolicyHistory:
+    """Train `policy` in place; it ends as its best held-out self.
+
+    The policy plans with ``reward.weights`` from the start. The leash holds it to that
+    starting point (same network, same plan): new preferences move the plan freely, the leash
+    keeps the network from finding what only the reward model likes.
+
+    An interrupted run goes on from its last checkpoint when called again with the same
+    arguments, and ends with the same result as an uninterrupted one.
+
+    Parameters
+    ----------
+    songs, held_out : lists of Song
+        Trained on; used only to notice when training goes wrong.
+    folder : path
+        For ``metrics.csv``, TensorBoard files, checkpoints.
+    report : callable, optional
+        Called with each row.
+
+    Raises
+    ------
+    InputError
+        When there are no songs.
+    """
+    if not songs:
+        raise InputError("no songs to train the policy on")
+    folder = Path(folder)
+    device = policy.weights.device
+    policy.weights.copy_(torch.as_tensor(reward.weights))
+    state_path = folder / f"state_{_fingerprint(policy, songs, held_out, config)}.pt"
+    run = _Run(policy, config)
+    if state_path.is_file():
+        run.restore(load_content(state_path))
+    train_plan = Plan.build(SongTensors.build(songs, policy.feature_scale, device), reward.weights)
+    judge_plan = Plan.build(
+        SongTensors.build(held_out or songs, policy.feature_scale, device), reward.weights
+    )
+    log = MetricsLog(folder, run.rows)
+    size = config.ppo.episodes_per_update
+    if run.held_out_rewards == []:
+        run.judge(_mean_reward(policy, judge_plan, reward))
+    while run.episode < config.episodes and not run.stopped:
+        env = _draw_episodes(train_plan, min(size, config.episodes - run.episode), run.generator)
+        parts: dict[str, np.ndarray] = {}
+
+        def final(edits: list[Edit], parts=parts) -> np.ndarray:
+            parts |= reward.parts(edits)
+            return reward.remainder(parts, edits)
+
+        batch = collect(policy, env, final, run.generator)
+        numbers = update(
+            policy, run.reference, run.optimizer, env, batch, config.ppo, run.generator
+        )
+        first, run.episode = run.episode, run.episode + len(batch.edits)
+        run.judge(_mean_reward(policy, judge_plan, reward))
+        numbers["held_out"] = run.held_out_rewards[-1]
+        run.check(numbers)
+        for start in range(0, len(batch.edits), config.log_every):
+            chosen = slice(start, start + config.log_every)
+            row = {"episode": min(first + start + config.log_every, run.episode)}
+            row |= {name: float(values[chosen].mean()) for name, values in parts.items()}
+            row |= numbers
+            run.rows.append(row)
+            log.add(row)
+            if report is not None:
+                report(row)
+        if run.episode % config.checkpoint_every == 0 or run.stopped:
+            log.save()
+            save_content(folder / f"policy_episode_{run.episode}.pt", run.snapshot())
+            save_content(state_path, run.state())
+    log.close()
+    policy.load_state_dict(run.best_state)
+    state_path.unlink(missing_ok=True)
+    return PolicyHistory(run.rows, run.stopped or "all episodes done", run.best_episode)
+
+
+class _Run:
+    """Everything that changes while training: saved and restored as a whole."""
+
+    def __init__(self, policy: Policy, config: PolicyTraining):
+        self.policy, self.config = policy, config
+        self.reference = copy.deepcopy(policy).eval().requires_grad_(False)
+        self.optimizer = torch.optim.Adam(policy.parameters(), lr=config.ppo.lr, eps=1e-5)
+        self.generator = torch.Generator(device=policy.weights.device).manual_seed(config.seed)
+        self.episode = 0
+        self.rows: list[dict[str, float]] = []
+        self.held_out_rewards: list[float] = []
+        self.best_state = copy.deepcopy(policy.state_dict())
+        self.best_episode = 0
+        self.stopped = ""
+
+    def judge(self, held_out_reward: float) -> None:
+        """Remember the policy when it is the best so far on the held-out songs."""
+        if not self.held_out_rewards or held_out_reward > max(self.held_out_rewards):
+            self.best_state = copy.deepcopy(self.policy.state_dict())
+            self.best_episode = self.episode
+        self.held_out_rewards.append(held_out_reward)
+
+    def check(self, numbers: dict[str, float]) -> None:
+        """Decide whether training has gone wrong."""
+        bad = [name for name, value in numbers.items() if not math.isfinite(value)]
+        best, recent = max(self.held_out_rewards), self.held_out_rewards[-self.config.patience :]
+        if bad:
+            self.stopped = f"{bad[0]} is not a number"
+        elif numbers["kl"] > self.config.kl_limit:
+            self.stopped = f"KL {numbers['kl']:.3f} passed its limit {self.config.kl_limit}"
+        elif len(recent) == self.config.patience and max(recent) < best - self.config.drop_limit:
+            self.stopped = f"held-out reward fell from {best:.3f} to {recent[-1]:.3f}"
+
+    def snapshot(self) -> dict:
+        """The policy as it is now, for looking back at the course of training."""
+        return {"format": 1, "episode": self.episode, "state": self.policy.state_dict()}
+
+    def state(self) -> dict:
+        return {
+            "format": 1,
+            "policy": self.policy.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "episode": self.episode,
+            "rows": self.rows,
+            "held_out_rewards": self.held_out_rewards,
+            "best_state": self.best_state,
+            "best_episode": self.best_episode,
+            "stopped": self.stopped,
+        }
+
+    def restore(self, state: dict) -> None:
+        self.policy.load_state_dict(state["policy"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        for name in (
+            "episode",
+            "rows",
+            "held_out_rewards",
+            "best_state",
+            "best_episode",
+            "stopped",
+        ):
+            setattr(self, name, state[name])
+
+
+def _draw_episodes(plan: Plan, size: int, generator: torch.Generator) -> EditingEnv:
+    device = generator.device
+    song = torch.randint(len(plan.tensors.songs), (size,), generator=generator, device=device)
+    which = torch.randint(len(CUTTING_TARGETS), (size,), generator=generator, device=device)
+    return EditingEnv(plan, song, torch.tensor(CUTTING_TARGETS, device=device)[which])
+
+
+def _mean_reward(policy: Policy, plan: Plan, reward: CombinedReward) -> float:
+    edits = rollout(policy, every_target(plan), greedy=True)
+    return float(reward.parts(edits)["combined"].mean())
+
+
+def every_target(plan: Plan, targets: tuple[float, ...] = CUTTING_TARGETS) -> EditingEnv:
+    """Return an environment with one episode for each song and target, song by song."""
+    n_songs, device = len(plan.tensors.songs), plan.tensors.device
+    song = torch.arange(n_songs, device=device).repeat_interleave(len(targets))
+    return EditingEnv(plan, song, torch.tensor(targets * n_songs, device=device))
+
+
+def _fingerprint(
+    policy: Policy, songs: list[Song], held_out: list[Song], config: PolicyTraining
+) -> str:
+    """Tell runs apart: a state is only ever resumed by the run that wrote it."""
+    digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+    for song in [*songs, *held_out]:
+        digest.update(song.sha256.encode())
+    for value in policy.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,317 @@
+"""The training steps from files to files: what notebooks and commands call."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rlhf_lib.candidates import load_manifest_songs
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.store import PreferenceStore
+from rlhf_lib.learning.checkpoints import (
+    file_sha256,
+    load_policy,
+    load_reward_model,
+    save_model,
+)
+from rlhf_lib.learning.combined_reward import CombinedReward
+from rlhf_lib.learning.comparisons import Comparison, split_by_song, synthetic_comparisons
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
+from rlhf_lib.learning.feedback_pairs import MIN_CONFIDENCE, comparisons_from_feedback
+from rlhf_lib.learning.planner import Plan
+from rlhf_lib.learning.policy import Policy, PolicyConfig, rollout
+from rlhf_lib.learning.policy_training import (
+    TARGETS,
+    PolicyHistory,
+    PolicyTraining,
+    every_target,
+    train_policy,
+)
+from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
+from rlhf_lib.learning.reward_training import (
+    RewardHistory,
+    RewardTraining,
+    fit,
+    judge,
+    measure_scale,
+)
+from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.music.edit import Edit
+from rlhf_lib.music.song import Song
+from rlhf_lib.paths import atomic_path
+
+FEW_PAIRS = 30
+HELD_OUT = 0.25
+Report = Callable[[dict[str, float]], None]
+
+
+def default_device() -> torch.device:
+    """Return CUDA when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train_reward_model_v8(
+    songs: list[Song],
+    path: str | Path,
+    pairs_per_song: int = 40,
+    training: RewardTraining | None = None,
+    seed: int = 0,
+    device: torch.device | None = None,
+    report: Report | None = None,
+) -> tuple[RewardModel, RewardHistory]:
+    """Train the first reward model on synthetic pairs and save it.
+
+    Parameters
+    ----------
+    songs : list of Song
+        A quarter of them is held out.
+    path : path of the checkpoint
+    """
+    training = training or RewardTraining(epochs=4)
+    torch.manual_seed(seed)
+    pairs = synthetic_comparisons(songs, pairs_per_song, seed)
+    train, held_out = split_by_song(pairs, HELD_OUT, seed)
+    scale = FeatureScale.fit(songs)
+    model = RewardModel(RewardConfig(), scale, measure_scale(train)).to(device or default_device())
+    history = fit(model, train, held_out, training, seed, report)
+    model.eval()
+    save_model(
+        path,
+        model,
+        name="reward_model_v8",
+        seed=seed,
+        training=asdict(training) | {"pairs": len(pairs), "pairs_from": "synthetic"},
+        metrics=_metrics(model, train, held_out),
+        parents={},
+        songs=_song_list(songs),
+        held_out=_song_list([c.a.song for c in held_out]),
+    )
+    return model, history
+
+
+def train_policy_v14(
+    songs: list[Song],
+    reward_model: str | Path,
+    models_dir: str | Path,
+    run_dir: str | Path,
+    training: PolicyTraining | None = None,
+    device: torch.device | None = None,
+    report: Report | None = None,
+) -> tuple[Policy, PolicyHistory]:
+    """Train the first policy against the first reward model; save policy_v14, policy_final."""
+    training = training or PolicyTraining(episodes=1000)
+    device = device or default_device()
+    model, about = load_reward_model(reward_model, device)
+    torch.manual_seed(training.seed)
+    policy = Policy(PolicyConfig(), DENSE_WEIGHTS, model.feature_scale).to(device)
+    tensors = SongTensors.build(songs, policy.feature_scale, device)
+    env = every_target(Plan.build(tensors, DENSE_WEIGHTS), TARGETS)
+    reference = env.plan.best_edits(env.song, env.target)
+    return _train_and_save(
+        policy,
+        CombinedReward(model, reference),
+        songs,
+        training,
+        Path(models_dir) / "policy_v14.pt",
+        Path(run_dir),
+        {about["name"]: file_sha256(reward_model)},
+        report,
+    )
+
+
+def train_from_feedback(
+    feedback: str | Path,
+    pretrained: str | Path,
+    candidates_dir: str | Path,
+    models_dir: str | Path,
+    training: RewardTraining | None = None,
+    min_confidence: float = MIN_CONFIDENCE,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    device: torch.device | None = None,
+    report: Report | None = None,
+    warn: Callable[[str], None] = print,
+) -> tuple[RewardModel, RewardHistory, list[Comparison]]:
+    """Fine-tune a reward model on collected feedback: v8 → v9, v9 → v10 ….
+
+    Writes ``reward_model_v9_feedback_best.pt`` (lowest held-out loss), ``…_final.pt`` (last
+    epoch) and ``…_history.json`` into `models_dir`.
+
+    Parameters
+    ----------
+    feedback : path
+        preferences.json, or the folder that holds it and ``manifests/``.
+    candidates_dir : path
+        Folder of the manifest's audio; only the originals are read.
+    min_confidence : float
+        Answers with a confidence at or below it are left out.
+    warn : callable
+        Told what was left out, and when there are few pairs.
+
+    Returns
+    -------
+    model, history, held_out comparisons
+    """
+    training = training or RewardTraining()
+    store = PreferenceStore(feedback)
+    annotations = store.current()
+    manifests = {
+        name: store.load_manifest(name)
+        for name in {a.manifest_id for a in annotations if a.manifest_id}
+    }
+    songs = {}
+    for manifest in manifests.values():
+        loaded = load_manifest_songs(manifest, candidates_dir, cache_dir)
+        songs |= {song.sha256: song for song in loaded.values()}
+    pairs = comparisons_from_feedback(annotations, manifests, songs, min_confidence)
+    for reason, count in pairs.excluded.items():
+        warn(f"left out {count} of {len(annotations)} answers: {reason}")
+    if len(pairs.comparisons) < FEW_PAIRS:
+        warn(
+            f"only {len(pairs.comparisons)} comparisons; below {FEW_PAIRS} a reward model "
+            "learns little and its held-out accuracy means little: collect more"
+        )
+    kinds = sorted({a.rater_kind for a in annotations})
+    model, about = load_reward_model(pretrained, device or default_device())
+    train, held_out = split_by_song(pairs.comparisons, HELD_OUT, seed)
+    if not held_out:
+        warn("all feedback is about one song, so nothing can be held out; rate more songs")
+    torch.manual_seed(seed)
+    history = fit(model.train(), train, held_out, training, seed, report)
+    model.eval()
+    name = next_version(about["name"])
+    place = Path(models_dir) / f"{name}_feedback"
+    facts = {
+        "name": name,
+        "seed": seed,
+        "training": asdict(training)
+        | {"pairs": len(pairs.comparisons), "pairs_from": " and ".join(kinds)},
+        "parents": {about["name"]: file_sha256(pretrained)},
+        "feedback_sha256": file_sha256(store.path),
+        "songs": _song_list(list(songs.values())),
+        "held_out": _song_list([c.a.song for c in held_out]),
+    }
+    final_state = {key: value.clone() for key, value in model.state_dict().items()}
+    for kind, state in (("best", history.best_state), ("final", final_state)):
+        model.load_state_dict(state)
+        save_model(f"{place}_{kind}.pt", model, **facts, metrics=_metrics(model, train, held_out))
+    with atomic_path(f"{place}_history.json") as part:
+        part.write_text(json.dumps({"best_epoch": history.best_epoch, "epochs": history.epochs}))
+    return model, history, held_out
+
+
+def train_rlhf_stable(
+    reward_model: str | Path,
+    policy: str | Path,
+    songs: list[Song],
+    models_dir: str | Path,
+    run_dir: str | Path,
+    training: PolicyTraining | None = None,
+    device: torch.device | None = None,
+    report: Report | None = None,
+) -> tuple[Policy, PolicyHistory]:
+    """Fine-tune a policy by PPO against a reward model: v14 → v15, v15 → v16 ….
+
+    Songs that the reward model held out are held out here too.
+    """
+    training = training or PolicyTraining()
+    device = device or default_device()
+    model, model_about = load_reward_model(reward_model, device)
+    parent, about = load_policy(policy, device)
+    env = every_target(
+        Plan.build(
+            SongTensors.build(songs, parent.feature_scale, device), parent.weights.cpu().numpy()
+        ),
+        TARGETS,
+    )
+    reference: list[Edit] = rollout(parent, env, greedy=True)
+    return _train_and_save(
+        parent,
+        CombinedReward(model, reference),
+        songs,
+        training,
+        Path(models_dir) / f"{next_version(about['name'])}.pt",
+        Path(run_dir),
+        {about["name"]: file_sha256(policy), model_about["name"]: file_sha256(reward_model)},
+        report,
+        {entry["sha256"] for entry in model_about["held_out"]},
+    )
+
+
+def next_version(name: str) -> str:
+    """Return the name with its version number raised by one: policy_v14 → policy_v15.
+
+    Raises
+    ------
+    InputError
+        When the name does not end in ``_v`` and a number.
+    """
+    match = re.fullmatch(r"(.*_v)(\d+)", name)
+    if match is None:
+        raise InputError(f"model name {name!r} does not end in a version such as _v9")
+    return f"{match[1]}{int(match[2]) + 1}"
+
+
+def _train_and_save(
+    policy: Policy,
+    reward: CombinedReward,
+    songs: list[Song],
+    training: PolicyTraining,
+    path: Path,
+    run_dir: Path,
+    parents: dict[str, str],
+    report: Report | None,
+    held_out_ids: set[str] | None = None,
+) -> tuple[Policy, PolicyHistory]:
+    train, held_out = _split_songs(songs, held_out_ids, training.seed)
+    history = train_policy(policy, reward, train, held_out, training, run_dir, report)
+    last = history.rows[-1]
+    save_model(
+        path,
+        policy,
+        name=path.stem,
+        seed=training.seed,
+        training=asdict(training)
+        | {"stopped": history.stopped, "best_episode": history.best_episode},
+        metrics={key: float(last[key]) for key in ("dense", "learned", "combined", "kl")},
+        parents=parents,
+        songs=_song_list(train),
+        held_out=_song_list(held_out),
+    )
+    with atomic_path(path.with_name("policy_final.pt")) as part:
+        shutil.copyfile(path, part)
+    return policy, history
+
+
+def _split_songs(
+    songs: list[Song], held_out_ids: set[str] | None, seed: int
+) -> tuple[list[Song], list[Song]]:
+    """Split songs into training and held-out ones, along a given split where it applies."""
+    held_out = [song for song in songs if song.sha256 in (held_out_ids or ())]
+    if not held_out and len(songs) > 1:
+        count = max(1, round(HELD_OUT * len(songs)))
+        chosen = np.random.default_rng(seed).permutation(len(songs))[:count]
+        held_out = [songs[i] for i in sorted(chosen)]
+    if len(held_out) == len(songs):
+        return songs, []
+    return [song for song in songs if song not in held_out], held_out
+
+
+def _metrics(
+    model: RewardModel, train: list[Comparison], held_out: list[Comparison]
+) -> dict[str, dict[str, float]]:
+    parts = {"train": train, "held_out": held_out}
+    return {name: judge(model, pairs) for name, pairs in parts.items() if pairs}
+
+
+def _song_list(songs: list[Song]) -> list[dict[str, str]]:
+    """Name each song once, for the lineage."""
+    unique = {song.sha256: song for song in songs}
+    return [
+        {"song_id": s.song_id, "path": str(s.path), "sha256": s.sha256} for s in unique.values()
+    ]
