@@ -1,12 +1,10 @@
 """Playing a score: General MIDI notes from a soundfont, mixed and mastered to stereo."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 
 from rlhf_lib.music.audio import Audio, loudness
 from rlhf_lib.music.score import Note
+from rlhf_lib.music.soundfont import general_midi
 
 SAMPLE_RATE = 44100
 #: Loudness of a finished song in LUFS (before peaks are rounded off).
@@ -25,16 +23,7 @@ _PAN = {"chords": -0.35, "picking": 0.45, "pad": 0.1, "lead": 0.1}  # −1 left 
 _RELEASE = 0.08  # s
 _RELEASE_RAMP = np.linspace(1, 0, round(_RELEASE * SAMPLE_RATE), dtype=np.float32)
 _RING = 2.0  # s that a drum may ring
-#: s in which a struck or plucked sound falls by 1/e, by first program of the General MIDI
-#: family (of 8); other families hold their level.
-_DECAY = {0: 1.2, 8: 0.8, 24: 1.0, 32: 1.2, 104: 0.6}
 _KNEE, _PEAK = 0.7, 0.99  # peaks are rounded off from the first towards the second
-
-
-def soundfont() -> Path:
-    """Return the General MIDI soundfont that the pretty_midi package ships."""
-    spec = importlib.util.find_spec("pretty_midi")
-    return Path(spec.origin).parent / "TimGM6mb.sf2"
 
 
 def play(
@@ -60,25 +49,22 @@ def play(
     -------
     (2, n_samples) float32
         Each role at its own level, whatever instrument plays it.
-
-    Notes
-    -----
-    symusic's synthesizer plays every note equally loud and stops it dead, so it is used as a
-    sampler: it renders each pitch of each instrument once, and velocity, decay, release and
-    panning are applied here.
     """
     mix = np.zeros((2, n_samples), np.float32)  # channels apart: rows are fast to scale
     track = np.zeros_like(mix)
+    font = general_midi()
     for role in sorted({note.role for note in notes}):
         chosen = [k for k, note in enumerate(notes) if note.role == role]
         drum = role == "drums"
         lengths = np.full(len(notes), _RING) if drum else ends - onsets
-        bank = _sample(
-            0 if drum else programs[role],
-            drum,
-            sorted({notes[k].pitch for k in chosen}),
-            float(lengths[chosen].max()) + _RELEASE,
-        )
+        longest: dict[int, float] = {}
+        for k in chosen:
+            longest[notes[k].pitch] = max(longest.get(notes[k].pitch, 0), lengths[k] + _RELEASE)
+        program = 0 if drum else programs[role]
+        bank = {
+            pitch: font.tone(program, pitch, seconds, SAMPLE_RATE, drum)
+            for pitch, seconds in longest.items()
+        }
         for k in chosen:
             gain = np.float32(notes[k].velocity ** 1.5)
             _add(track, bank[notes[k].pitch], onsets[k], lengths[k], gain)
@@ -110,33 +96,6 @@ def master(mix: np.ndarray, envelope: np.ndarray) -> Audio:
     over = (np.abs(mix[loud]) - _KNEE) / (1 - _KNEE)
     mix[loud] = np.sign(mix[loud]) * (_KNEE + (_PEAK - _KNEE) * np.tanh(over))
     return Audio(np.ascontiguousarray(mix.T), SAMPLE_RATE)
-
-
-def _sample(program: int, drum: bool, pitches: list[int], seconds: float) -> dict[int, np.ndarray]:
-    """Render each pitch of an instrument once: pitch → (samples, 2) float32."""
-    import symusic
-
-    spacing = seconds + 0.1
-    score = symusic.Score(ttype="second")
-    track = symusic.Track(program=program, is_drum=drum, name="", ttype="second")
-    for k, pitch in enumerate(pitches):
-        track.notes.append(symusic.Note(k * spacing, seconds, pitch, 100, ttype="second"))
-    score.tracks.append(track)
-    synthesizer = symusic.Synthesizer(str(soundfont()), SAMPLE_RATE, 0)
-    sound = synthesizer.render(score, stereo=True)
-    size = int(seconds * SAMPLE_RATE)
-    decay = 0.6 if drum else _DECAY.get(program // 8 * 8)
-    fade = np.ones(size) if decay is None else np.exp(-np.arange(size) / (decay * SAMPLE_RATE))
-    bank = {}
-    for k, pitch in enumerate(pitches):
-        first = round(k * spacing * SAMPLE_RATE)
-        tone = sound[:, first : first + size]
-        heard = np.flatnonzero(np.abs(tone[0]) + np.abs(tone[1]) > 1e-5)
-        if len(heard) == 0:
-            raise RuntimeError(f"the soundfont is silent at pitch {pitch} of program {program}")
-        tone = tone[:, : heard[-1] + 1]
-        bank[pitch] = tone * fade[: tone.shape[1]].astype(np.float32)
-    return bank
 
 
 def _add(track: np.ndarray, tone: np.ndarray, onset: float, length: float, gain: np.float32):
