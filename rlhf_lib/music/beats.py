@@ -16,6 +16,7 @@ from rlhf_lib.music.tempo import BLUR, FPS, comb, local_period, onset_strength
 from rlhf_lib.paths import atomic_path
 
 _TIGHTNESS = 100.0  # cost of an uneven beat, per squared log ratio to the period (Ellis: α)
+_NEAR = 0.04  # s around a rigid beat in which its onset is sought
 #: A rigid grid is given up where it collects less than this share of what the followed beats
 #: do, over any stretch of _STRETCH s. Songs of constant tempo stay above 0.58; a song that
 #: drifts or changes falls below 0.36.
@@ -51,16 +52,22 @@ def _follow(strength: np.ndarray, period: np.ndarray) -> np.ndarray:
     return np.array(beats[::-1])
 
 
-def _rigid(onsets: np.ndarray, period: float) -> np.ndarray:
+def _rigid(strength: np.ndarray, period: float) -> np.ndarray:
     """Return the beats (frames) of the best grid of one period within 8 % of `period`."""
-    size = 1 << int(np.ceil(np.log2(8 * len(onsets))))
-    spectrum = fft.rfft(onsets - onsets.mean(), size) / len(onsets)
+    size = 1 << int(np.ceil(np.log2(16 * len(strength))))
+    spectrum = fft.rfft(strength - strength.mean(), size) / len(strength)
     bins = np.arange(size / period / 1.08, size / period * 1.08)
-    strength, phase = comb(spectrum[None], bins)
-    best = int(strength[0].argmax())
-    return (np.arange(int(len(onsets) * bins[best] / size) + 2) + phase[0, best]) * (
-        size / bins[best]
-    )
+    collected, phase = comb(spectrum[None], bins)
+    best = int(collected[0].argmax())
+    period = size / bins[best]
+    beats = np.arange(phase[0, best] * period, len(strength), period)
+    # FFT bins and phases are coarse: a straight line through the onsets near the beats is not.
+    near = np.arange(-round(_NEAR * FPS), round(_NEAR * FPS) + 1)
+    weight = np.interp(beats[:, None] + near, np.arange(len(strength)), strength)
+    total = weight.sum(axis=1)
+    late = (weight * near).sum(axis=1) / np.maximum(total, 1e-9)
+    count = np.arange(len(beats))
+    return beats + np.polyval(np.polyfit(count, late, 1, w=np.sqrt(total)), count)
 
 
 def _holds(strength: np.ndarray, rigid: np.ndarray, followed: np.ndarray) -> bool:
@@ -117,7 +124,7 @@ def estimate_beats(audio: Audio) -> np.ndarray:
     strength = ndimage.gaussian_filter1d(onsets, BLUR * FPS)
     strength /= strength.std()
     followed = _follow(strength, period)
-    rigid = _rigid(onsets, float(np.median(period)))
+    rigid = _rigid(strength, float(np.median(period)))
     beats = rigid if _holds(strength, rigid, followed) else followed
     return _cover(beats / FPS, audio.duration)
 

@@ -8,8 +8,10 @@ from rlhf_lib.music.audio import Audio
 from rlhf_lib.music.edit import Edit
 
 _SHORTEST_FADE, _LONGEST_FADE = 0.001, 0.1  # s
-#: A fade that still jumps (slow, loud waves) is tried again this many times as long.
+#: A fade that still jumps (slow, loud waves) is tried again this many times as long, and with its
+#: middle this much softer.
 _LENGTHS = (1, 2, 4, 8)
+_DIPS = (0.0, 0.1, 0.2, 0.4)
 
 
 def render(edit: Edit, audio: Audio, fade: float = 0.012) -> Audio:
@@ -17,10 +19,10 @@ def render(edit: Edit, audio: Audio, fade: float = 0.012) -> Audio:
 
     Seams get an equal-power crossfade, centred on the beat, between what really follows the
     beat left and what really precedes the beat reached; the gains allow for the correlation of
-    the two, so that like passages do not swell. Every other sample is the source's own. A fade
-    is lengthened, up to eight times, where a jump between samples would exceed the largest in
-    the source, and shortened where the segments beside it are shorter. An edit that starts or
-    ends elsewhere than the source fades in or out over half a crossfade.
+    the two, so that like passages do not swell. Every other sample is the source's own. Where a
+    jump between samples would exceed the largest in the source, a fade dips in its middle or is
+    lengthened, up to eight times; where the segments beside it are short, it is shortened. An
+    edit that starts or ends elsewhere than the source fades in or out over half a crossfade.
 
     Parameters
     ----------
@@ -56,19 +58,19 @@ def render(edit: Edit, audio: Audio, fade: float = 0.012) -> Audio:
     out = np.concatenate([source[start:stop] for start, stop in pieces])
     half = max(round(fade * audio.sample_rate / 2), 1)
     lengths = pieces[:, 1] - pieces[:, 0]
+    whole = len(pieces) == 1 and len(out) == len(source)
+    jump = 0.0 if whole else _largest_jump(source)
     if len(pieces) > 1:
-        jump = _largest_jump(source)
         room = lengths // 2  # so that neighbouring crossfades never meet
         for k, place in enumerate(np.cumsum(lengths)[:-1]):
             before, after = _crossfade(
                 out, place, source, pieces[k, 1], pieces[k + 1, 0], half, room[k : k + 2], jump
             )
             _limit(out, place - before - half, place + after + half, half)
-    ramp = np.sin(np.linspace(0, np.pi / 2, min(half, len(out)), dtype=np.float32))[:, None]
     if pieces[0, 0] > 0:
-        out[: len(ramp)] *= ramp
+        _fade_in(out, half, jump)
     if pieces[-1, 1] < len(source):
-        out[len(out) - len(ramp) :] *= ramp[::-1]
+        _fade_in(out[::-1], half, jump)
     return Audio(out, audio.sample_rate)
 
 
@@ -101,15 +103,30 @@ def _crossfade(
     for times in _LENGTHS:
         before, after = np.minimum(times * half, room)
         mix = _mix(source, left, reached, before, after)
-        edges = out[max(place - before - 1, 0) : place - before], out[place + after :][:1]
-        step = _largest_jump(np.concatenate([edges[0], mix, edges[1]]))
-        if best is None or step < best[0]:
-            best = step, before, after, mix
+        swing = np.sin(np.linspace(0, np.pi, before + after, dtype=np.float32))[:, None] ** 2
+        first, last = out[place - before - 1 : place - before], out[place + after :][:1]
+        for dip in _DIPS:
+            dipped = mix * (1 - np.float32(dip) * swing)
+            step = _largest_jump(np.concatenate([first, dipped, last]))
+            if best is None or step < best[0]:
+                best = step, before, after, dipped
+            if step <= jump:
+                break
         if step <= jump or np.all(room <= times * half):
             break
     _, before, after, mix = best
     out[place - before : place + after] = mix
     return before, after
+
+
+def _fade_in(out: np.ndarray, half: int, jump: float) -> None:
+    """Fade the start of `out` in, over `half` samples or longer where that would jump."""
+    for times in _LENGTHS:
+        part = out[: times * half]
+        faded = part * _rise(len(part))[:, None].astype(np.float32)
+        if _largest_jump(faded) <= jump:
+            break
+    part[:] = faded
 
 
 def _mix(source: np.ndarray, left: int, reached: int, before: int, after: int) -> np.ndarray:
@@ -126,12 +143,18 @@ def _mix(source: np.ndarray, left: int, reached: int, before: int, after: int) -
     parts = np.zeros((2, width, source.shape[1]))
     parts[0, :tail], parts[1, head:] = leaving, arriving
     gains = np.zeros((2, width, 1))
-    gains[0, :tail, 0] = np.cos((np.arange(tail) + 0.5) / max(tail, 1) * np.pi / 2)
-    gains[1, head:, 0] = np.sin((np.arange(width - head) + 0.5) / max(width - head, 1) * np.pi / 2)
+    gains[0, :tail, 0] = _rise(tail)[::-1]
+    gains[1, head:, 0] = _rise(width - head)
     energies = (parts**2).sum(axis=(1, 2))
     likeness = (parts[0] * parts[1]).sum() / np.sqrt(max(energies.prod(), 1e-20))
     power = (gains**2).sum(axis=0) + 2 * max(likeness, 0) * gains.prod(axis=0)
     return ((parts * gains).sum(axis=0) / np.sqrt(np.maximum(power, 1))).astype(np.float32)
+
+
+def _rise(width: int) -> np.ndarray:
+    """Return gains from 0 to 1, (width,), flat at both ends; with its mirror, of equal power."""
+    turn = np.sin((np.arange(width) + 0.5) / max(width, 1) * np.pi / 2) ** 2
+    return np.sin(turn * np.pi / 2)
 
 
 def _limit(out: np.ndarray, start: int, stop: int, reach: int) -> None:

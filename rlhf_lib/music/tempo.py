@@ -119,8 +119,8 @@ def local_period(onsets: np.ndarray) -> tuple[np.ndarray, float]:
     width = min(int(_WINDOW * FPS), len(onsets))
     starts = np.arange(0, len(onsets) - width + 1, int(_WINDOW_STEP * FPS))
     windows = np.lib.stride_tricks.sliding_window_view(onsets, width)[starts]
-    windows = windows - windows.mean(axis=1, keepdims=True)
-    taper = np.hanning(width + 2)[1:-1]
+    windows = (windows - windows.mean(axis=1, keepdims=True)).astype(np.float32)
+    taper = np.hanning(width + 2)[1:-1].astype(np.float32)
     size = fft.next_fast_len(8 * width, real=True)
     size += size % 2
     spectrum = fft.rfft(windows * taper, size, axis=1) / taper.sum()
