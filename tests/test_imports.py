@@ -18,8 +18,8 @@ LAYERS = (
     {"music"},
     {"feedback"},
     {"learning"},
-    {"candidates", "evaluation"},
-    {"studio", "plots", "cli"},
+    {"calibration", "candidates", "evaluation", "training"},
+    {"studio", "plots", "report", "cli"},
     {"__main__"},
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}

@@ -1,0 +1,31 @@
+"""Every plot of the project, in one style; each function returns its figure."""
+
+from rlhf_lib.plots.edits import dense_terms, durations, edit_map
+from rlhf_lib.plots.evaluation import (
+    accuracies,
+    calibration,
+    over_optimisation,
+    win_rates,
+    win_rates_by_song,
+)
+from rlhf_lib.plots.feedback import answers, disagreement
+from rlhf_lib.plots.song import feature_map, waveform
+from rlhf_lib.plots.training import policy_curves, reward_curves, weights
+
+__all__ = [
+    "accuracies",
+    "answers",
+    "calibration",
+    "dense_terms",
+    "disagreement",
+    "durations",
+    "edit_map",
+    "feature_map",
+    "over_optimisation",
+    "policy_curves",
+    "reward_curves",
+    "waveform",
+    "weights",
+    "win_rates",
+    "win_rates_by_song",
+]

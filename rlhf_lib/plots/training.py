@@ -1,0 +1,225 @@
+"""Plots of how models learned, and of what the reward model learned."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.raters import SimulatedRater
+from rlhf_lib.learning.reward_model import RewardModel
+from rlhf_lib.learning.reward_training import RewardHistory
+from rlhf_lib.music.measures import ADDITIVE, MEASURES
+from rlhf_lib.plots import style
+from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
+
+#: Loss of a Bradley–Terry model that knows nothing.
+_KNOWS_NOTHING = float(np.log(2))
+_REWARDS = {
+    "combined": style.BLACK,
+    "learned": style.BLUE,
+    "dense": style.ORANGE,
+    "held_out": style.GREEN,
+}
+
+
+@styled
+def reward_curves(history: RewardHistory, fig: Figure | SubFigure | None = None) -> Figure:
+    """Draw loss and accuracy of a reward model over its epochs, the best epoch marked.
+
+    Epoch 0 is the model before training; it has held-out values only.
+
+    Raises
+    ------
+    InputError
+        When the history is empty.
+    """
+    if not history.epochs:
+        raise InputError("the history holds no epochs; train the reward model first")
+    fig = new_figure(9, 3.2) if fig is None else fig
+    table = pd.DataFrame(history.epochs)
+    for ax, name, unit, chance in zip(
+        fig.subplots(1, 2),
+        ("loss", "accuracy"),
+        (" (nats per pair)", " (share of decided pairs)"),
+        (_KNOWS_NOTHING, 0.5),
+        strict=True,
+    ):
+        ax.axhline(chance, color=style.GREY, linewidth=1, linestyle=":", label="chance")
+        for part, label, colour in (
+            ("train", "training pairs", style.BLUE),
+            ("valid", "held-out pairs", style.VERMILLION),
+        ):
+            if f"{part}_{name}" in table:
+                known = table.dropna(subset=f"{part}_{name}")
+                ax.plot(
+                    known["epoch"],
+                    known[f"{part}_{name}"],
+                    marker="o",
+                    markersize=3.5,
+                    color=colour,
+                    label=label,
+                )
+        ax.axvline(
+            history.best_epoch,
+            color=style.GREEN,
+            linewidth=1.5,
+            linestyle="--",
+            label=f"best epoch: {history.best_epoch}",
+        )
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(name + unit)
+        ax.set_title(name.capitalize())
+    ax.set_ylim(min(0.4, ax.get_ylim()[0]), 1.02)
+    ax.legend(loc="lower right")
+    return figure_of(fig)
+
+
+@styled
+def policy_curves(
+    rows: Sequence[Mapping[str, float]],
+    window: int = 5,
+    best_episode: int | None = None,
+    fig: Figure | SubFigure | None = None,
+) -> Figure:
+    """Draw rewards, KL and loss of a policy over its training.
+
+    Parameters
+    ----------
+    rows : list of dict
+        ``PolicyHistory.rows``: episode, dense, learned, combined, held_out, kl, loss.
+    window : int
+        Rewards are running means over this many rows; the band is one standard deviation
+        within the window on either side.
+    best_episode : int, optional
+        Marked.
+
+    Raises
+    ------
+    InputError
+        When there are no rows, or the window is shorter than 1.
+    """
+    if not rows or window < 1:
+        raise InputError(f"{len(rows)} rows and window {window}; both must be at least 1")
+    fig = new_figure(10, 3.8) if fig is None else fig
+    table = pd.DataFrame(list(rows))
+    episode = table["episode"]
+    panels = fig.subplot_mosaic([["reward", "kl"], ["reward", "loss"]], width_ratios=[1.7, 1])
+    ax = panels["reward"]
+    for name, colour in _REWARDS.items():
+        if name == "held_out":
+            ax.plot(episode, table[name], color=colour, label="held-out songs, greedy")
+            continue
+        rolling = table[name].rolling(window, min_periods=1)
+        mean, spread = rolling.mean(), rolling.std(ddof=0)
+        ax.fill_between(
+            episode, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
+        )
+        ax.plot(episode, mean, color=colour, label=f"{name}, sampled")
+    ax.set_xlabel("episodes")
+    ax.set_ylabel("reward (sd of the reference policy)")
+    ax.set_title(f"Reward, running mean of {window} rows ± 1 sd")
+    for name, unit in (("kl", "KL from start\n(nats per decision)"), ("loss", "PPO loss")):
+        panels[name].plot(episode, table[name], color=style.PURPLE, linewidth=1.4)
+        panels[name].set_ylabel(unit)
+    panels["kl"].set_title("Leash and loss")
+    panels["kl"].set_ylim(0, None)
+    panels["kl"].tick_params(labelbottom=False)
+    panels["loss"].set_xlabel("episodes")
+    if best_episode is not None:
+        for panel in panels.values():
+            panel.axvline(
+                best_episode,
+                color=style.GREEN,
+                linestyle="--",
+                linewidth=1.5,
+                label=f"best: episode {best_episode}",
+            )
+    ax.legend(loc="best", ncols=2)
+    return figure_of(fig)
+
+
+@styled
+def weights(
+    models: Mapping[str, RewardModel],
+    rater: SimulatedRater | None = None,
+    scale: np.ndarray | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw what the linear heads of reward models weigh: ensemble mean and range.
+
+    Weights are given per typical difference of a measure between two edits, so that they
+    compare across measures.
+
+    Parameters
+    ----------
+    models : dict of name → RewardModel
+        One or several, e.g. ``{"v8": v8, "v9": v9}``.
+    rater : SimulatedRater, optional
+        Whose taste is shown beside them, in log-odds of its votes.
+    scale : (n_measures,) array, optional
+        The typical differences, from `rlhf_lib.learning.reward_training.measure_scale` of the
+        pairs in question; the first model's own (of the pairs it was made with) when left out.
+
+    Raises
+    ------
+    InputError
+        When there is no model.
+    """
+    if not models:
+        raise InputError("no reward model to draw; give at least one under its name")
+    ax = axes_or_new(ax, 7.5, 5.2)
+    if scale is None:
+        scale = next(iter(models.values())).measure_scale.cpu().numpy()
+    rows = np.arange(len(MEASURES))
+    count = len(models) + (rater is not None)
+    for number, (name, model) in enumerate(models.items()):
+        each = model.weights().detach().cpu().numpy() * scale
+        mean = each.mean(axis=0)
+        ax.errorbar(
+            mean,
+            rows + 0.6 * ((number + 0.5) / count - 0.5),
+            xerr=np.maximum([mean - each.min(axis=0), each.max(axis=0) - mean], 0),
+            fmt="o",
+            markersize=5,
+            capsize=2,
+            linewidth=1.3,
+            color=style.CYCLE[number % len(style.CYCLE)],
+            label=f"{name} (mean and range of {len(each)})",
+        )
+    if rater is not None:
+        ax.plot(
+            rater.weights * scale / (rater.noise or 1.0),
+            rows + 0.6 * ((count - 0.5) / count - 0.5),
+            "D",
+            markersize=5,
+            markerfacecolor="white",
+            color=style.VERMILLION,
+            label="simulated taste",
+        )
+    ax.axvline(0, color=style.BLACK, linewidth=0.8)
+    ax.axhline(len(ADDITIVE) - 0.5, color=style.GREY, linewidth=0.8, linestyle=":")
+    for text, first, stop in (
+        ("sums over joins", 0, len(ADDITIVE)),
+        ("whole edit", len(ADDITIVE), len(MEASURES)),
+    ):
+        ax.annotate(
+            text,
+            (1, (first + stop - 1) / 2),
+            (4, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            rotation=-90,
+            va="center",
+            fontsize=8,
+            color="#555555",
+        )
+    ax.set_yticks(rows, [name.replace("_", " ") for name in MEASURES])
+    ax.set_ylim(len(MEASURES) - 0.4, -0.6)
+    ax.set_xlabel("log-odds of being preferred, per typical difference of two edits")
+    ax.set_title("What the linear head weighs")
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3)
+    return figure_of(ax)
