@@ -20,7 +20,12 @@ from rlhf_lib.learning.checkpoints import (
     save_model,
 )
 from rlhf_lib.learning.combined_reward import CombinedReward
-from rlhf_lib.learning.comparisons import Comparison, split_by_song, synthetic_comparisons
+from rlhf_lib.learning.comparisons import (
+    SYNTHETIC_WEIGHTS,
+    Comparison,
+    split_by_song,
+    synthetic_comparisons,
+)
 from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
 from rlhf_lib.learning.feedback_pairs import MIN_CONFIDENCE, comparisons_from_feedback
 from rlhf_lib.learning.planner import Plan
@@ -77,7 +82,8 @@ def train_reward_model_v8(
     pairs = synthetic_comparisons(songs, pairs_per_song, seed)
     train, held_out = split_by_song(pairs, HELD_OUT, seed)
     scale = FeatureScale.fit(songs)
-    model = RewardModel(RewardConfig(), scale, measure_scale(train)).to(device or default_device())
+    model = RewardModel(RewardConfig(), scale, measure_scale(train), SYNTHETIC_WEIGHTS)
+    model = model.to(device or default_device())
     history = fit(model, train, held_out, training, seed, report)
     model.eval()
     save_model(

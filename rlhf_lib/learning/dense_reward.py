@@ -37,6 +37,7 @@ DENSE_WEIGHTS = weight_vector(
     },
     ADDITIVE,
 )
+DENSE_WEIGHTS.flags.writeable = False
 
 
 def dense_reward(edit: Edit) -> float:

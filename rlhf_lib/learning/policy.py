@@ -58,9 +58,9 @@ class Policy(nn.Module):
     def __init__(self, config: PolicyConfig, weights: np.ndarray, scale: FeatureScale):
         super().__init__()
         self.config = config
-        self.register_buffer("weights", torch.as_tensor(weights, dtype=torch.float64))
-        self.register_buffer("feature_mean", torch.as_tensor(scale.mean))
-        self.register_buffer("feature_std", torch.as_tensor(scale.std))
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float64))
+        self.register_buffer("feature_mean", torch.tensor(scale.mean))
+        self.register_buffer("feature_std", torch.tensor(scale.std))
         # One first layer for both heads: the context part is the same at every visit of a
         # unit, so it is computed once per song and not once per step.
         self.context = nn.Linear(N_CONTEXT, 2 * config.hidden)

@@ -53,7 +53,7 @@ class PolicyTraining:
     log_every: int = 10
     checkpoint_every: int = 50
     kl_limit: float = 0.5
-    drop_limit: float = 0.05
+    drop_limit: float = 0.15
     patience: int = 3
     seed: int = 0
 

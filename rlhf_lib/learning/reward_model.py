@@ -21,6 +21,9 @@ from rlhf_lib.music.measures import ADDITIVE, DIRECTION, MEASURES, measure, meas
 #: Per token: beat features, the step to it, the step from it, and five numbers on its place.
 N_TOKEN = N_FEATURES + 2 * len(ADDITIVE) + 5
 
+#: Where a signed weight of the linear head starts when nothing is known, in standard units.
+SMALLEST_WEIGHT = 0.05
+
 
 @dataclass(frozen=True)
 class RewardConfig:
@@ -57,15 +60,23 @@ class RewardModel(nn.Module):
         Standardisation of the beat features.
     measure_scale : (len(MEASURES),) array
         Typical size of each measure's differences; measures are divided by it.
+    prior : (len(MEASURES),) array, optional
+        Weights per unit of each measure that the linear head starts from.
     """
 
-    def __init__(self, config: RewardConfig, scale: FeatureScale, measure_scale: np.ndarray):
+    def __init__(
+        self,
+        config: RewardConfig,
+        scale: FeatureScale,
+        measure_scale: np.ndarray,
+        prior: np.ndarray | None = None,
+    ):
         super().__init__()
         self.config = config
         width, members = config.width, config.members
-        self.register_buffer("feature_mean", torch.as_tensor(scale.mean))
-        self.register_buffer("feature_std", torch.as_tensor(scale.std))
-        self.register_buffer("measure_scale", torch.as_tensor(measure_scale, dtype=torch.float32))
+        self.register_buffer("feature_mean", torch.tensor(scale.mean))
+        self.register_buffer("feature_std", torch.tensor(scale.std))
+        self.register_buffer("measure_scale", torch.tensor(measure_scale, dtype=torch.float32))
         self.register_buffer("direction", torch.as_tensor(DIRECTION, dtype=torch.float32))
         self.register_buffer("position", _sinusoids(config.window, width), persistent=False)
         # Renormalisation on the reference policy (mean 0, variance 1): see `set_normal`.
@@ -85,9 +96,8 @@ class RewardModel(nn.Module):
         )
         self.head_in = nn.Linear(width, members * config.head)
         self.head_out = nn.Parameter(torch.zeros(members, config.head))
-        self.linear = nn.Parameter(torch.full((members, len(MEASURES)), -2.0))
-        with torch.no_grad():
-            self.linear[:, DIRECTION == 0] = 0.0
+        start = _linear_start(np.zeros(len(MEASURES)) if prior is None else prior, measure_scale)
+        self.linear = nn.Parameter(start.repeat(members, 1))
 
     @property
     def feature_scale(self) -> FeatureScale:
@@ -127,12 +137,10 @@ class RewardModel(nn.Module):
         hidden = F.gelu(self.head_in(seen)).unflatten(-1, self.head_out.shape)
         return (hidden * self.head_out).sum(-1)
 
-    def forward(
-        self, measures: torch.Tensor, tokens: torch.Tensor, real: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the raw score of edits seen through one window each, (B, members)."""
+    def mean_rewards(self, tokens: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """Return the mean per-beat reward of windows, (B, members); see `beat_rewards`."""
         beats = self.beat_rewards(tokens, real) * real[..., None]
-        return measures @ self.weights().T + beats.sum(1) / real.sum(1, keepdim=True)
+        return beats.sum(1) / real.sum(1, keepdim=True)
 
     @torch.no_grad()
     def score_parts(self, edits: list[Edit], batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -222,6 +230,13 @@ def pad(
     lengths = torch.tensor([len(piece) for piece in pieces])
     real = torch.arange(tokens.shape[1]) < lengths[:, None]
     return tokens.to(device), real.to(device)
+
+
+def _linear_start(weights: np.ndarray, scale: np.ndarray) -> torch.Tensor:
+    """Return the parameters that make `weights`; a weight of 0 starts small, on its own side."""
+    size = np.abs(weights * scale)
+    inverse = np.log(np.expm1(np.maximum(size, SMALLEST_WEIGHT)))
+    return torch.tensor(np.where(DIRECTION == 0, weights * scale, inverse), dtype=torch.float32)
 
 
 def _step_scale(n_beats: int) -> np.ndarray:

@@ -24,6 +24,9 @@ class RewardTraining:
         Passes over the pairs, pairs per step.
     lr : float
         Learning rate of transformer and linear head.
+    alone : float
+        Weight of a second loss that asks the transformer to answer without the linear head;
+        without it the transformer learns nothing where the measures explain the pairs.
     linear_steps : int
         Steps of the linear head alone on all pairs at once, before the first epoch.
     linear_lr : float
@@ -36,6 +39,7 @@ class RewardTraining:
     epochs: int = 20
     batch: int = 16
     lr: float = 1e-4
+    alone: float = 0.0
     linear_steps: int = 300
     linear_lr: float = 3e-2
     prior: float = 1.0
@@ -87,8 +91,9 @@ def fit(
 
     First the linear head alone finds its optimum (sixteen numbers, all pairs at once, a
     second), then all parameters train together: the transformer only has to learn what the
-    named measures don't tell. Each member of the ensemble sees its own bootstrap of the pairs (Poisson weights). The
-    transformer reads one window of each edit per step, at the same relative place in both.
+    named measures don't tell. Each member of the ensemble sees its own bootstrap of the pairs
+    (Poisson weights). The transformer reads one window of each edit per step, at the same
+    relative place in both.
 
     Parameters
     ----------
@@ -118,10 +123,14 @@ def fit(
         total, right, counted = 0.0, 0.0, 0.0
         for first in range(0, len(order), config.batch):
             chosen = order[first : first + config.batch]
-            gap = data.gap(model, chosen, rng)
+            linear, heard = data.gaps(model, chosen, rng)
+            gap = linear + heard
             answers = data.preference[chosen, None].to(device)
             weight = (data.weight[chosen, None] * bootstrap[chosen]).to(device)
-            loss = (bradley_terry_loss(gap, answers) * weight).mean()
+            loss = bradley_terry_loss(gap, answers)
+            if config.alone:
+                loss = loss + config.alone * bradley_terry_loss(heard, answers)
+            loss = (loss * weight).mean()
             optimizer.zero_grad()
             (loss + pull()).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -194,16 +203,22 @@ class _Pairs:
         scores = torch.from_numpy(model.score_parts(self.edits)[1]).to(self.device)
         return scores[0::2] - scores[1::2]
 
-    def gap(self, model: RewardModel, chosen: np.ndarray, rng: np.random.Generator):
-        """Score difference of the chosen pairs, (n, members), one random window per edit."""
+    def gaps(
+        self, model: RewardModel, chosen: np.ndarray, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score differences of the chosen pairs by the linear head and by the transformer.
+
+        (n, members) each; the transformer reads one random window per edit.
+        """
         pieces = []
         for index, place in zip(chosen, rng.random(len(chosen)), strict=True):
             for tokens in self.tokens[2 * index : 2 * index + 2]:
                 first = int(place * max(0, len(tokens) - self.window + 1))
                 pieces.append(tokens[first : first + self.window])
         tokens, real = pad(pieces, self.device)
-        scores = model(self.measures[chosen].flatten(0, 1).to(self.device), tokens, real)
-        return scores[0::2] - scores[1::2]
+        measures = (self.measures[chosen, 0] - self.measures[chosen, 1]).to(self.device)
+        heard = model.mean_rewards(tokens, real)
+        return measures @ model.weights().T, heard[0::2] - heard[1::2]
 
 
 def _prior(model: RewardModel, config: RewardTraining, n_pairs: int) -> Callable[[], torch.Tensor]:
