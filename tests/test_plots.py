@@ -15,6 +15,7 @@ from toy import toy_song
 from rlhf_lib import plots
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.raters import SimulatedRater
+from rlhf_lib.learning.comparisons import Comparison
 from rlhf_lib.learning.reward_training import RewardHistory
 from rlhf_lib.music.audio import Audio
 from rlhf_lib.music.edit import Edit
@@ -217,10 +218,19 @@ def test_weights_show_mean_range_and_taste():
     assert bars[0][:, 0].tolist() == [2, 8]
     assert line(ax, "simulated taste").get_xdata().tolist() == [-6.0] + [0.0] * (n - 1)
     assert y_labels(ax) == [name.replace("_", " ") for name in MEASURES]
-    ax = only_axes(plots.weights({"v9": model}, scale=np.full(n, 10.0)))
-    assert line(ax, "v9 (mean and range of 2)").get_xdata().tolist() == [25.0] * n
     with pytest.raises(InputError, match="no reward model"):
         plots.weights({})
+
+
+def test_weights_per_difference_of_given_pairs(song):
+    whole, half = edit_of(song, range(0)), edit_of(song, range(16, 32))
+    model = linear_head([[2.0] * len(MEASURES)], scale=1.0)
+    pairs = [Comparison(whole, half, 1.0), Comparison(half, whole, 1.0)]
+    ax = only_axes(plots.weights({"v9": model}, pairs=pairs))
+    shown = dict(zip(MEASURES, line(ax, "v9 (mean and range of 1)").get_xdata(), strict=True))
+    assert shown["length"] == pytest.approx(2 * 0.5)  # half of the song's length apart
+    assert shown["ending"] == pytest.approx(2 * 1.0)  # the whole ending is missing
+    assert shown["seams"] == 0  # neither has one
 
 
 # style ---------------------------------------------------------------------------------------

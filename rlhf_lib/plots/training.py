@@ -9,9 +9,10 @@ from matplotlib.figure import Figure, SubFigure
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.raters import SimulatedRater
+from rlhf_lib.learning.comparisons import Comparison
 from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.learning.reward_training import RewardHistory
-from rlhf_lib.music.measures import ADDITIVE, MEASURES
+from rlhf_lib.music.measures import ADDITIVE, MEASURES, measure
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
 
@@ -146,7 +147,7 @@ def policy_curves(
 def weights(
     models: Mapping[str, RewardModel],
     rater: SimulatedRater | None = None,
-    scale: np.ndarray | None = None,
+    pairs: Sequence[Comparison] = (),
     ax: Axes | None = None,
 ) -> Figure:
     """Draw what the linear heads of reward models weigh: ensemble mean and range.
@@ -160,9 +161,9 @@ def weights(
         One or several, e.g. ``{"v8": v8, "v9": v9}``.
     rater : SimulatedRater, optional
         Whose taste is shown beside them, in log-odds of its votes.
-    scale : (n_measures,) array, optional
-        The typical differences, from `rlhf_lib.learning.reward_training.measure_scale` of the
-        pairs in question; the first model's own (of the pairs it was made with) when left out.
+    pairs : sequence of Comparison, optional
+        The typical difference is the root mean square over these; without them it is the
+        first model's ``measure_scale``, of the pairs it was first trained on.
 
     Raises
     ------
@@ -172,8 +173,10 @@ def weights(
     if not models:
         raise InputError("no reward model to draw; give at least one under its name")
     ax = axes_or_new(ax, 7.5, 5.2)
-    if scale is None:
-        scale = next(iter(models.values())).measure_scale.cpu().numpy()
+    scale = next(iter(models.values())).measure_scale.cpu().numpy()
+    if len(pairs):
+        gaps = np.stack([measure(pair.a) - measure(pair.b) for pair in pairs])
+        scale = np.sqrt((gaps**2).mean(axis=0))
     rows = np.arange(len(MEASURES))
     count = len(models) + (rater is not None)
     for number, (name, model) in enumerate(models.items()):
