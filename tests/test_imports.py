@@ -19,7 +19,7 @@ LAYERS = (
     {"feedback"},
     {"learning"},
     {"calibration", "candidates", "evaluation", "training"},
-    {"studio", "plots", "report", "cli"},
+    {"studio", "plots", "report", "demo", "cli"},
     {"__main__"},
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
