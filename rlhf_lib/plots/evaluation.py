@@ -208,7 +208,7 @@ def over_optimisation(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
     if best < table["episode"].max():
         ax.axvspan(best, table["episode"].max(), color=style.VERMILLION, alpha=0.08, linewidth=0)
     ax.set_xlabel("episodes")
-    ax.set_ylabel("gain since the start (learned: sd; true: utility)")
+    ax.set_ylabel("gain since the start\n(learned: sd; true: utility)")
     ax.set_title("Learned against true reward")
     ax.legend(loc="best")
     return figure_of(ax)
