@@ -10,9 +10,12 @@ from tqdm.auto import tqdm
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.records import Candidate, Manifest, PolicyRef, SongEntry, Task
+from rlhf_lib.feedback.validation import inside
+from rlhf_lib.learning.active import disagreement, select
 from rlhf_lib.learning.editing_env import EditingEnv
 from rlhf_lib.learning.planner import Plan
 from rlhf_lib.learning.policy import Policy, rollout
+from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.learning.song_tensors import SongTensors
 from rlhf_lib.music.audio import load_audio, loudness, save_audio
 from rlhf_lib.music.edit import TEMPERATURES, Action, Edit, target_keep_ratio
@@ -156,7 +159,7 @@ def load_manifest_songs(
     """
     songs = {}
     for entry in tqdm(manifest.songs, "loading songs", unit="song", leave=False):
-        song = load_song(Path(folder) / entry.path, cache_dir)
+        song = load_song(inside(Path(folder), entry.path), cache_dir)
         if song.sha256 != entry.sha256 or song.n_beats != len(entry.beat_times):
             raise InputError(
                 f"{song.path} is not the song the candidates were made from "
@@ -165,6 +168,44 @@ def load_manifest_songs(
             )
         songs[entry.id] = song
     return songs
+
+
+def select_tasks(
+    manifest: Manifest,
+    folder: str | Path,
+    model: RewardModel,
+    n_pairs: int,
+    random_share: float = 0.2,
+    seed: int = 0,
+) -> tuple[Manifest, np.ndarray]:
+    """Return a manifest with only the pairs worth asking about, and the model's doubt of each.
+
+    The doubt is the ensemble's disagreement (`rlhf_lib.learning.active`); a random share
+    stays in as a fair test of the next reward model.
+
+    Parameters
+    ----------
+    folder : path
+        Of the manifest's audio.
+    """
+    songs = load_manifest_songs(manifest, folder)
+    pairs = [
+        tuple(
+            manifest_edit(manifest, task.song_id, candidate, songs[task.song_id])
+            for candidate in (task.edit_a_id, task.edit_b_id)
+        )
+        for task in manifest.tasks
+    ]
+    doubt = disagreement(model, pairs)
+    chosen = select(doubt, n_pairs, random_share, np.random.default_rng(seed))
+    tasks = [manifest.tasks[place] for place in chosen]
+    return Manifest.create(manifest.policy, manifest.songs, tasks), doubt[chosen]
+
+
+def manifest_edit(manifest: Manifest, song_id: str, candidate_id: str, song: Song) -> Edit:
+    """Return a candidate of a manifest as an edit of the loaded song."""
+    candidate = manifest.candidate(song_id, candidate_id)
+    return Edit(song, np.array(candidate.actions), candidate.target_keep_ratio)
 
 
 def _copy_original(song: Song, place: Path) -> Path:

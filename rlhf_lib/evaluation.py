@@ -1,12 +1,13 @@
 """Is the new policy better than the old one? Win rates with intervals, bounds and baselines."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
 
+from rlhf_lib.candidates import comparison_tasks
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.raters import SimulatedRater
 from rlhf_lib.learning.comparisons import Comparison
@@ -176,8 +177,6 @@ def compare_policies(
 
 def speaking_alone(policy: Policy, part: str) -> Policy:
     """Return the policy with only its ``"planner"`` or only its ``"network"`` speaking."""
-    from dataclasses import replace
-
     config = replace(policy.config, planner=part == "planner", network=part == "network")
     alone = Policy(config, policy.weights.cpu().numpy(), policy.feature_scale)
     alone.load_state_dict(policy.state_dict())
@@ -234,6 +233,19 @@ def accuracy_table(model: RewardModel, comparisons: Sequence[Comparison]) -> pd.
     )
 
 
+def judged_comparisons(
+    edits_of_songs: Sequence[Sequence[tuple[str, float, Edit]]], judge: SimulatedRater
+) -> list[Comparison]:
+    """Return the pairs worth comparing among candidates, answered by the noise-free taste."""
+    out = []
+    for edits in edits_of_songs:
+        by_id = {name: edit for name, _, edit in edits}
+        for task in comparison_tasks("song", list(edits)):
+            a, b = by_id[task.edit_a_id], by_id[task.edit_b_id]
+            out.append(Comparison(a, b, float(wins([judge.utility(a)], [judge.utility(b)])[0])))
+    return out
+
+
 def gold_course(
     snapshots: Sequence[tuple[int, Policy]],
     songs: list[Song],
@@ -248,8 +260,8 @@ def gold_course(
     Returns
     -------
     DataFrame
-        episode, learned, gold; differences from the first snapshot in standard deviations
-        within songs of the first snapshot's scores over lengths.
+        episode, learned (renormalised score), gold (utility), both as differences from the
+        first snapshot, means over four sampled edits of every song and length.
     """
     rows = []
     for episode, policy in snapshots:

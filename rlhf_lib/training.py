@@ -51,6 +51,8 @@ from rlhf_lib.music.song import Song
 from rlhf_lib.paths import atomic_path
 
 FEW_PAIRS = 30
+#: The first reward model meets an untrained transformer: it learns faster, and alone.
+INITIAL_REWARD_TRAINING = {"epochs": 3, "lr": 2e-4, "alone": 1.0}
 HELD_OUT = 0.25
 Report = Callable[[dict[str, float]], None]
 
@@ -77,7 +79,7 @@ def train_reward_model_v8(
         A quarter of them is held out.
     path : path of the checkpoint
     """
-    training = training or RewardTraining(epochs=4)
+    training = training or RewardTraining(**INITIAL_REWARD_TRAINING)
     torch.manual_seed(seed)
     pairs = synthetic_comparisons(songs, pairs_per_song, seed)
     train, held_out = split_by_song(pairs, HELD_OUT, seed)
@@ -94,7 +96,7 @@ def train_reward_model_v8(
         training=asdict(training) | {"pairs": len(pairs), "pairs_from": "synthetic"},
         metrics=_metrics(model, train, held_out),
         parents={},
-        songs=_song_list(songs),
+        songs=_song_list([c.a.song for c in train]),
         held_out=_song_list([c.a.song for c in held_out]),
     )
     return model, history
@@ -126,6 +128,7 @@ def train_policy_v14(
         Path(models_dir) / "policy_v14.pt",
         Path(run_dir),
         {about["name"]: file_sha256(reward_model)},
+        [about],
         report,
     )
 
@@ -199,7 +202,7 @@ def train_from_feedback(
         | {"pairs": len(pairs.comparisons), "pairs_from": " and ".join(kinds)},
         "parents": {about["name"]: file_sha256(pretrained)},
         "feedback_sha256": file_sha256(store.path),
-        "songs": _song_list(list(songs.values())),
+        "songs": _merged(_song_list([c.a.song for c in train]), about["songs"]),
         "held_out": _song_list([c.a.song for c in held_out]),
     }
     final_state = {key: value.clone() for key, value in model.state_dict().items()}
@@ -244,8 +247,8 @@ def train_rlhf_stable(
         Path(models_dir) / f"{next_version(about['name'])}.pt",
         Path(run_dir),
         {about["name"]: file_sha256(policy), model_about["name"]: file_sha256(reward_model)},
+        [about, model_about],
         report,
-        {entry["sha256"] for entry in model_about["held_out"]},
     )
 
 
@@ -271,10 +274,14 @@ def _train_and_save(
     path: Path,
     run_dir: Path,
     parents: dict[str, str],
+    abouts: list[dict],
     report: Report | None,
-    held_out_ids: set[str] | None = None,
 ) -> tuple[Policy, PolicyHistory]:
-    train, held_out = _split_songs(songs, held_out_ids, training.seed)
+    """Train, then save with the songs that this policy or any of its parents learned from."""
+    learned_from = _merged(*(about["songs"] for about in abouts))
+    spared = _merged(*(about["held_out"] for about in abouts))
+    spared_ids = {song["sha256"] for song in spared} - {song["sha256"] for song in learned_from}
+    train, held_out = _split_songs(songs, spared_ids, training.seed)
     history = train_policy(policy, reward, train, held_out, training, run_dir, report)
     last = history.rows[-1]
     save_model(
@@ -286,7 +293,7 @@ def _train_and_save(
         | {"stopped": history.stopped, "best_episode": history.best_episode},
         metrics={key: float(last[key]) for key in ("dense", "learned", "combined", "kl")},
         parents=parents,
-        songs=_song_list(train),
+        songs=_merged(_song_list(train), learned_from),
         held_out=_song_list(held_out),
     )
     with atomic_path(path.with_name("policy_final.pt")) as part:
@@ -294,17 +301,13 @@ def _train_and_save(
     return policy, history
 
 
-def _split_songs(
-    songs: list[Song], held_out_ids: set[str] | None, seed: int
-) -> tuple[list[Song], list[Song]]:
-    """Split songs into training and held-out ones, along a given split where it applies."""
-    held_out = [song for song in songs if song.sha256 in (held_out_ids or ())]
-    if not held_out and len(songs) > 1:
-        count = max(1, round(HELD_OUT * len(songs)))
+def _split_songs(songs: list[Song], spared: set[str], seed: int) -> tuple[list[Song], list[Song]]:
+    """Hold out the songs that the parents held out; a quarter when there is none of them."""
+    held_out = [song for song in songs if song.sha256 in spared]
+    if not held_out or len(held_out) == len(songs):
+        count = round(HELD_OUT * len(songs))
         chosen = np.random.default_rng(seed).permutation(len(songs))[:count]
         held_out = [songs[i] for i in sorted(chosen)]
-    if len(held_out) == len(songs):
-        return songs, []
     return [song for song in songs if song not in held_out], held_out
 
 
@@ -321,3 +324,7 @@ def _song_list(songs: list[Song]) -> list[dict[str, str]]:
     return [
         {"song_id": s.song_id, "path": str(s.path), "sha256": s.sha256} for s in unique.values()
     ]
+
+
+def _merged(*lists: list[dict[str, str]]) -> list[dict[str, str]]:
+    return list({song["sha256"]: song for songs in lists for song in songs}.values())

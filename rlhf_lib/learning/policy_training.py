@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.checkpoints import load_content, save_content
@@ -139,6 +140,7 @@ def train_policy(
     size = config.ppo.episodes_per_update
     if run.held_out_rewards == []:
         run.judge(_mean_reward(policy, judge_plan, reward))
+    bar = tqdm(total=config.episodes, initial=run.episode, desc="PPO", unit="episode", leave=False)
     while run.episode < config.episodes and not run.stopped:
         env = _draw_episodes(train_plan, min(size, config.episodes - run.episode), run.generator)
         parts: dict[str, np.ndarray] = {}
@@ -152,6 +154,7 @@ def train_policy(
             policy, run.reference, run.optimizer, env, batch, config.ppo, run.generator
         )
         first, run.episode = run.episode, run.episode + len(batch.edits)
+        bar.update(len(batch.edits))
         run.judge(_mean_reward(policy, judge_plan, reward))
         numbers["held_out"] = run.held_out_rewards[-1]
         run.check(numbers)
@@ -168,6 +171,7 @@ def train_policy(
             log.save()
             save_content(folder / f"policy_episode_{run.episode}.pt", run.snapshot())
             save_content(state_path, run.state())
+    bar.close()
     log.close()
     policy.load_state_dict(run.best_state)
     state_path.unlink(missing_ok=True)

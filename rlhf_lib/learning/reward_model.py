@@ -21,6 +21,9 @@ from rlhf_lib.music.measures import ADDITIVE, DIRECTION, MEASURES, measure, meas
 #: Per token: beat features, the step to it, the step from it, and five numbers on its place.
 N_TOKEN = N_FEATURES + 2 * len(ADDITIVE) + 5
 
+#: Edits of a song share most of their beats, so means per beat differ by little; the gain lets
+#: them differ by as much as preferences do.
+GAIN = 16.0
 #: Where a signed weight of the linear head starts when nothing is known, in standard units.
 SMALLEST_WEIGHT = 0.05
 
@@ -135,7 +138,7 @@ class RewardModel(nn.Module):
         inside = self.enter(tokens) + self.position[: tokens.shape[1]]
         seen = self.trunk(inside, src_key_padding_mask=~real)
         hidden = F.gelu(self.head_in(seen)).unflatten(-1, self.head_out.shape)
-        return (hidden * self.head_out).sum(-1)
+        return GAIN * (hidden * self.head_out).sum(-1)
 
     def mean_rewards(self, tokens: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         """Return the mean per-beat reward of windows, (B, members); see `beat_rewards`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch.nn import functional as F
+from tqdm.auto import tqdm
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.comparisons import Comparison
@@ -118,6 +119,8 @@ def fit(
     pull = _prior(model, config, len(train))
     _fit_linear(model, data, bootstrap.to(device), config, pull)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
+    steps = config.epochs * -(-len(train) // config.batch)
+    bar = tqdm(total=steps, desc="reward model", unit="step", leave=False)
     for epoch in range(1, config.epochs + 1):
         order = rng.permutation(len(train))
         total, right, counted = 0.0, 0.0, 0.0
@@ -135,6 +138,7 @@ def fit(
             (loss + pull()).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
+            bar.update()
             with torch.no_grad():
                 mean_gap = gap.mean(1).cpu()
                 answer = data.preference[chosen]
@@ -150,6 +154,7 @@ def fit(
         _keep_best(history, model, held_out, line)
         if report is not None:
             report(line)
+    bar.close()
     return history
 
 

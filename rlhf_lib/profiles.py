@@ -1,0 +1,51 @@
+"""How much a run does: the sizes that the demo and the notebooks share."""
+
+from dataclasses import dataclass
+
+from rlhf_lib.errors import InputError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of everything a run does.
+
+    Attributes
+    ----------
+    n_songs, n_held_out : int
+        Composed songs to learn from, and further ones that nothing learns from.
+    seconds : float
+        Length of each song.
+    pairs_per_song, epochs_v8, episodes_v14 : int
+        Initial training.
+    candidates_per_song, epochs_v9, episodes_v15 : int
+        Feedback and refinement.
+    """
+
+    n_songs: int
+    n_held_out: int
+    seconds: float
+    pairs_per_song: int
+    epochs_v8: int
+    episodes_v14: int
+    candidates_per_song: int
+    epochs_v9: int
+    episodes_v15: int
+
+
+PROFILES = {
+    "full": Profile(10, 6, 120.0, 40, 3, 500, 15, 20, 500),
+    "smoke": Profile(4, 2, 40.0, 6, 1, 50, 10, 2, 50),
+}
+
+
+def profile_named(name: str) -> Profile:
+    """Return a profile: "full" for results, "smoke" to see in minutes that everything runs.
+
+    Raises
+    ------
+    InputError
+        When there is no such profile.
+    """
+    if name not in PROFILES:
+        raise InputError(f"unknown profile {name!r}; choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]
