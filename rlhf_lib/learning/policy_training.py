@@ -178,6 +178,35 @@ def train_policy(
     return PolicyHistory(run.rows, run.stopped or "all episodes done", run.best_episode)
 
 
+def load_snapshots(folder: str | Path, policy: Policy) -> list[tuple[int, Policy]]:
+    """Return the policies that a training run kept on its way, as (episode, policy) in order.
+
+    Parameters
+    ----------
+    folder : path
+        The run's folder, with its ``policy_episode_….pt``.
+    policy : Policy
+        Of the same architecture, such as the one the run ended with; it is copied.
+
+    Raises
+    ------
+    InputError
+        When there is no snapshot, or one does not fit the policy.
+    """
+    paths = list(Path(folder).glob("policy_episode_*.pt"))
+    if not paths:
+        raise InputError(f"no policy_episode_….pt in {folder}; train the policy first")
+    snapshots = []
+    for path in paths:
+        content, then = load_content(path), copy.deepcopy(policy)
+        try:
+            then.load_state_dict(content["state"])
+        except (RuntimeError, KeyError) as error:
+            raise InputError(f"{path} does not fit the policy: {error}") from error
+        snapshots.append((int(content["episode"]), then))
+    return sorted(snapshots, key=lambda snapshot: snapshot[0])
+
+
 class _Run:
     """Everything that changes while training: saved and restored as a whole."""
 

@@ -9,6 +9,7 @@ from rlhf_lib.plots.evaluation import (
     win_rates_by_song,
 )
 from rlhf_lib.plots.feedback import answers, disagreement
+from rlhf_lib.plots.lines import lines
 from rlhf_lib.plots.song import feature_map, waveform
 from rlhf_lib.plots.training import policy_curves, reward_curves, weights
 
@@ -21,6 +22,7 @@ __all__ = [
     "durations",
     "edit_map",
     "feature_map",
+    "lines",
     "over_optimisation",
     "policy_curves",
     "reward_curves",

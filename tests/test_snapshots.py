@@ -1,0 +1,42 @@
+"""The snapshots of a training run come back as policies, in order."""
+
+import numpy as np
+import pytest
+import torch
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.checkpoints import save_content
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
+from rlhf_lib.learning.policy import Policy, PolicyConfig
+from rlhf_lib.learning.policy_training import load_snapshots
+from rlhf_lib.learning.song_tensors import N_FEATURES, FeatureScale
+
+
+def policy_of(hidden: int, bias: float = 0.0) -> Policy:
+    scale = FeatureScale(np.zeros(N_FEATURES, np.float32), np.ones(N_FEATURES, np.float32))
+    policy = Policy(PolicyConfig(hidden=hidden), DENSE_WEIGHTS, scale)
+    torch.nn.init.constant_(policy.actor[-1].bias, bias)
+    return policy
+
+
+def keep(folder, episode: int, policy: Policy) -> None:
+    content = {"format": 1, "episode": episode, "state": policy.state_dict()}
+    save_content(folder / f"policy_episode_{episode}.pt", content)
+
+
+def test_snapshots_are_ordered_by_episode_and_leave_the_policy_alone(tmp_path):
+    for episode in (100, 50, 1000):
+        keep(tmp_path, episode, policy_of(8, bias=float(episode)))
+    policy = policy_of(8)
+    snapshots = load_snapshots(tmp_path, policy)
+    assert [episode for episode, _ in snapshots] == [50, 100, 1000]
+    assert [float(then.actor[-1].bias[0]) for _, then in snapshots] == [50.0, 100.0, 1000.0]
+    assert float(policy.actor[-1].bias[0]) == 0.0
+
+
+def test_missing_or_misfitting_snapshots_are_told(tmp_path):
+    with pytest.raises(InputError, match="train the policy first"):
+        load_snapshots(tmp_path, policy_of(8))
+    keep(tmp_path, 50, policy_of(16))
+    with pytest.raises(InputError, match="does not fit the policy"):
+        load_snapshots(tmp_path, policy_of(8))
