@@ -12,7 +12,7 @@ CELL_TIMEOUT ?= 300
 
 export JUPYTER_PLATFORM_DIRS := 1
 
-.PHONY: help demo test test-unit test-notebooks lab lint format bench clean
+.PHONY: help demo test test-unit test-notebooks notebooks lab lint format bench clean
 
 help: ## Show these targets
 	@echo "usage: make <target>    (the first one also builds .venv/, which takes some minutes)"
@@ -37,6 +37,19 @@ else
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	    --nbval-cell-timeout=$(CELL_TIMEOUT) --exitfirst --durations=5 --durations-min=1 $(NOTEBOOKS)
 endif
+
+# Their outputs are committed, so nothing of this machine may stay in them: no progress bars, no
+# sound, no times. RLHF_PROFILE=smoke is quick; KEEP=folder keeps the files the notebooks write.
+notebooks: $(STAMP) ## Run every notebook in full and store its plots and tables
+	@workspace="$(abspath $(KEEP))" && \
+	{ [ -n "$$workspace" ] || { workspace=$$(mktemp -d) && trap 'rm -rf "$$workspace"' EXIT; }; } && \
+	for notebook in $(NOTEBOOKS); do \
+	    RLHF_WORKSPACE="$$workspace" IPYTHONDIR="$$workspace/.ipython" TQDM_DISABLE=1 \
+	    $(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level=WARN \
+	        --ExecutePreprocessor.timeout=3600 --ExecutePreprocessor.record_timing=False \
+	        --ExecutePreprocessor.store_widget_state=False "$$notebook" || exit 1; \
+	    echo "$$notebook"; \
+	done
 
 lab: $(STAMP) ## Open JupyterLab on the notebooks
 	$(BIN)/python -m jupyterlab notebooks

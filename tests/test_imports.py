@@ -14,11 +14,11 @@ MAX_LINES = 330
 
 # A module may import from its own layer and from those before it.
 LAYERS = (
-    {"errors", "paths"},
+    {"errors", "paths", "profiles"},
     {"music"},
     {"feedback"},
     {"learning"},
-    {"calibration", "candidates", "evaluation", "training"},
+    {"calibration", "candidates", "demo_songs", "evaluation", "training"},
     {"studio", "plots", "report", "demo", "cli"},
     {"__main__"},
 )

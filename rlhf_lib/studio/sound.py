@@ -1,0 +1,91 @@
+"""A player for one sound, whose bytes travel to the browser and stay out of the notebook file."""
+
+import html
+import io
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import soundfile
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.music.audio import Audio, load_audio
+from rlhf_lib.music.edit import Edit
+from rlhf_lib.music.render import render
+from rlhf_lib.paths import resolve
+
+
+def listen(
+    sound: Audio | Edit | str | Path, title: str = "", span: tuple[float, float] | None = None
+) -> "Player":
+    """Return a player; display it by making it the last line of a cell.
+
+    Parameters
+    ----------
+    sound : Audio, Edit or path of an audio file
+        An edit is rendered from its song's file.
+    title : str
+        Written before the player.
+    span : (start, stop) in s, optional
+        Only this part; what lies outside the sound is left away.
+
+    Raises
+    ------
+    InputError
+        When the sound cannot be read, goes beyond full scale, or nothing of it lies within the
+        span.
+    """
+    if isinstance(sound, Edit):
+        sound = render(sound, load_audio(sound.song.path))
+    elif not isinstance(sound, Audio):
+        sound = load_audio(resolve(sound))
+    if span is not None:
+        start, stop = (round(max(0.0, second) * sound.sample_rate) for second in span)
+        samples = sound.samples[start:stop]
+        if len(samples) == 0:
+            raise InputError(f"nothing of {sound.duration:.1f} s of sound lies in span {span} s")
+        sound = Audio(samples, sound.sample_rate)
+    return Player(sound, title)
+
+
+class Player(widgets.HBox):
+    """A title and the browser's own player; it starts on a click and plays once.
+
+    The file of a notebook keeps only the line that `repr` gives.
+
+    Parameters
+    ----------
+    audio : Audio
+        Sent as FLAC, 16 bits.
+    title : str
+    """
+
+    def __init__(self, audio: Audio, title: str = ""):
+        self.title, self.duration = title, audio.duration
+        label = widgets.HTML(html.escape(title), layout=widgets.Layout(flex="0 0 16em"))
+        self.sound = widgets.Audio(
+            value=_flac(audio),
+            format="flac",
+            autoplay=False,
+            loop=False,
+            layout=widgets.Layout(flex="1 1 auto", height="40px"),
+        )
+        super().__init__(
+            [label, self.sound] if title else [self.sound],
+            layout=widgets.Layout(max_width="880px", align_items="center"),
+        )
+
+    def __repr__(self) -> str:
+        return f"▶ {self.title or 'sound'} ({self.duration:.1f} s; run the cell to listen)"
+
+
+def _flac(audio: Audio) -> bytes:
+    peak = float(np.abs(audio.samples).max())
+    if not peak <= 1:
+        raise InputError(
+            f"the sound's peak {peak:.4g} is beyond full scale (1); scale the samples down first"
+        )
+    buffer = io.BytesIO()
+    samples = np.clip(np.rint(audio.samples * 32768), -32768, 32767).astype(np.int16)
+    soundfile.write(buffer, samples, audio.sample_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
