@@ -51,7 +51,8 @@ def candidate_edits(
             factors = np.exp(VARIANT_SPREAD * rng.normal(size=factors.shape))
         plan = Plan.build(tensors, weights * factors)
         song = torch.arange(len(songs)).repeat_interleave(len(names))
-        target = torch.tensor([target_keep_ratio(t) for t in names] * len(songs))
+        targets = [target_keep_ratio(t) for t in names] * len(songs)
+        target = torch.tensor(targets, dtype=torch.float64)
         edits = rollout(policy, EditingEnv(plan, song, target), greedy=True)
         for place, edit in enumerate(edits):
             temperature = names[place % len(names)]

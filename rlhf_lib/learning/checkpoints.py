@@ -70,9 +70,11 @@ def load_content(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; train it first or give another path")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path} is not a readable checkpoint (not a zip archive); train it anew")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
         raise InputError(f"{path} is not a readable checkpoint ({error}); train it anew") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path} is not a checkpoint of this library (format {FORMAT})")

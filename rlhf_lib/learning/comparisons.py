@@ -87,7 +87,8 @@ def alternatives(
     tensors = SongTensors.build(repeated, FeatureScale.fit(songs))
     plan = Plan.build(tensors, weights * factors)
     numbers = torch.arange(len(repeated)).repeat_interleave(len(targets))
-    edits = plan.best_edits(numbers, torch.tensor(list(targets) * len(repeated)))
+    goals = torch.tensor(list(targets) * len(repeated), dtype=torch.float64)
+    edits = plan.best_edits(numbers, goals)
     out = {song.sha256: {target: [] for target in targets} for song in songs}
     for edit, target in zip(edits, list(targets) * len(repeated), strict=True):
         out[edit.song.sha256][target].append(edit)

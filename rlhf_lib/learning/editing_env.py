@@ -27,7 +27,7 @@ class EditingEnv:
         Songs and the additive reward that is paid, step by step.
     song : (B,) int64
         Which song each episode edits.
-    target : (B,) float32
+    target : (B,) float64
         Keep ratio each episode aims at.
 
     Attributes
@@ -45,7 +45,7 @@ class EditingEnv:
     def __init__(self, plan: Plan, song: torch.Tensor, target: torch.Tensor):
         tensors = plan.tensors
         self.plan, self.tensors = plan, tensors
-        self.song, self.target = song.to(tensors.device), target.float().to(tensors.device)
+        self.song, self.target = song.to(tensors.device), target.double().to(tensors.device)
         self.n_units = tensors.n_units[self.song]
         self.horizon = int(self.n_units.max())
         self.start = plan.steps.shape[1] - 1
@@ -93,7 +93,7 @@ class EditingEnv:
                 self.seams / 8,
                 (self.cut_beats > 0).float(),
                 self.left / self.budget,
-                self.target,
+                self.target.float(),
                 self.unit / self.n_units,
             ],
             dim=1,

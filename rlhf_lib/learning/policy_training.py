@@ -277,7 +277,9 @@ def _draw_episodes(plan: Plan, size: int, generator: torch.Generator) -> Editing
     device = generator.device
     song = torch.randint(len(plan.tensors.songs), (size,), generator=generator, device=device)
     which = torch.randint(len(CUTTING_TARGETS), (size,), generator=generator, device=device)
-    return EditingEnv(plan, song, torch.tensor(CUTTING_TARGETS, device=device)[which])
+    return EditingEnv(
+        plan, song, torch.tensor(CUTTING_TARGETS, dtype=torch.float64, device=device)[which]
+    )
 
 
 def _mean_reward(policy: Policy, plan: Plan, reward: CombinedReward) -> float:
@@ -289,7 +291,8 @@ def every_target(plan: Plan, targets: tuple[float, ...] = CUTTING_TARGETS) -> Ed
     """Return an environment with one episode for each song and target, song by song."""
     n_songs, device = len(plan.tensors.songs), plan.tensors.device
     song = torch.arange(n_songs, device=device).repeat_interleave(len(targets))
-    return EditingEnv(plan, song, torch.tensor(targets * n_songs, device=device))
+    target = torch.tensor(targets * n_songs, dtype=torch.float64, device=device)
+    return EditingEnv(plan, song, target)
 
 
 def _fingerprint(

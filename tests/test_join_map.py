@@ -1,0 +1,37 @@
+"""The map of join costs shows the prices that the dense reward asks."""
+
+import numpy as np
+import pytest
+from toy import toy_song
+
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
+from rlhf_lib.music.edit import Edit
+from rlhf_lib.music.measures import ADDITIVE, measures_by_name
+from rlhf_lib.plots.joins import join_map
+
+
+def test_a_jump_costs_the_dense_reward_that_it_loses():
+    """Two edits that differ in one jump differ by its cost, the hook and the oddity aside."""
+    song = toy_song(64, period=0.5)  # decision points every two beats
+    (mesh,) = (c for c in join_map(song).axes[0].collections if c.get_array() is not None)
+    cost = np.asarray(mesh.get_array()).reshape(32, 32)
+    assert np.abs(np.diag(cost, -1)).max() == 0  # playing on is free
+    assert cost.min() >= 0
+    actions = np.zeros(64, dtype=int)
+    actions[20:40] = 1  # leave after unit 9, resume at unit 20
+    edit = Edit(song, actions, 1.0)
+    rest = measures_by_name(edit)
+    others = sum(
+        DENSE_WEIGHTS[ADDITIVE.index(name)] * rest[name]
+        for name in ("repeats", "intro", "ending", "hook", "oddity", "length")
+    )
+    assert cost[20, 9] == pytest.approx(others - dense_reward(edit), abs=1e-5)
+
+
+def test_joins_of_an_edit_are_marked_where_they_are():
+    song = toy_song(64, period=0.5)
+    actions = np.zeros(64, dtype=int)
+    actions[20:40] = 1
+    ax = join_map(song, Edit(song, actions, 0.7)).axes[0]
+    marks = next(line for line in ax.lines if line.get_label() == "joins of the edit")
+    assert marks.get_xydata().tolist() == [[10.0, 20.0]]

@@ -1,0 +1,169 @@
+"""Policy training: resumable, stopped when it goes wrong, logged."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from toy import toy_song
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning import policy_training
+from rlhf_lib.learning.checkpoints import (
+    file_sha256,
+    load_policy,
+    load_reward_model,
+    save_content,
+    save_model,
+)
+from rlhf_lib.learning.combined_reward import CombinedReward
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
+from rlhf_lib.learning.planner import Plan
+from rlhf_lib.learning.policy import Policy, PolicyConfig
+from rlhf_lib.learning.policy_training import PolicyTraining, every_target, train_policy
+from rlhf_lib.learning.ppo import PPOConfig
+from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
+
+CONFIG = PolicyTraining(
+    episodes=80, ppo=PPOConfig(episodes_per_update=20, lr=1e-3), checkpoint_every=20
+)
+
+
+@pytest.fixture(scope="module")
+def songs():
+    return [toy_song(120, seed=s) for s in range(3)]
+
+
+@pytest.fixture
+def policy(songs):
+    torch.manual_seed(0)
+    return Policy(PolicyConfig(tau=0.5), DENSE_WEIGHTS, FeatureScale.fit(songs))
+
+
+@pytest.fixture
+def reward(songs):
+    env = every_target(Plan.build(SongTensors.build(songs, FeatureScale.fit(songs)), DENSE_WEIGHTS))
+    return CombinedReward(None, env.plan.best_edits(env.song, env.target))
+
+
+class Killed(Exception):
+    pass
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(songs, reward, tmp_path, policy):
+    start = {name: value.clone() for name, value in policy.state_dict().items()}
+    whole = train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path / "whole")
+    expected = {name: value.clone() for name, value in policy.state_dict().items()}
+
+    def kill(row):
+        if row["episode"] == 50:  # within the third update
+            raise Killed
+
+    policy.load_state_dict(start)
+    with pytest.raises(Killed):
+        train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path / "cut", kill)
+    policy.load_state_dict(start)
+    seen = []
+    resumed = train_policy(
+        policy, reward, songs[:2], songs[2:], CONFIG, tmp_path / "cut", seen.append
+    )
+    assert seen[0]["episode"] == 50, "it went on instead of starting anew"
+    assert resumed == whole
+    for name, value in policy.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    rows = [(tmp_path / run / "metrics.csv").read_text() for run in ("whole", "cut")]
+    assert rows[0] == rows[1]
+
+
+def test_log_lines_and_checkpoints(songs, reward, tmp_path, policy):
+    history = train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path)
+    assert [row["episode"] for row in history.rows] == list(range(10, 81, 10))
+    with (tmp_path / "metrics.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 8
+    assert {"dense", "learned", "combined", "loss", "kl", "held_out"} <= set(rows[0])
+    names = sorted(path.name for path in tmp_path.glob("policy_episode_*.pt"))
+    assert names == [f"policy_episode_{k}.pt" for k in (20, 40, 60, 80)]
+    assert list(tmp_path.glob("tensorboard/events*"))
+    assert not list(tmp_path.glob("state_*")), "a finished run leaves no state to resume"
+
+
+def test_divergence_stops_training_and_the_best_policy_is_kept(
+    songs, reward, tmp_path, policy, monkeypatch
+):
+    rewards = iter([0.0, 0.5, 0.1, 0.0, -0.1, -0.2])
+    monkeypatch.setattr(policy_training, "_mean_reward", lambda *_: next(rewards))
+    history = train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path)
+    assert "held-out reward fell" in history.stopped
+    assert history.best_episode == 20
+    assert history.rows[-1]["episode"] == 80
+
+
+def test_kl_limit_stops_training(songs, reward, tmp_path, policy):
+    config = PolicyTraining(
+        episodes=80,
+        ppo=PPOConfig(episodes_per_update=20, lr=0.1, kl=0.0),
+        checkpoint_every=20,
+        kl_limit=1e-6,
+    )
+    history = train_policy(policy, reward, songs[:2], songs[2:], config, tmp_path)
+    assert "KL" in history.stopped
+    assert history.rows[-1]["episode"] < 80
+
+
+def test_not_a_number_stops_training(songs, reward, tmp_path, policy, monkeypatch):
+    monkeypatch.setattr(policy_training, "update", lambda *_: {"loss": float("nan"), "kl": 0.0})
+    history = train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path)
+    assert history.stopped == "loss is not a number"
+
+
+def test_wrong_settings():
+    with pytest.raises(InputError, match="checkpoint_every is 30"):
+        PolicyTraining(checkpoint_every=30)
+    with pytest.raises(InputError, match="episodes is 0"):
+        PolicyTraining(episodes=0)
+
+
+def test_checkpoint_round_trip_and_lineage(tmp_path, policy):
+    path = save_model(tmp_path / "p.pt", policy, name="policy_v14", parents={"x": "0" * 64})
+    loaded, about = load_policy(path)
+    assert about == {"name": "policy_v14", "parents": {"x": "0" * 64}}
+    for name, value in policy.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name])
+    assert loaded.config == policy.config
+    assert file_sha256(path) == file_sha256(path)
+
+
+class Evil:
+    def __reduce__(self):
+        return (open, ("/tmp/evil_ran", "w"))
+
+
+def test_checkpoints_run_no_code(tmp_path):
+    torch.save({"format": 1, "kind": "Policy", "state": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        load_policy(tmp_path / "evil.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 truncated"])
+def test_broken_checkpoints(tmp_path, content):
+    (tmp_path / "broken.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.pt"):
+        load_policy(tmp_path / "broken.pt")
+
+
+def test_wrong_checkpoints(tmp_path, policy):
+    path = save_model(tmp_path / "p.pt", policy, name="policy_v14")
+    with pytest.raises(InputError, match="not a RewardModel"):
+        load_reward_model(path)
+    with pytest.raises(InputError, match="no checkpoint at"):
+        load_policy(tmp_path / "missing.pt")
+    content = torch.load(path, weights_only=True)
+    content["state"]["actor.3.bias"][0] = np.nan
+    save_content(tmp_path / "nan.pt", content)
+    with pytest.raises(InputError, match="not numbers"):
+        load_policy(tmp_path / "nan.pt")
+    content["measures"] = ["seams"]
+    save_content(tmp_path / "other.pt", content)
+    with pytest.raises(InputError, match="other measures"):
+        load_policy(tmp_path / "other.pt")
