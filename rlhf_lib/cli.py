@@ -1,17 +1,12 @@
-"""The command line: the steps of the notebooks for long runs and machines without a screen.
-
-Imports that take long stand in the commands that need them, so that ``--help`` is quick.
-"""
+"""The command line: the steps of the notebooks for long runs and machines without a screen."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
+from rlhf_lib import commands
 from rlhf_lib.errors import InputError
-from rlhf_lib.paths import resolve
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,207 +20,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compose_songs(args: argparse.Namespace) -> None:
-    from rlhf_lib.music.compose import compose_songs
-
-    for path in compose_songs(resolve(args.output_dir), args.n_songs, args.seed, args.seconds):
-        print(path)
-
-
-def train_initial(args: argparse.Namespace) -> None:
-    from rlhf_lib.learning.policy_training import PolicyTraining
-    from rlhf_lib.learning.reward_training import RewardTraining
-    from rlhf_lib.training import INITIAL_REWARD_TRAINING, train_policy_v14, train_reward_model_v8
-
-    songs = _songs(args.songs_dir)
-    models = resolve(args.models_dir)
-    print(f"reward model v8 from {args.pairs_per_song} synthetic pairs a song")
-    training = RewardTraining(**INITIAL_REWARD_TRAINING | {"epochs": args.epochs})
-    reward_path = models / "reward_model_v8.pt"
-    train_reward_model_v8(
-        songs, reward_path, args.pairs_per_song, training, args.seed, report=_print_epoch
-    )
-    print("policy v14 by PPO")
-    _, history = train_policy_v14(
-        songs,
-        reward_path,
-        models,
-        resolve(args.run_dir),
-        PolicyTraining(episodes=args.episodes, seed=args.seed),
-        report=_print_episodes,
-    )
-    print(f"{history.stopped}; best after {history.best_episode} episodes")
-    print(f"wrote {reward_path}, {models / 'policy_v14.pt'}, {models / 'policy_final.pt'}")
-
-
-def generate_eval_candidates(args: argparse.Namespace) -> None:
-    from rlhf_lib.candidates import MANIFEST_NAME, generate_candidates
-    from rlhf_lib.feedback.records import PolicyRef
-    from rlhf_lib.learning.checkpoints import file_sha256, load_policy
-
-    policy, about = load_policy(resolve(args.policy))
-    songs = _songs(args.songs_dir, args.n_songs)
-    folder = resolve(args.output_dir)
-    ref = PolicyRef(name=about["name"], sha256=file_sha256(resolve(args.policy)))
-    manifest = generate_candidates(songs, policy, ref, folder, args.candidates_per_song, args.seed)
-    n_candidates = sum(len(song.candidates) for song in manifest.songs)
-    print(f"{len(manifest.songs)} songs, {n_candidates} candidates, {len(manifest.tasks)} pairs")
-    print(folder / MANIFEST_NAME)
-
-
-def simulate_feedback(args: argparse.Namespace) -> None:
-    from rlhf_lib.candidates import load_manifest_songs
-    from rlhf_lib.feedback.raters import SimulatedRater
-    from rlhf_lib.feedback.records import Manifest
-    from rlhf_lib.feedback.store import PreferenceStore
-    from rlhf_lib.studio.session import AnnotationSession, run_rater
-
-    path = resolve(args.manifest)
-    manifest = Manifest.load(path)
-    rater = SimulatedRater(
-        args.rater_id or f"simulated_{args.taste}", args.taste, args.noise, seed=args.seed
-    )
-    store = PreferenceStore(resolve(args.feedback_dir))
-    session = AnnotationSession(
-        manifest, store, rater.rater_id, "simulated", args.seed, max_tasks=args.max_tasks
-    )
-    answers = run_rater(session, rater, load_manifest_songs(manifest, path.parent))
-    print(f"{len(answers)} answers of the simulated rater {rater.rater_id} in {store.path}")
-
-
-def check_feedback(args: argparse.Namespace) -> None:
-    from rlhf_lib.feedback.quality import quality_report, write_quality_report
-    from rlhf_lib.feedback.store import PreferenceStore
-
-    store = PreferenceStore(resolve(args.feedback))
-    path = write_quality_report(store)
-    report = quality_report(store.load())
-    print(json.dumps({name: report[name] for name in ("counts", "balance")}, indent=2))
-    for warning in report["warnings"]:
-        print(f"WARNING: {warning['found']}\n  {warning['do']}")
-    print(path)
-
-
-def train_from_feedback(args: argparse.Namespace) -> None:
-    from rlhf_lib.learning.reward_training import RewardTraining
-    from rlhf_lib.training import train_from_feedback
-
-    models = resolve(args.models_dir)
-    model, history, held_out = train_from_feedback(
-        resolve(args.feedback),
-        resolve(args.pretrained),
-        resolve(args.candidates_dir),
-        models,
-        RewardTraining(epochs=args.epochs),
-        args.min_confidence,
-        args.seed,
-        report=_print_epoch,
-    )
-    if held_out:
-        from rlhf_lib.evaluation import accuracy_table
-
-        print(accuracy_table(model, held_out).round(3).to_string(index=False))
-    print(f"best epoch {history.best_epoch}; wrote the …_best.pt and …_final.pt in {models}")
-
-
-def train_rlhf_stable(args: argparse.Namespace) -> None:
-    from rlhf_lib.learning.checkpoints import load_policy
-    from rlhf_lib.learning.policy_training import PolicyTraining
-    from rlhf_lib.learning.ppo import PPOConfig
-    from rlhf_lib.training import next_version, train_rlhf_stable
-
-    policy = resolve(args.policy)
-    name = next_version(load_policy(policy)[1]["name"])
-    _, history = train_rlhf_stable(
-        resolve(args.reward_model),
-        policy,
-        _songs(args.songs_dir),
-        resolve(args.models_dir),
-        resolve(args.run_dir) / name,
-        PolicyTraining(episodes=args.episodes, seed=args.seed, ppo=PPOConfig(kl=args.kl)),
-        report=_print_episodes,
-    )
-    print(f"{history.stopped}; best after {history.best_episode} episodes")
-    print(f"wrote {resolve(args.models_dir) / name}.pt and policy_final.pt")
-
-
-def evaluate_policies(args: argparse.Namespace) -> None:
-    from rlhf_lib.evaluation import compare_policies
-    from rlhf_lib.feedback.raters import SimulatedRater
-    from rlhf_lib.learning.checkpoints import load_policy, load_reward_model
-    from rlhf_lib.paths import atomic_path
-
-    new, about = load_policy(resolve(args.new))
-    old, old_about = load_policy(resolve(args.old))
-    reward = load_reward_model(resolve(args.reward_model))[0] if args.reward_model else None
-    songs = _songs(args.songs_dir)
-    seen = {song["sha256"] for song in about["songs"] + old_about["songs"]}
-    unseen = [song for song in songs if song.sha256 not in seen]
-    if unseen:
-        print(f"judged on {len(unseen)} songs that neither policy was trained on")
-    else:
-        print(f"WARNING: all {len(songs)} songs were trained on; give others for a fair answer")
-    judge = SimulatedRater("judge", args.taste, args.noise, seed=args.seed)
-    table = compare_policies(new, old, unseen or songs, judge, reward, args.seed)
-    print(f"{about['name']} against {old_about['name']}, simulated taste {args.taste!r}")
-    print(table.round(3).to_string(index=False))
-    with atomic_path(resolve(args.output)) as part:
-        table.to_csv(part, index=False)
-    print(resolve(args.output))
-
-
-def select_pairs(args: argparse.Namespace) -> None:
-    from rlhf_lib.candidates import select_tasks
-    from rlhf_lib.feedback.records import Manifest
-    from rlhf_lib.learning.checkpoints import load_reward_model
-
-    path = resolve(args.manifest)
-    model, _ = load_reward_model(resolve(args.reward_model))
-    chosen, doubt = select_tasks(
-        Manifest.load(path), path.parent, model, args.n_pairs, args.random_share, args.seed
-    )
-    chosen.save(resolve(args.output) if args.output else path.with_name("selected_manifest.json"))
-    for task, value in zip(chosen.tasks, doubt, strict=True):
-        print(f"{value:.3f}  {task.task_id}")
-
-
-def demo(args: argparse.Namespace) -> None:
-    from rlhf_lib.demo import run_demo
-
-    folder = args.run_dir or f"runs/demo_{datetime.now():%Y%m%d_%H%M%S}"
-    run_demo(resolve(folder), args.seed, args.profile)
-
-
-def _songs(folder: str, n_songs: int | None = None):
-    from rlhf_lib.music.song import load_songs
-
-    songs, skipped = load_songs(resolve(folder), n_songs)
-    for entry in skipped:
-        print(f"skipped {entry.path}: {entry.reason}", file=sys.stderr)
-    return songs
-
-
-def _print_epoch(line: dict[str, float]) -> None:
-    numbers = (f"{name} {value:.3f}" for name, value in line.items() if name != "epoch")
-    print(f"epoch {line['epoch']:3d}  " + "  ".join(numbers), flush=True)
-
-
-def _print_episodes(row: dict[str, float]) -> None:
-    names = ("dense", "learned", "combined", "loss", "kl", "held_out")
-    numbers = (f"{name} {row[name]:+.3f}" for name in names)
-    print(f"episode {row['episode']:5d}  " + "  ".join(numbers), flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m rlhf_lib",
         description="Learn how people like their music edited.",
         epilog="Relative paths are taken from the workspace ($RLHF_WORKSPACE or the repository).",
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(run, about, **options):
-        sub = commands.add_parser(
+        sub = subparsers.add_parser(
             run.__name__,
             help=about,
             description=about,
@@ -241,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     songs_dir = ("data/train_songs", "folder of songs, searched recursively")
     models_dir = ("models", "folder of the checkpoints")
     command(
-        compose_songs,
+        commands.compose_songs,
         "compose demo songs",
         output_dir=("data/train_songs", "where the songs go"),
         n_songs=(12, "how many"),
@@ -249,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         seed=seed,
     )
     command(
-        train_initial,
+        commands.train_initial,
         "train reward model v8 on synthetic pairs and policy v14 against it",
         songs_dir=songs_dir,
         models_dir=models_dir,
@@ -260,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         seed=seed,
     )
     command(
-        generate_eval_candidates,
+        commands.generate_eval_candidates,
         "edit every song at temperatures 0.1 … 0.9 and write audio and manifest",
         songs_dir=("data/test_songs", songs_dir[1]),
         output_dir=("eval_outputs", "where audio and manifest go"),
@@ -270,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         seed=seed,
     )
     command(
-        simulate_feedback,
+        commands.simulate_feedback,
         "let a simulated rater answer the comparisons of a manifest",
         manifest=("eval_outputs/evaluation_manifest.json", "what to rate"),
         feedback_dir=("feedback", "where preferences.json lies"),
@@ -281,12 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         seed=seed,
     )
     command(
-        check_feedback,
+        commands.check_feedback,
         "agreement, consistency, bias: write quality_report.json",
         feedback=("feedback", "preferences.json or its folder"),
     )
     command(
-        train_from_feedback,
+        commands.train_from_feedback,
         "fine-tune a reward model on feedback: v8 → v9 …",
         feedback=("feedback/preferences.json", "preferences.json or its folder"),
         pretrained=("models/reward_model_v8.pt", "checkpoint to start from"),
@@ -297,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         seed=seed,
     )
     command(
-        train_rlhf_stable,
+        commands.train_rlhf_stable,
         "fine-tune a policy by PPO against a reward model: v14 → v15 …",
         episodes=(500, "edits made in all"),
         reward_model=("models/reward_model_v9_feedback_final.pt", "checkpoint"),
@@ -309,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         seed=seed,
     )
     command(
-        evaluate_policies,
+        commands.evaluate_policies,
         "win rate of a new policy over an old one by a simulated taste",
         new=("models/policy_final.pt", "checkpoint"),
         old=("models/policy_v14.pt", "checkpoint"),
@@ -321,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         seed=seed,
     )
     command(
-        select_pairs,
+        commands.select_pairs,
         "choose the pairs that the reward model is least sure of",
         manifest=("eval_outputs/evaluation_manifest.json", "pairs to choose from"),
         reward_model=("models/reward_model_v9_feedback_final.pt", "checkpoint"),
@@ -331,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         seed=seed,
     )
     command(
-        demo,
+        commands.demo,
         "the whole loop on composed songs with a simulated rater",
         run_dir=(None, "a new folder for everything; default: runs/demo_ and the time", str),
         profile=("full", "full or smoke"),

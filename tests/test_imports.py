@@ -19,7 +19,7 @@ LAYERS = (
     {"feedback"},
     {"learning"},
     {"calibration", "candidates", "demo_songs", "evaluation", "training"},
-    {"studio", "plots", "report", "demo", "cli"},
+    {"studio", "plots", "report", "demo", "commands", "cli"},
     {"__main__"},
 )
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}

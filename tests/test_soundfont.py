@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from rlhf_lib.music.soundfont import _RECORDS, SoundFont, general_midi
-from rlhf_lib.music.styles import DRUM_KEYS, STYLES
+from rlhf_lib.music.style_book import STYLES
+from rlhf_lib.music.styles import DRUM_KEYS
 
 RATE = 44100
 #: Keys that each role may reach, wrong notes included (the lowest bass keys are mostly body

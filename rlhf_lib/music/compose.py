@@ -14,7 +14,8 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.music.audio import Audio, save_audio
 from rlhf_lib.music.flaws import FLAW_GAIN, Flaw, plan_flaws, spoil_notes
 from rlhf_lib.music.score import Note, Score, Section, write_score
-from rlhf_lib.music.styles import STYLES, Style
+from rlhf_lib.music.style_book import STYLES
+from rlhf_lib.music.styles import Style
 from rlhf_lib.music.synth import SAMPLE_RATE, master, play
 from rlhf_lib.paths import atomic_path, resolve
 

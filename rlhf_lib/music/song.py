@@ -112,13 +112,6 @@ class Song:
         return _frozen(np.diff(self.beat_bounds) / self.sample_rate)
 
     @cached_property
-    def ticks(self) -> np.ndarray:
-        """Length of each beat in mean beats, (n_beats,) int; any run's sum is right within 1."""
-        return _frozen(
-            np.diff(np.rint(self.beat_bounds / self.n_samples * self.n_beats)).astype(int)
-        )
-
-    @cached_property
     def decision_points(self) -> np.ndarray:
         """Beats at which a policy decides, (n_points,) int: 0 and bar lines, finer when short."""
         if self.n_beats >= _MANY_BEATS:
