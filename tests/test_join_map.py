@@ -14,7 +14,7 @@ def test_a_jump_costs_the_dense_reward_that_it_loses():
     """Two edits that differ in one jump differ by its cost, the hook and the oddity aside."""
     song = toy_song(64, period=0.5)  # decision points every two beats
     (mesh,) = (c for c in join_map(song).axes[0].collections if c.get_array() is not None)
-    cost = np.asarray(mesh.get_array()).reshape(32, 32)
+    cost = np.asarray(mesh.get_array()).reshape(32, 31)
     assert np.abs(np.diag(cost, -1)).max() == 0  # playing on is free
     assert cost.min() >= 0
     actions = np.zeros(64, dtype=int)
