@@ -219,7 +219,7 @@ def load_songs(
     songs: list[Song] = []
     skipped: list[Skipped] = []
     seen: dict[str, Path] = {}
-    for path in tqdm(paths, desc="songs", unit="song", disable=None):
+    for path in tqdm(paths, desc="songs", unit="song", leave=False):
         if len(songs) == n_songs:
             break
         try:
