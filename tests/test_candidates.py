@@ -1,0 +1,100 @@
+"""Candidates from songs to manifest, with real audio."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from rlhf_lib.candidates import (
+    MANIFEST_NAME,
+    candidate_edits,
+    comparison_tasks,
+    generate_candidates,
+    load_manifest_songs,
+    select_tasks,
+)
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.records import Manifest, PolicyRef
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
+from rlhf_lib.learning.policy import Policy, PolicyConfig
+from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
+from rlhf_lib.learning.song_tensors import FeatureScale
+from rlhf_lib.music.compose import compose_songs
+from rlhf_lib.music.edit import TEMPERATURES, target_keep_ratio
+from rlhf_lib.music.measures import MEASURES
+from rlhf_lib.music.song import load_songs
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("candidates")
+    compose_songs(folder / "songs", 2, seed=3, seconds=30.0)
+    songs, _ = load_songs(folder / "songs", cache_dir=folder / "cache")
+    torch.manual_seed(0)
+    policy = Policy(PolicyConfig(), DENSE_WEIGHTS, FeatureScale.fit(songs))
+    ref = PolicyRef(name="policy_v14", sha256="0" * 64)
+    manifest = generate_candidates(songs, policy, ref, folder / "out", per_song=7, seed=1)
+    return folder, songs, policy, manifest
+
+
+def test_manifest_is_as_written_and_lengths_fall(made):
+    folder, songs, _, manifest = made
+    assert Manifest.load(folder / "out" / MANIFEST_NAME) == manifest
+    for entry, song in zip(manifest.songs, songs, strict=True):
+        assert [c.id for c in entry.candidates] == [f"temp_{t}" for t in TEMPERATURES] + [
+            "temp_0.1_v2",
+            "temp_0.3_v2",
+        ]
+        ratios = [c.keep_ratio for c in entry.candidates[:5]]
+        assert all(np.diff(ratios) < 0)
+        for c in entry.candidates:
+            assert c.target_keep_ratio == target_keep_ratio(c.temperature)
+            assert abs(c.keep_ratio - c.target_keep_ratio) <= 0.03
+            info = soundfile.info(str(folder / "out" / c.path))
+            assert (info.samplerate, info.channels) == (song.sample_rate, 2)
+            assert info.duration == pytest.approx(c.duration, abs=0.03)
+
+
+def test_the_folder_stands_alone(made):
+    folder, songs, _, manifest = made
+    loaded = load_manifest_songs(manifest, folder / "out", folder / "cache")
+    assert [s.sha256 for s in loaded.values()] == [s.sha256 for s in songs]
+
+
+def test_a_changed_original_is_noticed(made, tmp_path):
+    folder, _, _, manifest = made
+    (tmp_path / "song_001").mkdir()
+    other = folder / "out" / manifest.songs[1].path
+    (tmp_path / manifest.songs[0].path).write_bytes(other.read_bytes())
+    with pytest.raises(InputError, match="not the song"):
+        load_manifest_songs(manifest, tmp_path, folder / "cache")
+
+
+def test_tasks_are_worth_comparing(made):
+    _, songs, policy, manifest = made
+    ids = {(t.song_id, t.edit_a_id, t.edit_b_id) for t in manifest.tasks}
+    assert ("song_001", "temp_0.1", "temp_0.9") in ids
+    assert not any(a == "temp_0.1" and b == "temp_0.1_v2" for _, a, b in ids), "the same edit"
+    assert len(ids) == len(manifest.tasks)
+    (edits,) = candidate_edits(policy, songs[:1], 5, seed=0)
+    assert len(comparison_tasks("song_001", edits)) == 10
+
+
+def test_selected_pairs_are_the_doubtful_ones(made):
+    folder, songs, _, manifest = made
+    config = RewardConfig(width=16, heads=2, layers=1, feedforward=32, members=3, head=8)
+    torch.manual_seed(0)
+    model = RewardModel(config, FeatureScale.fit(songs), np.ones(len(MEASURES)))
+    with torch.no_grad():
+        model.linear.normal_(0, 3.0)
+    everything, doubt = select_tasks(manifest, folder / "out", model, len(manifest.tasks), 0.0)
+    assert all(np.diff(doubt) <= 0)
+    chosen, top = select_tasks(manifest, folder / "out", model, 3, 0.0)
+    assert list(chosen.tasks) == list(everything.tasks[:3])
+    np.testing.assert_allclose(top, doubt[:3], rtol=1e-5)
+
+
+def test_one_candidate_is_not_enough(made):
+    _, songs, policy, _ = made
+    with pytest.raises(InputError, match="at least 2"):
+        candidate_edits(policy, songs, 1, seed=0)

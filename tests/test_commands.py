@@ -1,0 +1,89 @@
+"""The commands in order, as a user types them, on a folder with an MP3 and a broken file."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+import soundfile
+
+from rlhf_lib.cli import main
+from rlhf_lib.learning.checkpoints import file_sha256, load_policy, load_reward_model
+from rlhf_lib.music.audio import load_audio
+
+
+def run(*arguments) -> int:
+    return main([str(a) for a in arguments])
+
+
+def test_the_whole_loop(workspace, capsys):
+    songs = ("compose_songs", "--n_songs", 3, "--seconds", 30)
+    assert run(*songs) == 0
+    assert run(*songs, "--seed", 7, "--output_dir", "data/test_songs") == 0
+    folder = workspace / "data/test_songs"
+    sound = load_audio(folder / "song_002.flac")
+    soundfile.write(folder / "second.mp3", sound.samples, sound.sample_rate)
+    (folder / "song_002.flac").unlink()
+    (folder / "broken.wav").write_bytes(b"RIFF not really")
+    capsys.readouterr()
+
+    assert run("train_initial", "--pairs_per_song", 3, "--epochs", 1, "--episodes", 50) == 0
+    assert "wrote" in capsys.readouterr().out
+    where = ("--songs_dir", "data/test_songs", "--output_dir", "eval_outputs")
+    sizes = ("--n_songs", 10, "--candidates_per_song", 5)
+    assert run("generate_eval_candidates", *where, *sizes) == 0
+    printed = capsys.readouterr()
+    assert "broken.wav" in printed.err
+    assert "3 songs, 15 candidates, 30 pairs" in printed.out
+    for seed in (1, 2):
+        assert run("simulate_feedback", "--seed", seed, "--rater_id", f"simulated_{seed}") == 0
+    answers = json.loads((workspace / "feedback/preferences.json").read_text())
+    assert {a["rater_kind"] for a in answers} == {"simulated"}
+    assert run("check_feedback") == 0
+    assert (workspace / "feedback/quality_report.json").is_file()
+    capsys.readouterr()
+    feedback = ("--feedback", "feedback/preferences.json")
+    parent = ("--pretrained", "models/reward_model_v8.pt")
+    assert run("train_from_feedback", *feedback, *parent, "--epochs", 2) == 0
+    lines = re.findall(r"epoch +\d+  train_loss .*valid_accuracy", capsys.readouterr().out)
+    assert len(lines) == 2
+    reward = ("--reward_model", "models/reward_model_v9_feedback_final.pt")
+    assert run("train_rlhf_stable", "--episodes", 50, *reward) == 0
+    assert len(re.findall(r"^episode +\d+ ", capsys.readouterr().out, re.M)) == 5
+    assert run("evaluate_policies", "--taste", "hooks") == 0
+    assert "policy_v15 against policy_v14" in capsys.readouterr().out
+    table = pd.read_csv(workspace / "runs/evaluation.csv")
+    assert set(table["mode"]) == {"greedy", "sampled"}
+    assert run("select_pairs", "--n_pairs", 4) == 0
+
+    models = workspace / "models"
+    _, policy = load_policy(models / "policy_v15.pt")
+    assert policy["parents"] == {
+        "policy_v14": file_sha256(models / "policy_v14.pt"),
+        "reward_model_v9": file_sha256(models / "reward_model_v9_feedback_final.pt"),
+    }
+    _, reward = load_reward_model(models / "reward_model_v9_feedback_best.pt")
+    assert reward["parents"] == {"reward_model_v8": file_sha256(models / "reward_model_v8.pt")}
+    assert reward["feedback_sha256"] == file_sha256(workspace / "feedback/preferences.json")
+    assert reward["training"]["pairs_from"] == "simulated"
+    final = models / "policy_final.pt"
+    assert file_sha256(final) == file_sha256(models / "policy_v15.pt")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train_initial"], "data/train_songs"),
+        (["generate_eval_candidates"], "no checkpoint at"),
+        (["simulate_feedback"], "evaluation_manifest.json"),
+        (["train_from_feedback"], ""),
+        (["evaluate_policies"], "no checkpoint at"),
+        (["compose_songs", "--n_songs", "0"], "0"),
+        (["demo", "--profile", "huge"], "huge"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(workspace, capsys, arguments, message):
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert message in error

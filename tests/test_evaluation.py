@@ -1,0 +1,140 @@
+"""Rates, intervals and comparisons against closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from toy import toy_song
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.evaluation import (
+    accuracy,
+    best_of,
+    clustered_rate,
+    compare_policies,
+    judged_comparisons,
+    planned_edits,
+    policy_edits,
+    wins,
+)
+from rlhf_lib.feedback.raters import SimulatedRater
+from rlhf_lib.learning.comparisons import Comparison
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
+from rlhf_lib.learning.policy import Policy, PolicyConfig
+from rlhf_lib.learning.song_tensors import FeatureScale
+from rlhf_lib.music.edit import Action, Edit
+from rlhf_lib.music.measures import ADDITIVE, weight_vector
+
+
+@pytest.fixture(scope="module")
+def songs():
+    return [toy_song(120, seed=s) for s in range(4)]
+
+
+def policy_planning(weights, songs):
+    torch.manual_seed(0)
+    return Policy(PolicyConfig(), weights, FeatureScale.fit(songs))
+
+
+def test_wins():
+    assert wins([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]).tolist() == [0.0, 0.5, 1.0]
+
+
+def test_interval_of_independent_songs_is_the_normal_one():
+    """One comparison per song: the bootstrap must come near p ± 1.96 √(p (1 − p) / n)."""
+    outcome = np.repeat([1.0, 0.0], [300, 100])
+    rate = clustered_rate(outcome, [f"song {k}" for k in range(400)])
+    half = 1.96 * np.sqrt(0.75 * 0.25 / 400)
+    assert rate.value == 0.75
+    assert rate.low == pytest.approx(0.75 - half, abs=0.008)
+    assert rate.high == pytest.approx(0.75 + half, abs=0.008)
+
+
+def test_interval_knows_that_comparisons_of_a_song_go_together():
+    """Ten songs that always agree with themselves carry ten observations, not a hundred."""
+    outcome = np.repeat([1.0, 0.0], [60, 40])
+    together = clustered_rate(outcome, np.repeat(np.arange(10), 10).astype(str))
+    apart = clustered_rate(outcome, [str(k) for k in range(100)])
+    ratio = (together.high - together.low) / (apart.high - apart.low)
+    assert ratio == pytest.approx(np.sqrt(10), rel=0.25)
+
+
+def test_one_song_tells_nothing_about_others():
+    rate = clustered_rate([1.0, 1.0], ["a", "a"])
+    assert (rate.value, rate.low, rate.high, rate.n_songs) == (1.0, 0.0, 1.0, 1)
+
+
+def test_no_comparisons():
+    with pytest.raises(InputError, match="no comparisons"):
+        clustered_rate([], [])
+
+
+def test_accuracy_by_hand(songs):
+    whole = Edit(songs[0], np.zeros(120, int), 1.0)
+    actions = np.zeros(120, int)
+    actions[60:] = Action.CUT
+    half = Edit(songs[0], actions, 0.5)
+    pairs = [
+        Comparison(whole, half, 1.0),
+        Comparison(half, whole, 1.0),
+        Comparison(half, whole, 0.0),
+        Comparison(whole, half, 0.5),
+    ]
+    longer = accuracy(lambda edits: np.array([e.duration for e in edits]), pairs)
+    assert (longer.value, longer.n) == (pytest.approx(2 / 3), 3)
+    even = accuracy(lambda edits: np.zeros(len(edits)), pairs)
+    assert even.value == 0.5
+
+
+def test_a_policy_that_plans_with_the_taste_wins_up_to_the_bound(songs):
+    taste = {"hook": 8.0, "seams": -0.2}
+    judge = SimulatedRater("judge", taste, noise=0.1)
+    new = policy_planning(weight_vector(taste, ADDITIVE), songs)
+    old = policy_planning(DENSE_WEIGHTS, songs)
+    table = compare_policies(new, old, songs, judge).set_index(["line", "mode"])
+    ours = table.loc[("new policy", "greedy")]
+    assert ours.win_rate > 0.8
+    # LOOP and REORDER are open to the policy but not to the bound
+    assert ours.win_rate >= table.loc[("re-plan under the taste", "greedy")].win_rate - 1e-9
+    assert ours.gain > 0
+    itself = compare_policies(old, old, songs, judge).set_index(["line", "mode"])
+    assert itself.loc[("new policy", "greedy")].win_rate == 0.5
+
+
+def test_planned_edits_are_optimal_and_lengths_equal(songs):
+    policy = policy_planning(DENSE_WEIGHTS, songs)
+    for planned, taken in zip(
+        planned_edits(DENSE_WEIGHTS, policy, songs), policy_edits(policy, songs, True), strict=True
+    ):
+        assert dense_reward(taken) >= dense_reward(planned) - 1e-3
+        assert planned.target == taken.target
+        assert abs(taken.keep_ratio - taken.target) <= 0.03
+
+
+class DenseScore:
+    """Stands in for a reward model that knows the dense reward."""
+
+    def score(self, edits):
+        return np.array([[dense_reward(edit)] for edit in edits])
+
+
+def test_best_of_n_is_the_best_of_the_samples(songs):
+    policy = policy_planning(DENSE_WEIGHTS * 0.05, songs)  # weak values: varied samples
+    best = best_of(DenseScore(), policy, songs, 8, seed=1)
+    samples = policy_edits(policy, songs, False, seed=1, samples=8)
+    scores = np.array([dense_reward(e) for e in samples]).reshape(8, -1)
+    np.testing.assert_allclose([dense_reward(e) for e in best], scores.max(0))
+    assert scores.std(0).max() > 0
+
+
+def test_judged_comparisons_follow_the_taste(songs):
+    judge = SimulatedRater("judge", {"seams": -1.0}, noise=5.0)
+    edits = []
+    for name, target in (("temp_0.5", 0.83), ("temp_0.9", 0.5)):
+        actions = np.zeros(120, int)
+        actions[40 : 40 + round(120 * (1 - target))] = Action.CUT
+        edits.append((name, float(name[5:]), Edit(songs[0], actions, target)))
+    chopped = edits[1][2].actions.copy()
+    chopped[4:8] = Action.CUT
+    edits[1] = (edits[1][0], edits[1][1], Edit(songs[0], chopped, 0.5))
+    (comparison,) = judged_comparisons([edits], judge)
+    assert comparison.preference == 1.0
