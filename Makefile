@@ -39,12 +39,13 @@ else
 endif
 
 # Their outputs are committed, so nothing of this machine may stay in them: no progress bars, no
-# sound, no times. RLHF_PROFILE=smoke is quick; KEEP=folder keeps the files the notebooks write.
+# sound, no times. (In what it takes for Spyder, tqdm draws plain bars, and TQDM_DISABLE silences
+# only those.) RLHF_PROFILE=smoke is quick; KEEP=folder keeps the files the notebooks write.
 notebooks: $(STAMP) ## Run every notebook in full and store its plots and tables
 	@workspace="$(abspath $(KEEP))" && \
 	{ [ -n "$$workspace" ] || { workspace=$$(mktemp -d) && trap 'rm -rf "$$workspace"' EXIT; }; } && \
 	for notebook in $(NOTEBOOKS); do \
-	    RLHF_WORKSPACE="$$workspace" IPYTHONDIR="$$workspace/.ipython" TQDM_DISABLE=1 \
+	    RLHF_WORKSPACE="$$workspace" IPYTHONDIR="$$workspace/.ipython" SPYDER=no TQDM_DISABLE=1 \
 	    $(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level=WARN \
 	        --ExecutePreprocessor.timeout=3600 --ExecutePreprocessor.record_timing=False \
 	        --ExecutePreprocessor.store_widget_state=False "$$notebook" || exit 1; \
