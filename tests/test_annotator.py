@@ -176,6 +176,13 @@ def test_back_shows_the_earlier_answer_and_supersedes_it(folder):
     assert annotator.progress_text.value == "1 of 7 rated"
 
 
+def test_the_notebook_file_keeps_one_line(folder):
+    annotator = start()
+    rate(annotator, "A")
+    kept = annotator._repr_mimebundle_()["text/plain"]
+    assert kept == "▶ annotator (1 of 7 rated; run the cell to listen and rate)"
+
+
 def test_it_resumes_and_ends(folder):
     rate(start(), "B")
     annotator = start()

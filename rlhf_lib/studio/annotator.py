@@ -134,6 +134,11 @@ class Annotator(widgets.VBox):
         self.add_class("rlhf-annotator")
         self._show()
 
+    def __repr__(self) -> str:
+        """Return the one line that a notebook file keeps of the annotator."""
+        done, total = self.session.progress
+        return f"▶ annotator ({done} of {total} rated; run the cell to listen and rate)"
+
     def close(self) -> None:
         """Remove the annotator from the screen and its sound from memory."""
         self._release_sound()
