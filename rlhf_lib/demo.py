@@ -111,7 +111,9 @@ def run_demo(folder: str | Path, seed: int = 0, profile: str = "full") -> pd.Dat
         lengths = lengths_by_temperature([e for edits in per_song for e in edits])
 
     durations = lengths.groupby("temperature")[["target", "keep_ratio", "duration"]].mean()
-    reward_table = pd.concat(accuracies, names=["model"]).reset_index("model")
+    reward_table = pd.concat(
+        [table.assign(model=name) for name, table in accuracies.items()], ignore_index=True
+    )[["model", *accuracies["v9"].columns]]
     tables = {
         "Win rate of v15 over v14 (simulated taste, held-out songs)": wins,
         "Accuracy of the reward models (held-out songs, noise-free taste)": reward_table,

@@ -1,0 +1,30 @@
+"""The demo in its short profile: every stage runs and leaves what it promises."""
+
+import pytest
+
+from rlhf_lib.demo import run_demo
+from rlhf_lib.errors import InputError
+
+
+def test_demo_leaves_audio_models_curves_and_a_report(workspace, capsys):
+    folder = workspace / "runs/demo"
+    table = run_demo(folder, seed=1, profile="smoke")
+    assert set(table["line"]) >= {"new policy", "new, planner alone", "new, network alone"}
+    printed = capsys.readouterr().out
+    for title in ("Win rate of v15 over v14 (simulated", "Accuracy of", "Mean keep ratio"):
+        assert title in printed
+    for name in (
+        "models/policy_v15.pt",
+        "models/reward_model_v9_feedback_final.pt",
+        "eval_outputs/evaluation_manifest.json",
+        "eval_outputs/song_001/song_001_temp_0.9.wav",
+        "feedback/preferences.json",
+        "feedback/quality_report.json",
+        "runs/policy_v15/metrics.csv",
+    ):
+        assert (folder / name).is_file(), name
+    page = (folder / "report.html").read_text()
+    assert "simulated" in page
+    assert "data:image/svg+xml" in page and "<audio" in page
+    with pytest.raises(InputError, match="not empty"):
+        run_demo(folder, profile="smoke")
