@@ -9,6 +9,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 CELL_TIMEOUT ?= 300
+# A stored view of a widget is an error message to whoever opens the file; its text line stays.
+WITHOUT_VIEWS := import nbformat, sys; file = sys.argv[1]; notebook = nbformat.read(file, 4); \
+    [output.data.pop("application/vnd.jupyter.widget-view+json", None) for cell in notebook.cells \
+    for output in cell.get("outputs", []) if "data" in output]; nbformat.write(notebook, file)
 
 export JUPYTER_PLATFORM_DIRS := 1
 
@@ -48,7 +52,8 @@ notebooks: $(STAMP) ## Run every notebook in full and store its plots and tables
 	    RLHF_WORKSPACE="$$workspace" IPYTHONDIR="$$workspace/.ipython" SPYDER=no TQDM_DISABLE=1 \
 	    $(BIN)/python -m nbconvert --to notebook --execute --inplace --log-level=WARN \
 	        --ExecutePreprocessor.timeout=3600 --ExecutePreprocessor.record_timing=False \
-	        --ExecutePreprocessor.store_widget_state=False "$$notebook" || exit 1; \
+	        --ExecutePreprocessor.store_widget_state=False "$$notebook" && \
+	    $(BIN)/python -c '$(WITHOUT_VIEWS)' "$$notebook" || exit 1; \
 	    echo "$$notebook"; \
 	done
 

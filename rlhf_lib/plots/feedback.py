@@ -98,8 +98,8 @@ def _agreement(ax: Axes, pairs: list[dict]) -> None:
     ax.set_ylim(len(pairs) - 0.5, -0.5)
     ax.set_xlim(0, 1.02)
     ax.grid(False, axis="y")
-    ax.set_xlabel("share of the same choice (95 % interval)")
-    ax.set_title("Agreement (shared pairs)")
+    ax.set_xlabel("same choice (95 % interval)")
+    ax.set_title("Agreement")
 
 
 @styled
