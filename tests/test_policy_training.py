@@ -135,14 +135,19 @@ def test_checkpoint_round_trip_and_lineage(tmp_path, policy):
 
 
 class Evil:
+    def __init__(self, trace):
+        self.trace = trace
+
     def __reduce__(self):
-        return (open, ("/tmp/evil_ran", "w"))
+        return (open, (str(self.trace), "w"))
 
 
 def test_checkpoints_run_no_code(tmp_path):
-    torch.save({"format": 1, "kind": "Policy", "state": Evil()}, tmp_path / "evil.pt")
+    trace = tmp_path / "code_ran"
+    torch.save({"format": 1, "kind": "Policy", "state": Evil(trace)}, tmp_path / "evil.pt")
     with pytest.raises(InputError, match="not a readable checkpoint"):
         load_policy(tmp_path / "evil.pt")
+    assert not trace.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04 truncated"])
