@@ -30,7 +30,7 @@ def test_snapshots_are_ordered_by_episode_and_leave_the_policy_alone(tmp_path):
     policy = policy_of(8)
     snapshots = load_snapshots(tmp_path, policy)
     assert [episode for episode, _ in snapshots] == [50, 100, 1000]
-    assert [float(then.actor[-1].bias[0]) for _, then in snapshots] == [50.0, 100.0, 1000.0]
+    assert [then.actor[-1].bias[0].item() for _, then in snapshots] == [50.0, 100.0, 1000.0]
     assert float(policy.actor[-1].bias[0]) == 0.0
 
 
