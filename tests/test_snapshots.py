@@ -31,7 +31,7 @@ def test_snapshots_are_ordered_by_episode_and_leave_the_policy_alone(tmp_path):
     snapshots = load_snapshots(tmp_path, policy)
     assert [episode for episode, _ in snapshots] == [50, 100, 1000]
     assert [then.actor[-1].bias[0].item() for _, then in snapshots] == [50.0, 100.0, 1000.0]
-    assert float(policy.actor[-1].bias[0]) == 0.0
+    assert policy.actor[-1].bias[0].item() == 0.0
 
 
 def test_missing_or_misfitting_snapshots_are_told(tmp_path):
