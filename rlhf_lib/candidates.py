@@ -192,7 +192,7 @@ def select_tasks(
     songs = load_manifest_songs(manifest, folder)
     pairs = [
         tuple(
-            manifest_edit(manifest, task.song_id, candidate, songs[task.song_id])
+            manifest.candidate(task.song_id, candidate).edit(songs[task.song_id])
             for candidate in (task.edit_a_id, task.edit_b_id)
         )
         for task in manifest.tasks
@@ -201,12 +201,6 @@ def select_tasks(
     chosen = select(doubt, n_pairs, random_share, np.random.default_rng(seed))
     tasks = [manifest.tasks[place] for place in chosen]
     return Manifest.create(manifest.policy, manifest.songs, tasks), doubt[chosen]
-
-
-def manifest_edit(manifest: Manifest, song_id: str, candidate_id: str, song: Song) -> Edit:
-    """Return a candidate of a manifest as an edit of the loaded song."""
-    candidate = manifest.candidate(song_id, candidate_id)
-    return Edit(song, np.array(candidate.actions), candidate.target_keep_ratio)
 
 
 def _copy_original(song: Song, place: Path) -> Path:

@@ -77,12 +77,11 @@ def simulate_feedback(args: argparse.Namespace) -> None:
 
 
 def check_feedback(args: argparse.Namespace) -> None:
-    from rlhf_lib.feedback.quality import quality_report, write_quality_report
+    from rlhf_lib.feedback.quality import write_quality_report
     from rlhf_lib.feedback.store import PreferenceStore
 
-    store = PreferenceStore(resolve(args.feedback))
-    path = write_quality_report(store)
-    report = quality_report(store.load())
+    path = write_quality_report(PreferenceStore(resolve(args.feedback)))
+    report = json.loads(path.read_text(encoding="utf-8"))
     print(json.dumps({name: report[name] for name in ("counts", "balance")}, indent=2))
     for warning in report["warnings"]:
         print(f"WARNING: {warning['found']}\n  {warning['do']}")

@@ -25,7 +25,8 @@ from rlhf_lib.feedback.validation import (
     refuse_repeats,
     utc_now,
 )
-from rlhf_lib.music.edit import N_ACTIONS, PLAYS, Action
+from rlhf_lib.music.edit import N_ACTIONS, PLAYS, Action, Edit
+from rlhf_lib.music.song import Song
 from rlhf_lib.paths import atomic_path
 
 #: The faults of an edit that the annotator offers as buttons; other tags are allowed.
@@ -51,6 +52,11 @@ class Candidate(Record):
     duration: Positive = Field(description="the length of the edit in s")
     path: RelativePath = Field(description="the audio file, relative to the manifest's folder")
     loudness: float = Field(description="the loudness in LUFS")
+
+    def edit(self, song: Song) -> Edit:
+        """Return this candidate as an edit of the loaded song."""
+        return Edit(song, np.array(self.actions), self.target_keep_ratio)
+
     sha256: Sha256 | None = Field(default=None, description="the hash of the audio file, or null")
 
 

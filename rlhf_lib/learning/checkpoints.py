@@ -40,7 +40,6 @@ def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> P
         (name → SHA-256), feedback_sha256.
     """
     content = {
-        "format": FORMAT,
         "kind": type(model).__name__,
         "config": model.config_dict(),
         "measures": list(MEASURES),
@@ -52,10 +51,10 @@ def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> P
 
 
 def save_content(path: str | Path, content: dict[str, Any]) -> Path:
-    """Write tensors and plain values atomically."""
+    """Write tensors and plain values atomically, marked with the format of this library."""
     path = Path(path)
     with atomic_path(path) as part:
-        torch.save(content, part)
+        torch.save({**content, "format": FORMAT}, part)
     return path
 
 

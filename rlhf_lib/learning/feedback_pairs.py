@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.records import Annotation, Manifest
 from rlhf_lib.learning.comparisons import Comparison
@@ -97,6 +95,4 @@ def _edit(
             f"song {annotation.song_id!r} of annotation {annotation.annotation_id} is not among "
             "the loaded songs; give the folder that holds the manifest and its audio"
         )
-    candidate = manifest.candidate(annotation.song_id, candidate_id)
-    song = songs[entry.sha256]
-    return Edit(song, np.array(candidate.actions), candidate.target_keep_ratio)
+    return manifest.candidate(annotation.song_id, candidate_id).edit(songs[entry.sha256])

@@ -242,11 +242,10 @@ class _Run:
 
     def snapshot(self) -> dict:
         """The policy as it is now, for looking back at the course of training."""
-        return {"format": 1, "episode": self.episode, "state": self.policy.state_dict()}
+        return {"episode": self.episode, "state": self.policy.state_dict()}
 
     def state(self) -> dict:
         return {
-            "format": 1,
             "policy": self.policy.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),

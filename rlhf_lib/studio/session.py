@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from rlhf_lib.errors import InputError
@@ -14,7 +13,6 @@ from rlhf_lib.feedback.raters import Rater
 from rlhf_lib.feedback.records import Annotation, Listening, Manifest
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.feedback.validation import Id
-from rlhf_lib.music.edit import Edit
 from rlhf_lib.music.song import Song
 from rlhf_lib.studio.task_order import Presentation, Side, presentations
 
@@ -282,7 +280,7 @@ def run_rater(
             raise InputError(f"song {song_id!r} of the manifest is not among the loaded songs")
         song = songs_by_id[song_id]
         left, right = (
-            _edit(session.manifest, song_id, candidate_id, song)
+            session.manifest.candidate(song_id, candidate_id).edit(song)
             for candidate_id in (shown.left_id, shown.right_id)
         )
         answer = rater.compare(song, left, right)
@@ -295,8 +293,3 @@ def run_rater(
             )
         )
     return answers
-
-
-def _edit(manifest: Manifest, song_id: str, candidate_id: str, song: Song) -> Edit:
-    candidate = manifest.candidate(song_id, candidate_id)
-    return Edit(song, np.array(candidate.actions), candidate.target_keep_ratio)
