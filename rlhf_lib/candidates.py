@@ -1,6 +1,5 @@
 """The candidates of an evaluation: edits of each song, their audio, the pairs to compare."""
 
-import shutil
 from itertools import combinations
 from pathlib import Path
 
@@ -8,30 +7,47 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from rlhf_lib.candidate_files import (
+    NamedEdit,
+    finished_song,
+    load_manifest_songs,
+    load_rated_songs,
+    render_song,
+)
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Candidate, Manifest, PolicyRef, SongEntry, Task
-from rlhf_lib.feedback.validation import inside
+from rlhf_lib.feedback.records import CHECK_ID, Manifest, PolicyRef, Task
 from rlhf_lib.learning.active import disagreement, select
 from rlhf_lib.learning.editing_env import EditingEnv
 from rlhf_lib.learning.planner import Plan
 from rlhf_lib.learning.policy import Policy, rollout
 from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.learning.song_tensors import SongTensors
-from rlhf_lib.music.audio import load_audio, loudness, save_audio
-from rlhf_lib.music.edit import TEMPERATURES, Action, Edit, target_keep_ratio
-from rlhf_lib.music.render import render
-from rlhf_lib.music.song import Song, load_song
-from rlhf_lib.paths import atomic_path
+from rlhf_lib.music.chop import chopped
+from rlhf_lib.music.edit import TEMPERATURES, target_keep_ratio
+from rlhf_lib.music.song import Song
+
+__all__ = [
+    "MANIFEST_NAME",
+    "candidate_edits",
+    "comparison_tasks",
+    "generate_candidates",
+    "load_manifest_songs",
+    "load_rated_songs",
+    "n_checks",
+    "select_tasks",
+]
 
 MANIFEST_NAME = "evaluation_manifest.json"
 #: Spread of the log-normal factors on the policy's weights for the second and later variants
 #: of a temperature: good edits of the same length that are not the same.
 VARIANT_SPREAD = 0.7
+#: Share of obvious checks among all tasks, and the number of tasks from which on there is one.
+CHECK_SHARE, CHECKS_FROM = 0.05, 10
 
 
 def candidate_edits(
     policy: Policy, songs: list[Song], per_song: int, seed: int
-) -> list[list[tuple[str, float, Edit]]]:
+) -> list[list[NamedEdit]]:
     """Return `per_song` edits of each song as (candidate id, temperature, edit).
 
     The first five are the policy's own, one at each temperature. Further ones plan under
@@ -61,7 +77,7 @@ def candidate_edits(
     return out
 
 
-def comparison_tasks(song_id: str, edits: list[tuple[str, float, Edit]]) -> list[Task]:
+def comparison_tasks(song_id: str, edits: list[NamedEdit]) -> list[Task]:
     """Return the pairs worth comparing: all of the first variants, then equal temperatures.
 
     Pairs whose edits are the same are left out.
@@ -76,6 +92,22 @@ def comparison_tasks(song_id: str, edits: list[tuple[str, float, Edit]]) -> list
     ]
 
 
+def n_checks(n_tasks: int) -> int:
+    """Return how many obvious checks go with so many real tasks: 5 % of all, one from 10 on."""
+    return max(1, round(CHECK_SHARE / (1 - CHECK_SHARE) * n_tasks)) if n_tasks >= CHECKS_FROM else 0
+
+
+def _check_task(song_id: str, edits: list[NamedEdit], rng: np.random.Generator) -> Task:
+    """Add a check candidate to the edits of a song and return the task that asks about it."""
+    # Beside the shortest of the policy's own: the more is cut, the plainer a chop is.
+    name, temperature, edit = [one for one in edits if "_v" not in one[0]][-1]
+    edits.append((CHECK_ID, temperature, chopped(edit, rng)))
+    a, b, better = (name, CHECK_ID, "a") if rng.integers(2) else (CHECK_ID, name, "b")
+    return Task(
+        task_id=f"{song_id}__{a}__{b}", song_id=song_id, edit_a_id=a, edit_b_id=b, check=better
+    )
+
+
 def generate_candidates(
     songs: list[Song],
     policy: Policy,
@@ -86,7 +118,13 @@ def generate_candidates(
 ) -> Manifest:
     """Edit and render every song, and write the manifest last.
 
-    The folder stands alone: it holds a copy of each original beside its edits.
+    The folder stands alone: it holds a copy of each original beside its edits. Some songs get
+    one more candidate, `check`, and a task that sets it against an edit of the policy: an
+    obvious question, to see whether a rater listens.
+
+    After an interruption the same call goes on: songs that were finished with the same edits,
+    and whose files are intact, are not rendered again. An older manifest is removed before its
+    audio is replaced.
 
     Parameters
     ----------
@@ -98,7 +136,7 @@ def generate_candidates(
     per_song : int
         Five: one edit at each temperature; more: variants of equal length.
     seed : int
-        Of the variants.
+        Of the variants and the checks.
 
     Returns
     -------
@@ -106,69 +144,25 @@ def generate_candidates(
         As written to ``evaluation_manifest.json``.
     """
     output_dir = Path(output_dir)
-    entries, tasks = [], []
-    edits_of = candidate_edits(policy, songs, per_song, seed)
-    pairs = zip(songs, edits_of, strict=True)
-    for number, (song, edits) in enumerate(tqdm(pairs, "rendering", len(songs), unit="song"), 1):
-        song_id = f"song_{number:03d}"
-        audio = load_audio(song.path)
-        candidates = []
-        for name, temperature, edit in edits:
-            sound = render(edit, audio)
-            path = f"{song_id}/{song_id}_{name}.wav"
-            save_audio(output_dir / path, sound)
-            candidates.append(
-                Candidate(
-                    id=name,
-                    temperature=temperature,
-                    target_keep_ratio=edit.target,
-                    keep_ratio=edit.keep_ratio,
-                    actions=edit.actions.tolist(),
-                    n_beats_kept=int((edit.actions != Action.CUT).sum()),
-                    n_beats_total=song.n_beats,
-                    duration=edit.duration,
-                    path=path,
-                    loudness=loudness(sound),
-                )
-            )
-        original = _copy_original(song, output_dir / song_id / f"{song_id}_original")
-        entries.append(
-            SongEntry(
-                id=song_id,
-                path=original.relative_to(output_dir).as_posix(),
-                sha256=song.sha256,
-                duration=song.duration,
-                beat_times=song.beat_times.tolist(),
-                candidates=candidates,
-            )
-        )
-        tasks += comparison_tasks(song_id, edits)
+    ids = [f"song_{number:03d}" for number in range(1, len(songs) + 1)]
+    edits_of = dict(zip(ids, candidate_edits(policy, songs, per_song, seed), strict=True))
+    tasks_of = {song_id: comparison_tasks(song_id, edits) for song_id, edits in edits_of.items()}
+    # A stream of its own, so that variants stay what they were before there were checks.
+    rng = np.random.default_rng([seed, 1])
+    checked = min(n_checks(sum(map(len, tasks_of.values()))), len(ids))
+    for place in sorted(rng.choice(len(ids), checked, replace=False)):
+        tasks_of[ids[place]].append(_check_task(ids[place], edits_of[ids[place]], rng))
+    entries = []
+    for song_id, song in tqdm(list(zip(ids, songs, strict=True)), "rendering", unit="song"):
+        entry = finished_song(song, song_id, edits_of[song_id], output_dir)
+        if entry is None:
+            (output_dir / MANIFEST_NAME).unlink(missing_ok=True)
+            entry = render_song(song, song_id, edits_of[song_id], output_dir)
+        entries.append(entry)
+    tasks = [task for song_id in ids for task in tasks_of[song_id]]
     manifest = Manifest.create(policy_ref, entries, tasks)
     manifest.save(output_dir / MANIFEST_NAME)
     return manifest
-
-
-def load_manifest_songs(
-    manifest: Manifest, folder: str | Path, cache_dir: str | Path | None = None
-) -> dict[str, Song]:
-    """Load the originals of a manifest: song id → Song.
-
-    Raises
-    ------
-    InputError
-        When an original is missing, or is not the one that the candidates were made from.
-    """
-    songs = {}
-    for entry in tqdm(manifest.songs, "loading songs", unit="song", leave=False):
-        song = load_song(inside(Path(folder), entry.path), cache_dir)
-        if song.sha256 != entry.sha256 or song.n_beats != len(entry.beat_times):
-            raise InputError(
-                f"{song.path} is not the song the candidates were made from "
-                f"({song.n_beats} beats, expected {len(entry.beat_times)}); "
-                "generate the candidates again"
-            )
-        songs[entry.id] = song
-    return songs
 
 
 def select_tasks(
@@ -182,7 +176,8 @@ def select_tasks(
     """Return a manifest with only the pairs worth asking about, and the model's doubt of each.
 
     The doubt is the ensemble's disagreement (`rlhf_lib.learning.active`); a random share
-    stays in as a fair test of the next reward model.
+    stays in as a fair test of the next reward model. Obvious checks are kept in their usual
+    share, after the chosen pairs; they have no doubt.
 
     Parameters
     ----------
@@ -190,24 +185,16 @@ def select_tasks(
         Of the manifest's audio.
     """
     songs = load_manifest_songs(manifest, folder)
+    questions = [task for task in manifest.tasks if task.check is None]
+    checks = [task for task in manifest.tasks if task.check is not None]
     pairs = [
         tuple(
             manifest.candidate(task.song_id, candidate).edit(songs[task.song_id])
             for candidate in (task.edit_a_id, task.edit_b_id)
         )
-        for task in manifest.tasks
+        for task in questions
     ]
     doubt = disagreement(model, pairs)
     chosen = select(doubt, n_pairs, random_share, np.random.default_rng(seed))
-    tasks = [manifest.tasks[place] for place in chosen]
+    tasks = [questions[place] for place in chosen] + checks[: n_checks(len(chosen))]
     return Manifest.create(manifest.policy, manifest.songs, tasks), doubt[chosen]
-
-
-def _copy_original(song: Song, place: Path) -> Path:
-    """Copy a song, and its beat file where there is one, beside its edits."""
-    target = place.with_name(place.name + song.path.suffix)
-    beats = song.path.with_suffix(".beats")
-    for source in (song.path, beats) if beats.is_file() else (song.path,):
-        with atomic_path(target.with_suffix(source.suffix)) as part:
-            shutil.copyfile(source, part)
-    return target

@@ -51,8 +51,10 @@ def generate_eval_candidates(args: argparse.Namespace) -> None:
     folder = resolve(args.output_dir)
     ref = PolicyRef(name=about["name"], sha256=file_sha256(resolve(args.policy)))
     manifest = generate_candidates(songs, policy, ref, folder, args.candidates_per_song, args.seed)
-    n_candidates = sum(len(song.candidates) for song in manifest.songs)
-    print(f"{len(manifest.songs)} songs, {n_candidates} candidates, {len(manifest.tasks)} pairs")
+    n_candidates = sum(len(song.edits) for song in manifest.songs)
+    checks = sum(task.check is not None for task in manifest.tasks)
+    pairs = f"{len(manifest.tasks) - checks} pairs and {checks} obvious checks"
+    print(f"{len(manifest.songs)} songs, {n_candidates} candidates, {pairs}")
     print(folder / MANIFEST_NAME)
 
 
@@ -167,7 +169,7 @@ def select_pairs(args: argparse.Namespace) -> None:
         Manifest.load(path), path.parent, model, args.n_pairs, args.random_share, args.seed
     )
     chosen.save(resolve(args.output) if args.output else path.with_name("selected_manifest.json"))
-    for task, value in zip(chosen.tasks, doubt, strict=True):
+    for task, value in zip(chosen.tasks, doubt, strict=False):  # checks, last, have no doubt
         print(f"{value:.3f}  {task.task_id}")
 
 

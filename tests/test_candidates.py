@@ -11,6 +11,7 @@ from rlhf_lib.candidates import (
     comparison_tasks,
     generate_candidates,
     load_manifest_songs,
+    n_checks,
     select_tasks,
 )
 from rlhf_lib.errors import InputError
@@ -40,11 +41,12 @@ def made(tmp_path_factory):
 def test_manifest_is_as_written_and_lengths_fall(made):
     folder, songs, _, manifest = made
     assert Manifest.load(folder / "out" / MANIFEST_NAME) == manifest
+    (checked,) = {task.song_id for task in manifest.tasks if task.check}
     for entry, song in zip(manifest.songs, songs, strict=True):
         assert [c.id for c in entry.candidates] == [f"temp_{t}" for t in TEMPERATURES] + [
             "temp_0.1_v2",
             "temp_0.3_v2",
-        ]
+        ] + ["check"] * (entry.id == checked)
         ratios = [c.keep_ratio for c in entry.candidates[:5]]
         assert all(np.diff(ratios) < 0)
         for c in entry.candidates:
@@ -87,11 +89,36 @@ def test_selected_pairs_are_the_doubtful_ones(made):
     model = RewardModel(config, FeatureScale.fit(songs), np.ones(len(MEASURES)))
     with torch.no_grad():
         model.linear.normal_(0, 3.0)
-    everything, doubt = select_tasks(manifest, folder / "out", model, len(manifest.tasks), 0.0)
+    n_questions = sum(task.check is None for task in manifest.tasks)
+    everything, doubt = select_tasks(manifest, folder / "out", model, n_questions, 0.0)
     assert all(np.diff(doubt) <= 0)
+    assert [task.check is None for task in everything.tasks] == [True] * n_questions + [False]
     chosen, top = select_tasks(manifest, folder / "out", model, 3, 0.0)
     assert list(chosen.tasks) == list(everything.tasks[:3])
     np.testing.assert_allclose(top, doubt[:3], rtol=1e-5)
+
+
+def test_some_tasks_are_obvious_checks(made):
+    folder, songs, _, manifest = made
+    (task,) = [task for task in manifest.tasks if task.check]
+    named = {"a": task.edit_a_id, "b": task.edit_b_id}
+    better = manifest.candidate(task.song_id, named.pop(task.check))
+    (worse,) = named.values()
+    chop = manifest.candidate(task.song_id, worse)
+    assert (better.id, chop.id) == ("temp_0.9", "check")
+    assert abs(chop.keep_ratio - better.keep_ratio) <= 0.03
+    song = songs[int(task.song_id[-1]) - 1]
+    # Half the beats drawn at random: a seam at about every fourth beat of the song.
+    assert len(chop.edit(song).seams) > song.n_beats / 6
+    assert len(chop.edit(song).seams) > 4 * len(better.edit(song).seams)
+    assert (folder / "out" / chop.path).is_file()
+
+
+@pytest.mark.parametrize(
+    ("n_tasks", "n"), [(0, 0), (9, 0), (10, 1), (19, 1), (28, 1), (38, 2), (100, 5), (190, 10)]
+)
+def test_one_task_in_twenty_is_a_check(n_tasks, n):
+    assert n_checks(n_tasks) == n
 
 
 def test_one_candidate_is_not_enough(made):

@@ -34,7 +34,7 @@ def test_the_whole_loop(workspace, capsys):
     assert run("generate_eval_candidates", *where, *sizes) == 0
     printed = capsys.readouterr()
     assert "broken.wav" in printed.err
-    assert "3 songs, 15 candidates, 30 pairs" in printed.out
+    assert "3 songs, 15 candidates, 30 pairs and 2 obvious checks" in printed.out
     for seed in (1, 2):
         assert run("simulate_feedback", "--seed", seed, "--rater_id", f"simulated_{seed}") == 0
     answers = json.loads((workspace / "feedback/preferences.json").read_text())

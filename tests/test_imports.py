@@ -18,7 +18,7 @@ LAYERS = (
     {"music"},
     {"feedback"},
     {"learning"},
-    {"calibration", "candidates", "demo_songs", "evaluation", "training"},
+    {"calibration", "candidate_files", "candidates", "demo_songs", "evaluation", "training"},
     {"studio", "plots", "report", "demo", "commands", "cli"},
     {"__main__"},
 )

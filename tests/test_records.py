@@ -8,7 +8,7 @@ import pytest
 from feedback_examples import HASH, answer, candidate, manifest, song, task
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Annotation, Manifest
+from rlhf_lib.feedback.records import Annotation, Candidate, Manifest, SongEntry, Task
 from rlhf_lib.feedback.store import current_annotations
 from rlhf_lib.feedback.validation import inside
 
@@ -99,6 +99,8 @@ def test_manifest_id_is_the_hash_of_the_content_without_it(tmp_path):
     written = content.pop("manifest_id")
     for entry in content["songs"][0]["candidates"]:
         assert entry.pop("sha256") is None  # optional fields count only when given
+    for entry in content["tasks"]:
+        assert entry.pop("check") is None
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     assert written == hashlib.sha256(text.encode()).hexdigest()
 
@@ -176,7 +178,63 @@ def test_loops_count_as_often_as_they_play(tmp_path):
         Manifest.load(tmp_path / "m.json")
 
 
-def test_unknown_songs_and_candidates_are_named():
+def _with_check(**fields) -> dict:
+    chop = candidate("check", [0, 1, 0, 1])
+    return _content(
+        songs=[song(candidates=[*song()["candidates"], chop])], tasks=[task(1, **fields)]
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"b": "check"},
+        {"b": "check", "check": "b"},
+        {"a": "check", "check": "a"},
+        {"check": "a"},
+    ],
+)
+def test_check_names_the_side_that_is_not_the_check_candidate(tmp_path, fields):
+    (tmp_path / "m.json").write_text(json.dumps(_with_check(**fields)))
+    with pytest.raises(InputError, match="check names the side"):
+        Manifest.load(tmp_path / "m.json")
+
+
+def test_a_check_is_part_of_the_manifest_and_no_edit_of_the_policy(tmp_path):
+    (tmp_path / "m.json").write_text(json.dumps(_with_check(b="check", check="a")))
+    with pytest.raises(InputError, match="changed after"):  # all but the hash is right
+        Manifest.load(tmp_path / "m.json")
+    plain = manifest()
+    entry = SongEntry(
+        **song(
+            candidates=[*plain.songs[0].candidates, Candidate(**candidate("check", [0, 1, 0, 1]))]
+        )
+    )
+    checks = [
+        Task(**task(3, a="temp_0.9", b="check", check="a")),
+        Task(**task(4, a="check", check="b")),
+    ]
+    made = Manifest.create(plain.policy, [entry], [*plain.tasks, *checks])
+    made.save(tmp_path / "made.json")
+    assert Manifest.load(tmp_path / "made.json").task("task_4").check == "b"
+    assert [one.id for one in made.song("song_001").edits] == ["temp_0.1", "temp_0.5", "temp_0.9"]
+    assert made.manifest_id != Manifest.create(plain.policy, [entry], plain.tasks).manifest_id
+
+
+@pytest.mark.parametrize(
+    ("preference", "strength", "failed"), [("b", 3, False), ("a", 1, True), ("tie", 0, True)]
+)
+def test_a_check_is_failed_by_any_other_answer(preference, strength, failed):
+    given = answer(edit_a_id="check", preference=preference, strength=strength)
+    assert given.is_check
+    assert given.failed_check == failed
+    assert not answer().is_check and not answer().failed_check
+
+
+def test_unknown_songs_candidates_and_tasks_are_named():
+    with pytest.raises(InputError, match="no task 'x'; it has task_1, task_2"):
+        manifest().task("x")
+    assert manifest().task("task_2").edit_b_id == "temp_0.5"
     with pytest.raises(InputError, match="no song 'song_2'; it has song_001"):
         manifest().song("song_2")
     with pytest.raises(InputError, match=r"no candidate 'x'; it has temp_0\.1"):

@@ -52,6 +52,7 @@ def quality_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
         fatigue, and warnings: a list of {"found", "do"}.
     """
     current = current_annotations(annotations)
+    current = [annotation for annotation in current if not annotation.is_check]
     answers = [annotation for annotation in current if not annotation.cant_tell]
     report = {
         "counts": {

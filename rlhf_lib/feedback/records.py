@@ -4,20 +4,17 @@ import hashlib
 import json
 import uuid
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.song_entry import CHECK_ID, Candidate, SongEntry
 from rlhf_lib.feedback.validation import (
     Id,
     OtherEdit,
-    Positive,
     Record,
-    RelativePath,
     Seconds,
     Sha256,
     Timestamp,
@@ -25,91 +22,24 @@ from rlhf_lib.feedback.validation import (
     refuse_repeats,
     utc_now,
 )
-from rlhf_lib.music.edit import N_ACTIONS, PLAYS, Action, Edit
-from rlhf_lib.music.song import Song
 from rlhf_lib.paths import atomic_path
+
+__all__ = [
+    "CHECK_ID",
+    "TAGS",
+    "Annotation",
+    "Candidate",
+    "Listening",
+    "Manifest",
+    "PolicyRef",
+    "SongEntry",
+    "Task",
+]
 
 #: The faults of an edit that the annotator offers as buttons; other tags are allowed.
 TAGS = ("audible cut", "rhythm break", "lost hook", "too short", "bad ending")
 
-#: How far a stored keep ratio may lie from the one that its actions give.
-_RATIO_TOLERANCE = 0.01
-
-ActionValue = Annotated[int, Field(ge=0, lt=N_ACTIONS)]
 Tag = Annotated[str, Field(max_length=100, pattern=r"^[^\s\p{C};]([^\p{C};]*[^\s\p{C};])?$")]
-
-
-class Candidate(Record):
-    """One edit of a song by one policy at one temperature, rendered to audio."""
-
-    id: Id = Field(description="a name unique within the song, e.g. temp_0.1 or temp_0.1_v2")
-    temperature: float = Field(ge=0.1, le=0.9, description="the temperature, 0.1 to 0.9")
-    target_keep_ratio: Positive = Field(description="the keep ratio aimed at")
-    keep_ratio: Positive = Field(description="duration of the edit / duration of the song")
-    actions: list[ActionValue] = Field(description="one action 0 to 8 per beat of the song")
-    n_beats_kept: int = Field(ge=1, description="the number of beats that are not cut, loops once")
-    n_beats_total: int = Field(ge=1, description="the number of beats of the song")
-    duration: Positive = Field(description="the length of the edit in s")
-    path: RelativePath = Field(description="the audio file, relative to the manifest's folder")
-    loudness: float = Field(description="the loudness in LUFS")
-
-    def edit(self, song: Song) -> Edit:
-        """Return this candidate as an edit of the loaded song."""
-        return Edit(song, np.array(self.actions), self.target_keep_ratio)
-
-    sha256: Sha256 | None = Field(default=None, description="the hash of the audio file, or null")
-
-
-class SongEntry(Record):
-    """A song of a manifest with its beat grid and its candidates."""
-
-    id: Id = Field(description="a name unique within the manifest, e.g. song_001")
-    path: RelativePath = Field(description="the original, relative to the manifest's folder")
-    sha256: Sha256 = Field(description="the hash of the original's audio file")
-    duration: Positive = Field(description="the length of the song in s")
-    beat_times: list[Seconds] = Field(
-        min_length=1, description="the beats in s, strictly increasing, within the song"
-    )
-    candidates: list[Candidate] = Field(min_length=1, description="the edits of this song")
-
-    @model_validator(mode="after")
-    def _consistent(self):
-        if any(later <= earlier for earlier, later in pairwise(self.beat_times)):
-            raise ValueError(f"song {self.id!r}: beat_times do not strictly increase; sort them")
-        if self.beat_times[-1] > self.duration:
-            raise ValueError(
-                f"song {self.id!r}: its last beat at {self.beat_times[-1]} s lies after its end "
-                f"at {self.duration} s; give the beats of this very file"
-            )
-        refuse_repeats([candidate.id for candidate in self.candidates], "candidate id")
-        for candidate in self.candidates:
-            self._check_candidate(candidate)
-        return self
-
-    def _check_candidate(self, candidate: Candidate) -> None:
-        name = f"candidate {candidate.id!r} of song {self.id!r}"
-        n_beats = len(self.beat_times)
-        if len(candidate.actions) != n_beats or candidate.n_beats_total != n_beats:
-            raise ValueError(
-                f"{name}: {len(candidate.actions)} actions and n_beats_total "
-                f"{candidate.n_beats_total} for {n_beats} beats; give one action per beat"
-            )
-        kept = sum(action != Action.CUT for action in candidate.actions)
-        if candidate.n_beats_kept != kept:
-            raise ValueError(
-                f"{name}: n_beats_kept is {candidate.n_beats_kept}, but its actions keep {kept}"
-            )
-        lengths = np.diff([0.0, *self.beat_times[1:], self.duration])
-        played = float(PLAYS[candidate.actions] @ lengths)
-        for field, ratio in (
-            ("keep_ratio", candidate.keep_ratio),
-            ("duration", candidate.duration / self.duration),
-        ):
-            if abs(ratio - played / self.duration) > _RATIO_TOLERANCE:
-                raise ValueError(
-                    f"{name}: its actions play {played:.2f} of {self.duration:.2f} s, but its "
-                    f"{field} is {getattr(candidate, field)}; generate the candidates again"
-                )
 
 
 class Task(Record):
@@ -119,6 +49,20 @@ class Task(Record):
     song_id: Id = Field(description="the id of a song of the manifest")
     edit_a_id: Id = Field(description="the id of one candidate of the song")
     edit_b_id: OtherEdit = Field(description="the id of another candidate of the song")
+    check: Literal["a", "b"] | None = Field(
+        default=None, description="the edit that is obviously better, or null for a real question"
+    )
+
+    @model_validator(mode="after")
+    def _check_is_named(self):
+        bad = {self.edit_a_id: "b", self.edit_b_id: "a"}.get(CHECK_ID)
+        if self.check != bad:
+            raise ValueError(
+                f"task {self.task_id!r}: check is {self.check!r}, but its edits are "
+                f"{self.edit_a_id!r} and {self.edit_b_id!r}; check names the side that is not "
+                f"{CHECK_ID!r}, and is null where no side is"
+            )
+        return self
 
 
 class PolicyRef(Record):
@@ -203,6 +147,10 @@ class Manifest(Record):
         candidates = self.song(song_id).candidates
         return _named(candidates, candidate_id, f"song {song_id!r} has no candidate")
 
+    def task(self, task_id: str) -> Task:
+        """Return the task with this id; InputError when there is none."""
+        return _named(self.tasks, task_id, "the manifest has no task")
+
     @model_validator(mode="after")
     def _consistent(self):
         refuse_repeats([song.id for song in self.songs], "song id")
@@ -225,11 +173,10 @@ class Manifest(Record):
 
 
 def _named(entries: list, name: str, nothing: str):
-    for entry in entries:
-        if entry.id == name:
-            return entry
-    known = ", ".join(entry.id for entry in entries[:20])
-    raise InputError(f"{nothing} {name!r}; it has {known}")
+    names = [entry.task_id if isinstance(entry, Task) else entry.id for entry in entries]
+    if name not in names:
+        raise InputError(f"{nothing} {name!r}; it has {', '.join(names[:20])}")
+    return entries[names.index(name)]
 
 
 class Listening(Record):
@@ -311,6 +258,17 @@ class Annotation(Record):
         """What was compared, whatever the order of the sides: manifest, song, two edit ids."""
         first, second = sorted((self.edit_a_id, self.edit_b_id))
         return self.manifest_id, self.song_id, first, second
+
+    @property
+    def is_check(self) -> bool:
+        """True for an answer to an obvious check: counted as passed or failed, never learned."""
+        return CHECK_ID in (self.edit_a_id, self.edit_b_id)
+
+    @property
+    def failed_check(self) -> bool:
+        """True when the obviously better edit of a check was not preferred."""
+        better = "b" if self.edit_a_id == CHECK_ID else "a"
+        return self.is_check and self.preference != better
 
     @field_validator("strength")
     @classmethod

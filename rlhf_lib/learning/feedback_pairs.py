@@ -38,7 +38,7 @@ def comparisons_from_feedback(
 ) -> FeedbackPairs:
     """Turn current annotations into comparisons.
 
-    Left out are answers "can't tell" and answers whose confidence is given and not above
+    Left out are answers to obvious checks, answers "can't tell" and answers whose confidence is given and not above
     `min_confidence`.
 
     Parameters
@@ -61,6 +61,9 @@ def comparisons_from_feedback(
         raise InputError(f"min_confidence {min_confidence!r} is outside 0 … 1")
     comparisons, excluded = [], Counter()
     for annotation in annotations:
+        if annotation.is_check:
+            excluded["the answer to an obvious check"] += 1
+            continue
         if annotation.cant_tell:
             excluded["the rater could not tell"] += 1
             continue
