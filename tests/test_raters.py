@@ -7,7 +7,15 @@ import pytest
 from toy import toy_song
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.raters import TASTES, Answer, Rater, SimulatedRater
+from rlhf_lib.feedback.qualities import crowding, excess_seams
+from rlhf_lib.feedback.raters import (
+    TASTES,
+    Answer,
+    Rater,
+    SimulatedRater,
+    noise_ceiling,
+    noise_for_agreement,
+)
 from rlhf_lib.music.edit import Edit
 from rlhf_lib.music.measures import DIRECTION, MEASURES
 
@@ -75,29 +83,113 @@ def test_ties_are_as_frequent_as_the_margin_says():
     assert abs(ties / n - expected) < 4 * math.sqrt(expected * (1 - expected) / n)
 
 
-def test_answers_do_not_depend_on_order_or_sides():
-    edits = [cut((start, start + 8)) for start in range(2, 30, 5)]
-    pairs = [(a, b) for a in edits for b in edits if a is not b]
-    taste = {"transition": -1.0, "hook": 2.0}
-    forward = [SimulatedRater("r", taste, noise=2.0).compare(SONG, a, b) for a, b in pairs]
-    rater = SimulatedRater("r", taste, noise=2.0)
-    backward = [rater.compare(SONG, a, b) for a, b in reversed(pairs)][::-1]
-    assert forward == backward
-    mirror = {"a": "b", "b": "a", "tie": "tie"}
-    for answer, (a, b) in zip(forward, pairs, strict=True):
-        swapped = rater.compare(SONG, b, a)
-        assert swapped.preference == mirror[answer.preference]
-        assert swapped.strength == answer.strength
-    # Another seed, rater or song draws other noise.
-    for other in (
-        [SimulatedRater("r", taste, noise=2.0, seed=1).compare(SONG, a, b) for a, b in pairs],
-        [SimulatedRater("s", taste, noise=2.0).compare(SONG, a, b) for a, b in pairs],
-        [rater.compare(toy_song(40, seed=4), a, b) for a, b in pairs],
-    ):
-        changed = np.mean(
-            [x.preference != y.preference for x, y in zip(forward, other, strict=True)]
+PAIRS = [
+    (a, b)
+    for a in [cut((start, start + 8)) for start in range(2, 30, 5)]
+    for b in [cut((start, start + 8)) for start in range(2, 30, 5)]
+    if not np.array_equal(a.actions, b.actions)
+]
+GUESS = {"length": 1.0}  # all edits of PAIRS are equally long: this taste has nothing but noise
+MIRROR = {"a": "b", "b": "a", "tie": "tie"}
+
+
+def test_answers_do_not_depend_on_the_order_of_the_tasks():
+    forward = [SimulatedRater("r", GUESS).compare(SONG, a, b) for a, b in PAIRS]
+    rater = SimulatedRater("r", GUESS)
+    assert [rater.compare(SONG, a, b) for a, b in reversed(PAIRS)][::-1] == forward
+
+
+@pytest.mark.parametrize("other", ["seed", "rater", "song", "occasion", "swapped"])
+def test_another_seed_rater_song_occasion_or_side_draws_other_noise(other):
+    """Without a taste, two answers that share no noise name the same edit half of the time."""
+
+    def answer(a, b, changed):
+        rater = SimulatedRater(
+            "s" if changed == "rater" else "r", GUESS, tie_margin=0.0, seed=int(changed == "seed")
         )
-        assert 0.1 < changed < 0.9
+        song = toy_song(40, seed=4) if changed == "song" else SONG
+        if changed == "swapped":
+            return MIRROR[rater.compare(song, b, a).preference]
+        return rater.compare(song, a, b, occasion=int(changed == "occasion")).preference
+
+    # Both directions of a pair are in PAIRS, so for "swapped" only half of it is independent.
+    same = [answer(a, b, None) == answer(a, b, other) for a, b in PAIRS]
+    assert 0.5 - 4 * 0.5 / math.sqrt(15) < np.mean(same) < 1.0
+    assert len(same) == 30
+
+
+def test_self_consistency_on_swapped_repeats_is_that_of_two_independent_answers():
+    # One seam apart at weight 0.6 and noise 0.5: p² + (1 − p)² with p = 1 / (1 + exp(−1.2)).
+    p, n = 1 / (1 + math.exp(-1.2)), 800
+    expected, same = p**2 + (1 - p) ** 2, 0
+    for seed in range(n):
+        rater = SimulatedRater("r", {"seams": -0.6}, noise=0.5, tie_margin=0.0, seed=seed)
+        once = rater.compare(SONG, ONE_SEAM, TWO_SEAMS).preference
+        same += MIRROR[rater.compare(SONG, TWO_SEAMS, ONE_SEAM).preference] == once
+    assert abs(same / n - expected) < 4 * math.sqrt(expected * (1 - expected) / n)
+
+
+def test_a_careless_rater_answers_a_share_at_random():
+    n = 700
+    answers = [
+        SimulatedRater("r", {"seams": -9.0}, noise=0.0, carelessness=0.3, seed=s).compare(
+            SONG, ONE_SEAM, TWO_SEAMS
+        )
+        for s in range(n)
+    ]
+    # Heeded, the answer is "a, strongly". At random that comes up once in seven.
+    signed = [{"a": 1, "b": -1, "tie": 0}[x.preference] * x.strength for x in answers]
+    for value in range(-3, 3):
+        assert abs(signed.count(value) / n - 0.3 / 7) < 4 * math.sqrt(0.3 / 7 / n)
+    careful = SimulatedRater("r", GUESS, carelessness=0.0)
+    assert [careful.compare(SONG, a, b) for a, b in PAIRS] == [
+        SimulatedRater("r", GUESS).compare(SONG, a, b) for a, b in PAIRS
+    ]
+
+
+@pytest.mark.parametrize("agreement", [0.6, 0.78, 0.95])
+def test_noise_for_one_gap_has_a_closed_form(agreement):
+    # p² + (1 − p)² = A solves to p = (1 + √(2A − 1)) / 2, and gap / noise = log(p / (1 − p)).
+    p = (1 + math.sqrt(2 * agreement - 1)) / 2
+    noise = noise_for_agreement(np.array([1.3, -1.3]), agreement, tie_margin=0.0)
+    assert noise == pytest.approx(1.3 / math.log(p / (1 - p)), rel=1e-6)
+    assert noise_ceiling(np.array([1.3]), noise, tie_margin=0.0) == pytest.approx(p, rel=1e-6)
+
+
+def test_two_simulated_raters_agree_as_often_as_asked():
+    # Edits 0, 1 and 2 seams apart in utility; with a margin, so that there are ties.
+    weights, n = [-0.2, -0.7, -1.5], 400
+    noise = noise_for_agreement(np.array(weights), 0.78, tie_margin=0.15)
+    same, decided, best = 0, 0, []
+    for weight in weights:
+        for seed in range(n):
+            one, two = (
+                SimulatedRater(name, {"seams": weight}, noise, tie_margin=0.15, seed=seed)
+                .compare(SONG, ONE_SEAM, TWO_SEAMS)
+                .preference
+                for name in ("r", "s")
+            )
+            if one != "tie":
+                best.append(one == "a")
+            if "tie" not in (one, two):
+                decided, same = decided + 1, same + (one == two)
+    assert same / decided == pytest.approx(0.78, abs=4 * math.sqrt(0.78 * 0.22 / decided))
+    ceiling = noise_ceiling(np.array(weights), noise, tie_margin=0.15)
+    assert np.mean(best) == pytest.approx(ceiling, abs=4 * math.sqrt(0.25 / len(best)))
+
+
+def test_ceilings_at_the_extremes():
+    gaps = np.array([-2.0, 0.5, 0.05])
+    assert noise_ceiling(gaps, 0.0) == 1.0
+    assert noise_ceiling(gaps, 1e6) == pytest.approx(0.5, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "agreement"), [([], 0.78), ([0.0], 0.78), ([1.0], 0.5), ([1.0], 1.1), ([np.nan], 0.7)]
+)
+def test_an_agreement_out_of_reach_is_refused(gaps, agreement):
+    with pytest.raises(InputError):
+        noise_for_agreement(np.array(gaps), agreement)
 
 
 def test_side_bias_favours_the_edit_shown_first():
@@ -116,9 +208,23 @@ def test_the_named_tastes_like_what_is_good():
         rater = SimulatedRater("r", name)
         assert isinstance(rater, Rater)
         assert rater.rater_kind == "simulated"
-        for measure, weight in taste.items():
+        for measure in taste.keys() & set(MEASURES):
             direction = DIRECTION[MEASURES.index(measure)]
-            assert weight * direction > 0 or measure == "length", (name, measure)
+            assert taste[measure] * direction > 0 or measure == "length", (name, measure)
+
+
+def test_a_taste_may_weigh_qualities_and_measures():
+    rater = SimulatedRater("r", {"seams": -0.5, "crowding": -2.0, "excess_seams": -1.0}, noise=0.0)
+    expected = -0.5 * 2 - 2.0 * crowding(TWO_SEAMS) - excess_seams(TWO_SEAMS)
+    assert rater.utility(TWO_SEAMS) == pytest.approx(expected)
+    assert rater.weights[MEASURES.index("seams")] == -0.5
+    assert np.count_nonzero(rater.weights) == 1
+    answer = rater.compare(SONG, ONE_SEAM, TWO_SEAMS)
+    assert (answer.preference, answer.reasoning) == ("a", "simulated: fewer cuts a minute")
+
+
+def test_a_taste_of_qualities_alone_has_no_weights_to_plan_with():
+    assert not SimulatedRater("r", "ear").weights.any()
 
 
 @pytest.mark.parametrize(
@@ -126,8 +232,10 @@ def test_the_named_tastes_like_what_is_good():
     [
         ({"taste": "loud"}, "unknown taste 'loud'; the tastes are smooth"),
         ({"taste": {"swing": 1.0}}, "unknown measure 'swing'"),
-        ({"taste": {}}, "at least one of them not 0"),
+        ({"taste": {}}, "a weight that is not 0"),
         ({"taste": {"hook": math.nan}}, "finite"),
+        ({"taste": {"crowding": math.inf}}, "finite"),
+        ({"taste": "smooth", "carelessness": 1.5}, "carelessness of rater 'r' is 1.5"),
         ({"taste": "smooth", "noise": -1.0}, "noise of rater 'r' is -1.0"),
         ({"taste": "smooth", "tie_margin": math.inf}, "tie_margin"),
     ],

@@ -8,47 +8,20 @@ from functools import cached_property
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.tastes import TASTES as TASTES
+from rlhf_lib.feedback.tastes import Taste
 from rlhf_lib.music.edit import Edit
-from rlhf_lib.music.measures import MEASURES, measure, weight_vector
 from rlhf_lib.music.song import Song
-
-#: Tastes that come with the project: weights over measures. Two sensible edits of the same
-#: length differ by about half a unit to one and a half units of utility. `smooth` hates audible
-#: seams; `hooks` wants the hooks and tolerates seams; `phrases` wants unbroken phrases from the
-#: first bar to the last; `calm` and `arc` mostly weigh what does not add up over joins, so that
-#: no planner can follow them exactly.
-TASTES: dict[str, dict[str, float]] = {
-    "smooth": {"seams": -0.25, "transition": -3.0, "energy": -1.5, "worst_seam": -1.5},
-    "hooks": {"hook": 8.0, "oddity": -3.0, "ending": -0.5, "transition": -0.5},
-    "phrases": {"phrase": -3.0, "tempo": -1.0, "intro": -2.0, "ending": -1.5, "seams": -0.1},
-    "calm": {"close_seams": -1.0, "seams": -0.3, "worst_seam": -2.5, "repeats": -0.5},
-    "arc": {"energy_arc": 8.0, "whole_chorus": 2.0, "length": -3.0, "transition": -1.0},
-}
 
 #: Utility differences at which a preference becomes moderate (2) and strong (3).
 STRENGTH_STEPS = (0.75, 1.75)
 
-#: What a rater says when the chosen edit has less, or more, of a measure.
-_REASONS = {
-    "seams": ("fewer audible seams", "more cuts"),
-    "transition": ("smoother joins", "rougher joins"),
-    "energy": ("steadier level across the joins", "bolder level changes"),
-    "phrase": ("joins that keep the phrases whole", "joins inside phrases"),
-    "tempo": ("steadier tempo across the joins", "looser tempo"),
-    "repeats": ("fewer repeats", "more repeats"),
-    "intro": ("more of the intro", "a shorter intro"),
-    "ending": ("more of the ending", "an earlier end"),
-    "hook": ("less of the hook", "more of the hook"),
-    "oddity": ("fewer odd passages", "more odd passages"),
-    "length": ("a shorter edit", "a longer edit"),
-    "worst_seam": ("no glaring seam", "a daring seam"),
-    "close_seams": ("seams farther apart", "seams closer together"),
-    "whole_chorus": ("a broken chorus", "a whole chorus"),
-    "energy_arc": ("a new arc of energy", "the song's own arc of energy"),
-    "length_error": ("the right length", "an unexpected length"),
-}
+#: Noisy differences up to this size are a tie.
+TIE_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -113,35 +86,41 @@ class SimulatedRater:
 
     The choice follows Bradley and Terry (1952): the utility difference plus logistic noise of
     scale `noise`, so that P(a over b) = 1 / (1 + exp(−(U(a) − U(b)) / noise)) but for ties.
-    The noise depends on the seed, the rater, the song and the two edits alone: answers do not
-    change with the order of the tasks, and swapping the sides mirrors the answer.
+    The noise depends on the seed, the rater, the song, the two edits, which of them is shown
+    first, and the occasion. So answers do not change with the order of the tasks, and a task
+    that returns with sides swapped is answered anew, as a person would.
 
     Parameters
     ----------
     rater_id : str
     taste : str or mapping
-        A name in `TASTES`, or weights over names in `rlhf_lib.music.measures.MEASURES`.
+        A name in `TASTES`, or weights over names in `rlhf_lib.music.measures.MEASURES` and
+        `rlhf_lib.feedback.qualities.QUALITIES`.
     noise : float
-        Scale of the logistic noise in units of utility; 0 votes by taste alone.
+        Scale of the logistic noise in units of utility; 0 votes by taste alone. See
+        `noise_for_agreement`.
     tie_margin : float
         Noisy differences up to this size are a tie.
     seed : int
     side_bias : float
         Added to the difference in favour of the edit shown first.
+    carelessness : float
+        Share of answers, 0 … 1, drawn from the seven-point scale without listening.
 
     Raises
     ------
     InputError
-        For an unknown taste or measure, no weight at all, a weight that is not finite, or a
-        negative noise or margin.
+        For an unknown taste, measure or quality, no weight at all, a weight that is not finite,
+        a negative noise or margin, or a carelessness that is no share.
     """
 
     rater_id: str
     taste: str | Mapping[str, float]
     noise: float = 0.5
-    tie_margin: float = 0.1
+    tie_margin: float = TIE_MARGIN
     seed: int = 0
     side_bias: float = 0.0
+    carelessness: float = 0.0
     rater_kind: ClassVar[Literal["simulated"]] = "simulated"
 
     def __post_init__(self):
@@ -151,38 +130,46 @@ class SimulatedRater:
                 raise InputError(f"{name} of rater {self.rater_id!r} is {value!r}; give 0 or more")
         if not math.isfinite(self.side_bias):
             raise InputError(f"side_bias of rater {self.rater_id!r} is {self.side_bias!r}")
-        _ = self.weights  # an unknown taste is told here, not at the first comparison
+        if not 0 <= self.carelessness <= 1:
+            raise InputError(
+                f"carelessness of rater {self.rater_id!r} is {self.carelessness!r}; give 0 … 1"
+            )
+        _ = self._taste  # an unknown taste is told here, not at the first comparison
 
     @cached_property
+    def _taste(self) -> Taste:
+        return Taste.named(self.taste)
+
+    @property
     def weights(self) -> np.ndarray:
-        """Weights of the hidden taste in the order of `MEASURES`, (n_measures,)."""
-        taste = self.taste
-        if isinstance(taste, str):
-            if taste not in TASTES:
-                raise InputError(f"unknown taste {taste!r}; the tastes are {', '.join(TASTES)}")
-            taste = TASTES[taste]
-        unknown = [name for name in taste if name not in MEASURES]
-        if unknown:
-            raise InputError(
-                f"the taste of rater {self.rater_id!r} weighs the unknown measure {unknown[0]!r}; "
-                f"the measures are {', '.join(MEASURES)}"
-            )
-        weights = weight_vector(dict(taste))
-        if not np.isfinite(weights).all() or not weights.any():
-            raise InputError(
-                f"the taste of rater {self.rater_id!r} is {taste!r}; give finite weights, at "
-                "least one of them not 0"
-            )
-        return weights
+        """The part of the taste that lies in `MEASURES`, in their order, (n_measures,).
+
+        All zero for a taste of qualities alone.
+        """
+        return self._taste.measured
 
     def utility(self, edit: Edit) -> float:
         """Return how much the hidden taste likes an edit, without noise."""
-        return float(self.weights @ measure(edit))
+        return self._taste.utility(edit)
 
-    def compare(self, song: Song, a: Edit, b: Edit) -> Answer:
-        """Vote on two edits of a song; see the class for the rule."""
-        gains = self.weights * (measure(a) - measure(b))
-        difference = float(gains.sum()) + self._noise(song, a, b) + self.side_bias
+    def compare(self, song: Song, a: Edit, b: Edit, occasion: int = 0) -> Answer:
+        """Vote on two edits of a song; see the class for the rule.
+
+        Parameters
+        ----------
+        song : Song
+        a, b : Edit
+            `a` is the one shown first.
+        occasion : int
+            Another number draws other noise for the same two edits on the same sides.
+        """
+        rng = self._draws(song, a, b, occasion)
+        noise = rng.logistic(0, self.noise)
+        if rng.random() < self.carelessness:
+            return _at_random(rng)
+        gains = self._taste.parts(a) - self._taste.parts(b)
+        same = np.array_equal(a.actions, b.actions) and a.target == b.target
+        difference = float(gains.sum()) + self.side_bias + (0.0 if same else noise)
         size = abs(difference)
         # 1 unit apart is felt with 0.88 confidence, 0.42 units with 0.7.
         confidence = round(1 / (1 + math.exp(-2 * min(size, 50.0))), 3)
@@ -193,24 +180,106 @@ class SimulatedRater:
             preference="a" if side > 0 else "b",
             strength=1 + int(np.searchsorted(STRENGTH_STEPS, size)),
             confidence=confidence,
-            reasoning=f"simulated: {self._reason(side * gains)}",
+            reasoning=f"simulated: {self._taste.reason(side * gains)}",
         )
 
-    def _noise(self, song: Song, a: Edit, b: Edit) -> float:
-        """Return the logistic draw for a over b; for b over a it is the same, negated."""
-        key_a, key_b = (edit.actions.tobytes() + repr(edit.target).encode() for edit in (a, b))
-        if key_a == key_b:
-            return 0.0
-        low, high = sorted((key_a, key_b))
-        digest = hashlib.sha256(
-            b"\0".join([f"{self.seed}/{self.rater_id}/{song.song_id}".encode(), low, high])
-        ).digest()
-        draw = np.random.default_rng(int.from_bytes(digest[:16], "big")).logistic(0, self.noise)
-        return float(draw if key_a == low else -draw)
+    def _draws(self, song: Song, a: Edit, b: Edit, occasion: int) -> np.random.Generator:
+        """Return the random numbers of this answer and no other."""
+        shown = [edit.actions.tobytes() + repr(edit.target).encode() for edit in (a, b)]
+        asked = f"{self.seed}/{self.rater_id}/{song.song_id}/{occasion}".encode()
+        digest = hashlib.sha256(b"\0".join([asked, *shown])).digest()
+        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
-    def _reason(self, gains: np.ndarray) -> str:
-        """Name the measure that spoke most for the chosen edit, given its gains."""
-        decisive = int(np.argmax(gains))
-        if gains[decisive] <= 0:
-            return "a feeling, nothing to point at"
-        return _REASONS[MEASURES[decisive]][int(self.weights[decisive] > 0)]
+
+def _at_random(rng: np.random.Generator) -> Answer:
+    """Return one of the seven answers, each as likely."""
+    signed = int(rng.integers(-3, 4))
+    preference = "tie" if signed == 0 else "a" if signed > 0 else "b"
+    return Answer(preference, abs(signed), 0.5, "simulated: answered without listening")
+
+
+def noise_for_agreement(
+    gaps: np.ndarray, agreement: float = 0.78, tie_margin: float = TIE_MARGIN
+) -> float:
+    """Return the noise at which two independent raters of one taste agree so often.
+
+    Agreement is the share of pairs, among those that both decide, on which both name the same
+    edit: with one gap and no ties p² + (1 − p)², p = 1 / (1 + exp(−gap / noise)).
+
+    Parameters
+    ----------
+    gaps : (n,) array
+        Utility differences of the pairs.
+    agreement : float
+        Between 0.5 and 1.
+    tie_margin : float
+        The raters' own.
+
+    Returns
+    -------
+    float
+        Scale of the logistic noise, for `SimulatedRater`.
+
+    Raises
+    ------
+    InputError
+        When there are no gaps or they are all 0, one is not finite, or no noise gives this
+        agreement.
+    """
+    gaps = _checked_gaps(gaps)
+    size = float(np.abs(gaps).max())
+    if size == 0:
+        raise InputError("all utility differences are 0; raters of this taste agree by chance")
+
+    def surplus(log_noise: float) -> float:
+        p, q = _vote_shares(gaps, math.exp(log_noise), tie_margin)
+        return float((p**2 + q**2).sum() / ((p + q) ** 2).sum()) - agreement
+
+    # From noise too small to matter to noise in which every gap drowns.
+    low, high = math.log(size) - 7.0, math.log(size) + 7.0
+    if not surplus(high) < 0 < surplus(low):
+        raise InputError(
+            f"no noise makes two raters agree on {agreement!r} of these pairs; possible are "
+            f"{surplus(high) + agreement:.3f} to {surplus(low) + agreement:.3f}"
+        )
+    return math.exp(brentq(surplus, low, high, xtol=1e-10))
+
+
+def noise_ceiling(gaps: np.ndarray, noise: float, tie_margin: float = TIE_MARGIN) -> float:
+    """Return the accuracy that a perfect model of the taste reaches against one rater's votes.
+
+    Votes that are ties don't count. With one gap and no ties max(p, 1 − p).
+
+    Parameters
+    ----------
+    gaps : (n,) array
+        Utility differences of the pairs.
+    noise, tie_margin : float
+        The rater's.
+
+    Raises
+    ------
+    InputError
+        When there are no gaps, one is not finite, or every vote is a tie.
+    """
+    p, q = _vote_shares(_checked_gaps(gaps), noise, tie_margin)
+    decided = float((p + q).sum())
+    if decided == 0:
+        raise InputError(f"every vote is a tie at a margin of {tie_margin!r} without noise")
+    return float(np.maximum(p, q).sum()) / decided
+
+
+def _checked_gaps(gaps: np.ndarray) -> np.ndarray:
+    gaps = np.asarray(gaps, dtype=np.float64).ravel()
+    if len(gaps) == 0 or not np.isfinite(gaps).all():
+        raise InputError(f"got {len(gaps)} utility differences; give one or more, all finite")
+    return gaps
+
+
+def _vote_shares(
+    gaps: np.ndarray, noise: float, tie_margin: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how probable a vote for the first and one for the second edit is, (n,) each."""
+    if noise == 0:
+        return (gaps > tie_margin).astype(float), (gaps < -tie_margin).astype(float)
+    return expit((gaps - tie_margin) / noise), expit((-gaps - tie_margin) / noise)
