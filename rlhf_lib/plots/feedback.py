@@ -9,8 +9,8 @@ from matplotlib.figure import Figure, SubFigure
 from rlhf_lib.calibration import wilson_interval
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.agreement import agreement_report
+from rlhf_lib.feedback.history import current_annotations
 from rlhf_lib.feedback.records import Annotation
-from rlhf_lib.feedback.store import current_annotations
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
 
