@@ -8,15 +8,24 @@ from pathlib import Path
 from rlhf_lib import commands
 from rlhf_lib.errors import InputError
 
+#: In place of a default: the flag must be given.
+REQUIRED = object()
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status (2 for wrong input, said in one line)."""
+    """Run one command; return the exit status.
+
+    2 is wrong input, said in one line; 130 means interrupted by Ctrl-C.
+    """
     args = _parser().parse_args(arguments)
     try:
         args.run(args)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is on disk, start again to go on", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -38,8 +47,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         for name, option in options.items():
             default, text = option[:2]
+            if default is False:
+                sub.add_argument(f"--{name}", action="store_true", help=text)
+                continue
             kind = option[2] if len(option) > 2 else type(default)
-            sub.add_argument(f"--{name}", default=default, help=text, type=kind)
+            needed = {"required": True} if default is REQUIRED else {"default": default}
+            sub.add_argument(f"--{name}", help=text, type=kind, **needed)
 
     seed = (0, "random seed")
     songs_dir = ("data/train_songs", "folder of songs, searched recursively")
@@ -82,6 +95,30 @@ def _parser() -> argparse.ArgumentParser:
         noise=(0.5, "scale of the rater's noise"),
         rater_id=(None, "default: simulated_TASTE", str),
         max_tasks=(None, "stop after so many", int),
+        seed=seed,
+    )
+    command(
+        commands.import_feedback,
+        "add the answers of another program's file: JSON, JSON lines, CSV, Label Studio",
+        file=(REQUIRED, "the file; FEEDBACK_DATA_FORMAT.md shows what is read", str),
+        feedback=("feedback", "preferences.json or its folder"),
+        manifest=("eval_outputs/evaluation_manifest.json", "what was rated"),
+        rater_id=(None, "who answered, where the file does not say", str),
+        rater_kind=(None, "human or simulated, where the file does not say", str),
+        strict=(False, "refuse the whole file when a record of it is refused"),
+    )
+    command(
+        commands.export_feedback,
+        "write all answers for a spreadsheet or another program",
+        feedback=("feedback", "preferences.json or its folder"),
+        output=("feedback/answers.csv", "a .csv, .jsonl or .json file"),
+    )
+    command(
+        commands.export_tasks,
+        "write the comparisons of a manifest for rating in Label Studio",
+        manifest=("eval_outputs/evaluation_manifest.json", "what to rate"),
+        output_dir=("feedback/label_studio", "where tasks and labelling configuration go"),
+        audio_url=("/data/local-files/?d=", "what stands before a sound's path"),
         seed=seed,
     )
     command(

@@ -78,6 +78,53 @@ def simulate_feedback(args: argparse.Namespace) -> None:
     print(f"{len(answers)} answers of the simulated rater {rater.rater_id} in {store.path}")
 
 
+def import_feedback(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.exchange import import_feedback
+    from rlhf_lib.feedback.records import Manifest
+    from rlhf_lib.feedback.store import PreferenceStore
+
+    store = PreferenceStore(resolve(args.feedback))
+    manifests = {}
+    for manifest in (Manifest.load(resolve(args.manifest)), *store.manifests().values()):
+        manifests.setdefault(manifest.manifest_id, manifest)
+    result = import_feedback(
+        args.file,
+        list(manifests.values()),
+        args.strict,
+        args.rater_id,
+        args.rater_kind,
+        stored=store.load(),
+    )
+    for refusal in result.refused:
+        print(f"refused {refusal}", file=sys.stderr)
+    for name, count in result.left_out.items():
+        print(f"left out {name!r}, {count} times", file=sys.stderr)
+    for name in sorted({annotation.manifest_id for annotation in result.annotations}):
+        store.keep_manifest(manifests[name])
+    added = store.add(result.annotations)
+    known = len(result.annotations) - added
+    print(f"{added} answers added, {known} known already, {len(result.refused)} refused")
+    print(store.path)
+
+
+def export_feedback(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.exchange import export_feedback
+    from rlhf_lib.feedback.store import PreferenceStore
+
+    annotations = PreferenceStore(resolve(args.feedback)).load()
+    path = export_feedback(annotations, args.output)
+    print(f"{len(annotations)} answers in {path}")
+
+
+def export_tasks(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.label_studio import write_project
+    from rlhf_lib.feedback.records import Manifest
+
+    manifest = Manifest.load(resolve(args.manifest))
+    for path in write_project(manifest, args.output_dir, args.audio_url, args.seed):
+        print(path)
+
+
 def check_feedback(args: argparse.Namespace) -> None:
     from rlhf_lib.feedback.quality import write_quality_report
     from rlhf_lib.feedback.store import PreferenceStore

@@ -1,14 +1,12 @@
 """Every accepted shape keeps its meaning; what cannot be mapped is refused with a remedy."""
 
-import csv
 import json
 
 import pytest
 from feedback_examples import HASH, answer, manifest
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.exchange import export_csv, import_feedback
-from rlhf_lib.feedback.records import Listening
+from rlhf_lib.feedback.exchange import import_feedback
 from rlhf_lib.feedback.store import PreferenceStore
 
 SIX = {
@@ -274,30 +272,6 @@ def test_csv_strengths_are_whole_numbers(tmp_path, strength):
     text = f"song_id,edit_a_id,edit_b_id,preference,strength\ns,x,y,a,{strength}\n"
     (refusal,) = import_feedback(_write(tmp_path, text, "f.csv"), **WHO).refused
     assert (refusal.field, refusal.value) == ("strength", strength)
-
-
-def test_csv_export_is_read_back_unchanged(tmp_path):
-    first = answer(reasoning='=1+2, "quoted";\r\nnext line', tags=["audible cut", "x, y"])
-    annotations = [
-        first,
-        answer(preference="tie", strength=0, cant_tell=True, reasoning="'=x"),
-        answer(
-            preference="b",
-            confidence=1e-7,
-            seconds_spent=1e17,
-            shown_first="b",
-            manifest_id=HASH,
-            listening=Listening(seconds_a=0.1 + 0.2, seams_heard=3),
-            supersedes=first.annotation_id,
-            song_id="-Ω",
-        ),
-    ]
-    path = export_csv(annotations, tmp_path / "out.csv")
-    assert list(import_feedback(path, strict=True).annotations) == annotations
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        row = next(csv.DictReader(handle))
-    assert row["reasoning"].startswith("'=")  # a spreadsheet must not run it
-    assert (row["preference"], row["strength"], row["confidence"]) == ("a", "2", "")
 
 
 def test_a_stray_line_end_in_the_csv_header_imports_nothing(tmp_path):

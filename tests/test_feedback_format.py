@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rlhf_lib.cli import _parser
 from rlhf_lib.feedback.exchange import import_feedback
 from rlhf_lib.feedback.records import (
     TAGS,
@@ -82,7 +83,14 @@ IMPORTS = sorted(set(EXAMPLES) - {"preferences.json", "evaluation_manifest.json"
 
 
 def test_every_shape_has_an_example():
-    assert IMPORTS == ["flat.json", "lines.jsonl", "nested.json", "sheet.csv", "wrapped.json"]
+    assert IMPORTS == [
+        "flat.json",
+        "label_studio.json",
+        "lines.jsonl",
+        "nested.json",
+        "sheet.csv",
+        "wrapped.json",
+    ]
 
 
 @pytest.mark.parametrize("name", IMPORTS)
@@ -92,8 +100,20 @@ def test_the_examples_of_other_shapes_mean_the_same(tmp_path, name):
     )
     first = result.annotations[0]
     assert (first.song_id, first.edit_a_id, first.edit_b_id) == ("song_001", "temp_0.3", "temp_0.7")
-    assert (first.preference, first.strength, first.rater_id) == ("b", 2, "ann")
+    assert (first.preference, first.strength) == ("b", 2)
+    assert first.rater_id == ("label_studio_3" if name == "label_studio.json" else "ann")
     assert first.reasoning.startswith("keeps the hook")
+
+
+def test_the_commands_are_those_of_the_command_line():
+    lines = re.findall(r"^    python -m rlhf_lib (.*)$", TEXT, re.MULTILINE)
+    assert {line.split()[0] for line in lines} == {
+        "import_feedback",
+        "export_feedback",
+        "export_tasks",
+    }
+    for line in lines:
+        _parser().parse_args(line.split())  # exits when a flag is unknown
 
 
 def test_the_example_of_a_refusal_reads_as_printed(tmp_path):

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Annotation, Manifest
-from rlhf_lib.feedback.shapes import Mapped, Refused, read_records, to_csv_text, to_our_names
+from rlhf_lib.feedback.history import History
+from rlhf_lib.feedback.mapping import Mapped, Refused
+from rlhf_lib.feedback.records import Annotation, Manifest, Task
+from rlhf_lib.feedback.shapes import answers_in, read_records, to_csv_text
 from rlhf_lib.feedback.validation import describe, quote
 from rlhf_lib.paths import atomic_path, resolve
 
@@ -70,10 +72,11 @@ class ImportResult:
 
 def import_feedback(
     path: str | Path,
-    manifest: Manifest | None = None,
+    manifest: Manifest | Sequence[Manifest] | None = None,
     strict: bool = False,
     rater_id: str | None = None,
     rater_kind: Literal["human", "simulated"] | None = None,
+    stored: Sequence[Annotation] | None = None,
 ) -> ImportResult:
     """Read a feedback file of any accepted shape (see feedback/FEEDBACK_DATA_FORMAT.md).
 
@@ -83,13 +86,19 @@ def import_feedback(
     Parameters
     ----------
     path : str or Path
-        A ``.json`` list (flat, nested or wrapped), ``.jsonl``, ``.csv`` or ``.tsv`` file.
-    manifest : Manifest, optional
-        What was rated: songs and edits it does not have are refused, and its id is noted.
+        A ``.json`` list (flat, nested, wrapped, or exported from Label Studio), ``.jsonl``,
+        ``.csv`` or ``.tsv`` file.
+    manifest : Manifest or sequence of Manifest, optional
+        What was rated: songs and edits it does not have are refused, and its id is noted. Of
+        several, a record names its own; one that names none is about the first.
     strict : bool
         Refuse the whole file when any record is refused.
     rater_id, rater_kind : str, optional
         Who answered, for records that do not say; without them such records are refused.
+    stored : sequence of Annotation, optional
+        The answers that the file is to join: a record that contradicts one of them (the same
+        annotation_id with another content, a `supersedes` that names no standing answer) is
+        refused by itself, where the store would refuse all.
 
     Raises
     ------
@@ -97,45 +106,70 @@ def import_feedback(
         When the file as a whole cannot be read, or with `strict` any record of it.
     """
     path = resolve(path)
+    if rater_kind not in (None, "human", "simulated"):
+        raise InputError(f"rater_kind is {rater_kind!r}; give 'human' or 'simulated'")
     records, left_out = read_records(path)
+    manifests = [manifest] if isinstance(manifest, Manifest) else list(manifest or ())
     given = {"rater_id": rater_id, "rater_kind": rater_kind}
+    history = None if stored is None else History(stored)
     accepted: dict[str, int] = {}
     annotations, refused = [], []
     for index, record in enumerate(records):
-        try:
-            mapped = to_our_names(record)
-            annotation = _annotation(mapped, manifest, given)
-            _refuse_repeat(annotation, accepted)
-        except Refused as problem:
-            refused.append(Refusal(index, problem.field, problem.value, problem.remedy))
-            continue
-        accepted[annotation.annotation_id] = index
-        annotations.append(annotation)
-        left_out.update(mapped.left_out)
+        for answer in answers_in(record, left_out):
+            try:
+                if isinstance(answer, Refused):
+                    raise answer
+                annotation = _annotation(answer, manifests, given)
+                _refuse_repeat(annotation, accepted)
+                _refuse_contradiction(annotation, history)
+            except Refused as problem:
+                refused.append(Refusal(index, problem.field, problem.value, problem.remedy))
+                continue
+            accepted[annotation.annotation_id] = index
+            annotations.append(annotation)
+            left_out.update(answer.left_out)
     if strict and refused:
         listed = "\n  ".join(str(refusal) for refusal in refused[:_LISTED])
         more = f"\n  … and {len(refused) - _LISTED} more" if len(refused) > _LISTED else ""
+        total = len(annotations) + len(refused)
         raise InputError(
-            f"{path}: {len(refused)} of {len(records)} records cannot be imported, so the file "
+            f"{path}: {len(refused)} of {total} records cannot be imported, so the file "
             f"is refused; mend them or import without strict:\n  {listed}{more}"
         )
     return ImportResult(tuple(annotations), tuple(refused), dict(left_out))
 
 
-def export_csv(annotations: Iterable[Annotation], path: str | Path) -> Path:
-    """Write annotations for a spreadsheet; `import_feedback` reads the file back unchanged.
+def export_feedback(annotations: Iterable[Annotation], path: str | Path) -> Path:
+    """Write annotations as the suffix says; `import_feedback` reads them back unchanged.
 
-    Text that a spreadsheet would run as a formula (starting with = + - @) gets an apostrophe
-    in front, which the import takes away again.
+    ``.csv`` is for spreadsheets, ``.jsonl`` (one record a line) for other programs, ``.json``
+    a list as in preferences.json. In a CSV, text that a spreadsheet would run as a formula
+    (starting with = + - @) gets an apostrophe in front, which the import takes away again.
+
+    Raises
+    ------
+    InputError
+        When the suffix is another one.
     """
     path = resolve(path)
+    lines = [] if path.suffix == ".csv" else [one.model_dump_json() for one in annotations]
+    match path.suffix:
+        case ".csv":
+            text = to_csv_text(annotations)
+        case ".jsonl":
+            text = "".join(f"{line}\n" for line in lines)
+        case ".json":
+            text = "[\n" + ",\n".join(lines) + "\n]\n"
+        case _:
+            raise InputError(f"{path}: feedback is written to .csv, .jsonl or .json files")
     with atomic_path(path) as part:
         # With the byte order mark spreadsheets know that it is UTF-8.
-        part.write_text(to_csv_text(annotations), encoding="utf-8-sig", newline="")
+        encoding = "utf-8-sig" if path.suffix == ".csv" else "utf-8"
+        part.write_text(text, encoding=encoding, newline="")
     return path
 
 
-def _annotation(mapped: Mapped, manifest: Manifest | None, given: dict) -> Annotation:
+def _annotation(mapped: Mapped, manifests: list[Manifest], given: dict) -> Annotation:
     """Complete and validate one mapped record."""
     fields = mapped.fields
     for name in ("rater_id", "rater_kind"):
@@ -153,7 +187,7 @@ def _annotation(mapped: Mapped, manifest: Manifest | None, given: dict) -> Annot
     except ValidationError as error:
         name, value, remedy = describe(error, Annotation)
         raise Refused(mapped.sources.get(name, name), value, remedy) from None
-    return annotation if manifest is None else _of_manifest(annotation, mapped, manifest)
+    return _of_manifest(annotation, mapped, manifests) if manifests else annotation
 
 
 def _content_id(fields: dict) -> str:
@@ -181,14 +215,17 @@ def _settle_time(mapped: Mapped) -> None:
         mapped.fields["timestamp"] = utc
 
 
-def _of_manifest(annotation: Annotation, mapped: Mapped, manifest: Manifest) -> Annotation:
-    """Check that the manifest has the song and both edits, and note its id."""
-    if annotation.manifest_id not in (None, manifest.manifest_id):
+def _of_manifest(annotation: Annotation, mapped: Mapped, manifests: list[Manifest]) -> Annotation:
+    """Check that the manifest has the song, both edits and the task, and note its id."""
+    named = [one for one in manifests if annotation.manifest_id in (None, one.manifest_id)]
+    if not named:
+        known = ", ".join(one.manifest_id for one in manifests)
         raise Refused(
             mapped.sources.get("manifest_id", "manifest_id"),
             annotation.manifest_id,
-            f"is not the manifest given ({manifest.manifest_id}); import it with its own",
+            f"is not the manifest given ({known}); import it with its own",
         )
+    manifest = named[0]
     for name in ("song_id", "edit_a_id", "edit_b_id"):
         value = getattr(annotation, name)
         try:
@@ -206,7 +243,23 @@ def _of_manifest(annotation: Annotation, mapped: Mapped, manifest: Manifest) -> 
                 actions,
                 f"are not those of {value!r} in the manifest; give the manifest that was rated",
             )
+    if annotation.task_id is not None:
+        tasks = [task for task in manifest.tasks if task.task_id == annotation.task_id]
+        if not any(_asks_about(task, annotation) for task in tasks):
+            raise Refused(
+                mapped.sources.get("task_id", "task_id"),
+                annotation.task_id,
+                "is no task of the manifest about these two edits; correct it or leave it out",
+            )
     return annotation.model_copy(update={"manifest_id": manifest.manifest_id})
+
+
+def _asks_about(task: Task, annotation: Annotation) -> bool:
+    edits = {task.edit_a_id, task.edit_b_id}
+    return task.song_id == annotation.song_id and edits == {
+        annotation.edit_a_id,
+        annotation.edit_b_id,
+    }
 
 
 def _refuse_repeat(annotation: Annotation, accepted: dict[str, int]) -> None:
@@ -218,3 +271,12 @@ def _refuse_repeat(annotation: Annotation, accepted: dict[str, int]) -> None:
             f"repeats record {earlier}; remove one, or give each its own annotation_id or "
             "timestamp when the pair was rated twice",
         )
+
+
+def _refuse_contradiction(annotation: Annotation, history: History | None) -> None:
+    if history is None:
+        return
+    objection = history.objection(annotation)
+    if objection:
+        raise Refused("annotation_id", annotation.annotation_id, objection)
+    history.admit(annotation, "")

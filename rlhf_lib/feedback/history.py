@@ -30,42 +30,44 @@ class History:
             Starting with `where`: when its annotation_id stands with another content, or
             `supersedes` does not name a standing answer of the same rater to the same pair.
         """
-        name = f"{where} (annotation_id {annotation.annotation_id!r})"
-        before = self._known.get(annotation.annotation_id)
-        if before == annotation:
+        if self._known.get(annotation.annotation_id) == annotation:
             return False
-        if before is not None:
-            raise InputError(
-                f"{name}: this id is stored already with another content; an answer is never "
-                "changed: give the new one an id of its own and name the old one in 'supersedes'"
-            )
-        target = annotation.supersedes
-        if target is not None:
-            self._check_superseded(annotation, target, name)
+        objection = self.objection(annotation)
+        if objection:
+            raise InputError(f"{where} (annotation_id {annotation.annotation_id!r}): {objection}")
         self._note(annotation)
         return True
+
+    def objection(self, annotation: Annotation) -> str | None:
+        """Return why an answer cannot be taken up, and what to do; None when it can be."""
+        before = self._known.get(annotation.annotation_id)
+        if before not in (None, annotation):
+            return (
+                "this id is stored already with another content; an answer is never changed: "
+                "give the new one an id of its own and name the old one in 'supersedes'"
+            )
+        target = annotation.supersedes
+        if target is None or before is not None:
+            return None
+        old = self._known.get(target)
+        if old is None:
+            return f"supersedes {target!r}, which is no earlier annotation; name one or none"
+        if (old.rater_id, old.pair) != (annotation.rater_id, annotation.pair):
+            return (
+                f"supersedes {target!r}, which is by another rater or about another pair; "
+                "a rater can replace only an own answer to the same pair"
+            )
+        if target in self._replaced:
+            return (
+                f"supersedes {target!r}, which {self._replaced[target]!r} already replaced; "
+                "name that one instead"
+            )
+        return None
 
     def _note(self, annotation: Annotation) -> None:
         self._known[annotation.annotation_id] = annotation
         if annotation.supersedes is not None:
             self._replaced[annotation.supersedes] = annotation.annotation_id
-
-    def _check_superseded(self, annotation: Annotation, target: str, name: str) -> None:
-        old = self._known.get(target)
-        if old is None:
-            raise InputError(
-                f"{name}: supersedes {target!r}, which is no earlier annotation; name one or none"
-            )
-        if (old.rater_id, old.pair) != (annotation.rater_id, annotation.pair):
-            raise InputError(
-                f"{name}: supersedes {target!r}, which is by another rater or about another pair; "
-                "a rater can replace only an own answer to the same pair"
-            )
-        if target in self._replaced:
-            raise InputError(
-                f"{name}: supersedes {target!r}, which {self._replaced[target]!r} already "
-                "replaced; name that one instead"
-            )
 
 
 def current_annotations(annotations: Sequence[Annotation]) -> list[Annotation]:

@@ -10,11 +10,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback import label_studio
+from rlhf_lib.feedback.mapping import Mapped, Refused, items
 from rlhf_lib.feedback.records import Annotation, Listening
 from rlhf_lib.feedback.validation import quote
 
@@ -39,51 +40,6 @@ _BLOCKS = {
 _SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
 # Spreadsheets run cells that start like this; the apostrophe before them makes them text.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
-
-
-class Refused(Exception):
-    """One record cannot be mapped: the field, its value and how to mend it."""
-
-    def __init__(self, field: str, value: Any, remedy: str):
-        super().__init__(field, value, remedy)
-        self.field, self.value, self.remedy = field, value, remedy
-
-
-@dataclass
-class Mapped:
-    """A foreign record under our names.
-
-    Attributes
-    ----------
-    fields : dict
-        Values for `Annotation`, not validated.
-    sources : dict
-        Our field name to its name in the file, where they differ.
-    left_out : list of str
-        Names in the file that only describe and have no place in an annotation.
-    actions : dict
-        "edit_a_id" / "edit_b_id" to the beat actions given with that edit.
-    """
-
-    fields: dict[str, Any] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-    actions: dict[str, Any] = field(default_factory=dict)
-
-    def put(self, name: str, source: str, value: Any) -> None:
-        """Set a field; two texts for `reasoning` are joined, other repeats are refused."""
-        if value is None and name in Annotation.model_fields:
-            return  # null means not given
-        before = self.fields.get(name)
-        if before is None or (name == "reasoning" and before == ""):
-            self.fields[name] = value
-            if source != name:
-                self.sources[name] = source
-        elif name == "reasoning" and isinstance(before, str) and isinstance(value, str):
-            self.fields[name] = f"{before}\n{value}" if value else before
-        elif before != value:
-            earlier = self.sources.get(name, name)
-            raise Refused(source, value, f"differs from {earlier} {quote(before)}; keep one")
 
 
 def read_records(path: Path) -> tuple[list[Any], Counter]:
@@ -120,18 +76,25 @@ def read_records(path: Path) -> tuple[list[Any], Counter]:
             return _csv_records(text, path), Counter()
 
 
-def to_our_names(record: Any) -> Mapped:
-    """Map one record, flat or nested.
+def answers_in(record: Any, left_out: Counter) -> Iterable[Mapped | Refused]:
+    """Return the answers in one record: one of a flat or nested record, any number of a task.
 
-    Raises
-    ------
-    Refused
-        When it is no object, or a block of it is not.
+    A task is Label Studio's; what of it is no answer is counted in `left_out`.
     """
+    if label_studio.is_task(record):
+        yield from label_studio.answers_of(record, left_out)
+        return
+    try:
+        yield _to_our_names(record)
+    except Refused as problem:
+        yield problem
+
+
+def _to_our_names(record: Any) -> Mapped:
     if isinstance(record, Refused):
         raise record
     mapped = Mapped()
-    for name, value in _items(record, ""):
+    for name, value in items(record, ""):
         if name in ("edit_a", "edit_b"):
             _map_edit(mapped, name, value)
         elif name in _BLOCKS:
@@ -142,7 +105,7 @@ def to_our_names(record: Any) -> Mapped:
 
 
 def _map_edit(mapped: Mapped, name: str, edit: Any) -> None:
-    for key, value in _items(edit, name):
+    for key, value in items(edit, name):
         if key == "id":
             mapped.put(f"{name}_id", f"{name}.id", value)
         elif key == "beat_actions":
@@ -153,19 +116,13 @@ def _map_edit(mapped: Mapped, name: str, edit: Any) -> None:
 
 
 def _map_block(mapped: Mapped, name: str, block: Any) -> None:
-    for key, value in _items(block, name):
+    for key, value in items(block, name):
         if key in _BLOCKS[name]:
             mapped.put(ALIASES.get(key, key), f"{name}.{key}", value)
         elif name == "comparison":
             raise Refused(f"{name}.{key}", value, "is not a known field; remove it")
         else:
             mapped.left_out.append(f"{name}.{key}")
-
-
-def _items(block: Any, name: str) -> Iterable[tuple[str, Any]]:
-    if not isinstance(block, dict):
-        raise Refused(name, block, "is not an object; give {…} with named fields")
-    return block.items()
 
 
 def _json(text: str, where: str) -> Any:

@@ -118,6 +118,11 @@ class PreferenceStore:
             )
         return manifest
 
+    def manifests(self) -> dict[str, Manifest]:
+        """Return every kept manifest by its id; InputError when one was changed."""
+        found = sorted((self.folder / "manifests").glob("*.json"))
+        return {path.stem: self.load_manifest(path.stem) for path in found if path.stem.isalnum()}
+
     def _manifest_path(self, manifest_id: str) -> Path:
         return self.folder / "manifests" / f"{manifest_id}.json"
 

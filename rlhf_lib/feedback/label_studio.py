@@ -1,0 +1,196 @@
+"""Label Studio: tasks with pairs of sounds out, completed annotations in.
+
+The labelling configuration shows two players, A and B, the original, the seven-point row, the
+tags and a field for notes. Its JSON export (not JSON-MIN, not CSV) is what comes back.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote as url_quote
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from rlhf_lib.feedback.mapping import Mapped, Refused, items
+from rlhf_lib.feedback.records import TAGS, Manifest
+from rlhf_lib.paths import atomic_path, resolve
+
+#: Where Label Studio serves local files from, when that is switched on.
+LOCAL_FILES = "/data/local-files/?d="
+#: The row of choices: what is shown → (side, strength); None is neither side.
+ROW: dict[str, tuple[str | None, int]] = {
+    "A strongly": ("left", 3),
+    "A": ("left", 2),
+    "A slightly": ("left", 1),
+    "tie": (None, 0),
+    "B slightly": ("right", 1),
+    "B": ("right", 2),
+    "B strongly": ("right", 3),
+    "can't tell": (None, 0),
+}
+#: What a task carries along, so that an answer can be told from its export alone.
+_CARRIED = ("manifest_id", "task_id", "song_id", "edit_a_id", "edit_b_id", "shown_first")
+
+
+def labelling_config() -> str:
+    """Return the configuration that goes into a project's labelling set-up (XML)."""
+    row = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in ROW)
+    tags = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in TAGS)
+    return f"""<View>
+  <Header value="Original"/>
+  <Audio name="original" value="$audio_original"/>
+  <Header value="A"/>
+  <Audio name="left" value="$audio_left"/>
+  <Header value="B"/>
+  <Audio name="right" value="$audio_right"/>
+  <Header value="Which edit do you prefer?"/>
+  <Choices name="preference" toName="left" choice="single-radio" required="true">
+{row}  </Choices>
+  <Header value="What did you hear?"/>
+  <Choices name="tags" toName="left" choice="multiple">
+{tags}  </Choices>
+  <TextArea name="reasoning" toName="left" rows="3" editable="true"/>
+</View>
+"""
+
+
+def to_tasks(manifest: Manifest, audio_url: str = LOCAL_FILES, seed: int = 0) -> list[dict]:
+    """Return the tasks of a manifest for import into a project with `labelling_config`.
+
+    Which edit is A is drawn anew, half of each, and noted; tasks come in random order. The
+    screen shows neither ids nor temperatures.
+
+    Parameters
+    ----------
+    audio_url : str
+        What stands before a path relative to the manifest's folder: the address of a web
+        server, or `LOCAL_FILES` and a folder below Label Studio's document root.
+    """
+    rng = np.random.default_rng(seed)
+    sides = rng.permutation(np.arange(len(manifest.tasks)) % 2)
+    tasks = []
+    for place in rng.permutation(len(manifest.tasks)):
+        task, first = manifest.tasks[place], "ab"[sides[place]]
+        a, b = (manifest.candidate(task.song_id, name) for name in (task.edit_a_id, task.edit_b_id))
+        left, right = (a, b) if first == "a" else (b, a)
+        data = {
+            "audio_original": audio_url + url_quote(manifest.song(task.song_id).path),
+            "audio_left": audio_url + url_quote(left.path),
+            "audio_right": audio_url + url_quote(right.path),
+            "manifest_id": manifest.manifest_id,
+            "shown_first": first,
+        }
+        carried = task.model_dump(include=set(_CARRIED))
+        tasks.append({"data": data | carried})
+    return tasks
+
+
+def write_project(
+    manifest: Manifest, folder: str | Path, audio_url: str = LOCAL_FILES, seed: int = 0
+) -> tuple[Path, Path]:
+    """Write ``tasks.json`` and ``labelling_config.xml`` into a folder and return their paths."""
+    tasks, config = resolve(folder) / "tasks.json", resolve(folder) / "labelling_config.xml"
+    with atomic_path(config) as part:
+        part.write_text(labelling_config(), encoding="utf-8")
+    with atomic_path(tasks) as part:
+        part.write_text(json.dumps(to_tasks(manifest, audio_url, seed), indent=1), encoding="utf-8")
+    return tasks, config
+
+
+def is_task(record: Any) -> bool:
+    """True for a task of a Label Studio export."""
+    return isinstance(record, dict) and "data" in record and "annotations" in record
+
+
+def answers_of(task: dict, left_out: Counter) -> Iterator[Mapped | Refused]:
+    """Yield what each annotation of an exported task says, under our names.
+
+    Skipped annotations, predictions and tasks nobody answered are counted in `left_out`.
+    """
+    annotations = task["annotations"]
+    if not isinstance(annotations, list):
+        yield Refused("annotations", annotations, "is not a list; export the project as JSON")
+        return
+    left_out.update(name for name in ("drafts", "predictions") if task.get(name))
+    if not annotations:
+        left_out["tasks without an answer"] += 1
+    for place, annotation in enumerate(annotations):
+        where = f"annotations.{place}"
+        if isinstance(annotation, dict) and annotation.get("was_cancelled") is True:
+            left_out["skipped tasks"] += 1
+            continue
+        try:
+            yield _answer(task["data"], annotation, where)
+        except Refused as problem:
+            yield problem
+
+
+def _answer(data: Any, annotation: Any, where: str) -> Mapped:
+    mapped = Mapped()
+    carried = dict(items(data, "data"))
+    for name in _CARRIED:
+        if name in carried:
+            mapped.put(name, f"data.{name}", carried[name])
+    about = dict(items(annotation, where))
+    for theirs, ours in (
+        ("unique_id", "annotation_id"),
+        ("created_at", "timestamp"),
+        ("lead_time", "seconds_spent"),
+    ):
+        mapped.put(ours, f"{where}.{theirs}", about.get(theirs))
+    mapped.put("rater_id", f"{where}.completed_by", _rater(about.get("completed_by"), where))
+    results = _results(about.get("result"), f"{where}.result")
+    _put_preference(mapped, results, f"{where}.result.preference")
+    mapped.put("tags", f"{where}.result.tags", results.get("tags", []))
+    notes = results.get("reasoning", [])
+    mapped.put("reasoning", f"{where}.result.reasoning", "\n".join(map(str, notes)))
+    return mapped
+
+
+def _rater(completed_by: Any, where: str) -> str | None:
+    """Name a rater by the number of the account; addresses of people stay where they are."""
+    if isinstance(completed_by, dict):
+        completed_by = completed_by.get("id")
+    if completed_by is None:
+        return None
+    if isinstance(completed_by, bool) or not isinstance(completed_by, int):
+        raise Refused(
+            f"{where}.completed_by", completed_by, "is no account number; export it as JSON"
+        )
+    return f"label_studio_{completed_by}"
+
+
+def _results(result: Any, where: str) -> dict[str, list]:
+    """Return what was chosen or written under each name of the configuration."""
+    if not isinstance(result, list):
+        raise Refused(where, result, "is not a list; export the project as JSON")
+    found: dict[str, list] = {}
+    for place, region in enumerate(result):
+        at = f"{where}.{place}"
+        fields = dict(items(region, at))
+        name, value = fields.get("from_name"), dict(items(fields.get("value"), f"{at}.value"))
+        chosen = value.get("text" if name == "reasoning" else "choices")
+        if name not in ("preference", "tags", "reasoning") or not isinstance(chosen, list):
+            raise Refused(
+                at, region, "is not of this labelling configuration; use the exported one"
+            )
+        found.setdefault(name, []).extend(chosen)
+    return found
+
+
+def _put_preference(mapped: Mapped, results: dict[str, list], where: str) -> None:
+    chosen = results.get("preference", [])
+    if len(chosen) != 1 or not isinstance(chosen[0], str) or chosen[0] not in ROW:
+        raise Refused(where, chosen, f"is not one of {', '.join(map(repr, ROW))}; choose one")
+    first = mapped.fields.get("shown_first")
+    if first not in ("a", "b"):
+        raise Refused("data.shown_first", first, "must say which edit is A: 'a' or 'b'")
+    side, strength = ROW[chosen[0]]
+    on = {"left": first, "right": "b" if first == "a" else "a", None: "tie"}
+    mapped.put("preference", where, on[side])
+    mapped.put("strength", where, strength)
+    if chosen[0] == "can't tell":
+        mapped.put("cant_tell", where, True)
