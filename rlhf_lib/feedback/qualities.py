@@ -18,7 +18,7 @@ from rlhf_lib.music.likeness import beat_points, typical_unlikeness
 from rlhf_lib.music.measures import choruses
 
 #: Seams per minute that nobody minds.
-FREE_SEAMS = 0.75
+FREE_SEAMS = 0.5
 #: Two seams closer than this many s crowd each other.
 CROWD_TIME = 30.0
 #: Share of a hook passage in one piece at which it begins to sound whole.
@@ -94,6 +94,11 @@ def heard_again(edit: Edit) -> float:
     return float((np.where(earlier, passages, np.inf).min(axis=1) <= limit).mean())
 
 
+def leaps(edit: Edit) -> float:
+    """Return the number of seams that are no loops."""
+    return float(np.count_nonzero(~np.isin(np.diff(edit.order), (0, 1))))
+
+
 def hook_loops(edit: Edit) -> float:
     """Return how much hook is looped: 1 − exp(−share / LOOP_SHARE).
 
@@ -126,6 +131,7 @@ QUALITIES: dict[str, Callable[[Edit], float]] = {
     "unbroken_chorus": unbroken_chorus,
     "climax": climax,
     "heard_again": heard_again,
+    "leaps": leaps,
     "hook_loops": hook_loops,
     "shuffling": shuffling,
     "uneven_onsets": _sum_of_faults(0),

@@ -23,13 +23,13 @@ TASTES: dict[str, dict[str, float]] = {
     "smooth": {"seams": -0.25, "transition": -3.0, "energy": -1.5, "worst_seam": -1.5},
     "hooks": {"hook": 8.0, "oddity": -3.0, "ending": -0.5, "transition": -0.5},
     "phrases": {"phrase": -3.0, "tempo": -1.0, "intro": -2.0, "ending": -1.5, "seams": -0.1},
-    "calm": {"excess_seams": -0.8, "crowding": -3.0},
-    "chorus": {"unbroken_chorus": 3.0, "transition": -1.5, "seams": -0.1},
+    "calm": {"excess_seams": -0.8, "crowding": -3.0, "worst_seam": -1.0},
+    "chorus": {"unbroken_chorus": 4.0, "transition": -3.0, "seams": -0.1},
     "arc": {"climax": 3.0, "transition": -1.0},
     "fresh": {"heard_again": -15.0, "transition": -1.0},
-    "ear": {"uneven_onsets": -6.0, "spectral_jumps": -6.0, "loudness_steps": -1.0},
-    "loops": {"hook_loops": 4.0, "seams": -0.25, "transition": -1.5},
-    "shuffle": {"shuffling": 3.0, "transition": -1.0, "ending": -0.5},
+    "ear": {"uneven_onsets": -5.0, "spectral_jumps": -3.0, "loudness_steps": -1.0},
+    "loops": {"hook_loops": 3.0, "leaps": -0.5, "seams": -0.1, "transition": -0.5},
+    "shuffle": {"shuffling": 3.0, "transition": -1.0, "hook": 4.0},
 }
 
 #: What a rater says when the chosen edit has less, or more, of a measure or quality.
@@ -39,7 +39,19 @@ _REASONS = {
     "energy": ("steadier level across the joins", "bolder level changes"),
     "phrase": ("joins that keep the phrases whole", "joins inside phrases"),
     "tempo": ("steadier tempo across the joins", "looser tempo"),
-    "repeats": ("fewer repeats", "more repeats"),
+    "loops": ("fewer loops", "more loops"),
+    "returns": ("fewer steps back", "more steps back"),
+    "loop_rate": ("fewer loops a minute", "more loops a minute"),
+    "return_rate": ("fewer steps back a minute", "more steps back a minute"),
+    "level": ("softer passages", "louder passages"),
+    "activity": ("calmer passages", "busier passages"),
+    "seam_rate": ("fewer cuts a minute", "more cuts a minute"),
+    "short_pieces": ("longer pieces", "shorter pieces"),
+    "again": ("less that returns", "more that returns"),
+    "level_1": ("a softer beginning", "a louder beginning"),
+    "level_2": ("a softer second quarter", "a louder second quarter"),
+    "level_3": ("a softer third quarter", "a louder third quarter"),
+    "level_4": ("a softer end", "a louder end"),
     "intro": ("more of the intro", "a shorter intro"),
     "ending": ("more of the ending", "an earlier end"),
     "hook": ("less of the hook", "more of the hook"),
@@ -50,11 +62,12 @@ _REASONS = {
     "whole_chorus": ("a broken chorus", "a whole chorus"),
     "energy_arc": ("a new arc of energy", "the song's own arc of energy"),
     "length_error": ("the right length", "an unexpected length"),
-    "excess_seams": ("fewer cuts a minute", "more cuts a minute"),
+    "excess_seams": ("no more cuts than it bears", "plenty of cuts"),
     "crowding": ("cuts with room between them", "cuts close together"),
     "unbroken_chorus": ("no chorus from end to end", "a chorus from end to end"),
     "climax": ("a level that dies down", "a level that builds up"),
     "heard_again": ("less that was heard before", "more that was heard before"),
+    "leaps": ("fewer leaps through the song", "more leaps through the song"),
     "hook_loops": ("no looping of the hook", "the hook looped"),
     "shuffling": ("everything in its order", "a play with the order"),
     "uneven_onsets": ("joins that keep the beat", "joins that trip the beat"),
@@ -78,7 +91,7 @@ class Taste:
 
     def __post_init__(self):
         for name, weight in self.by_name.items():
-            if name not in _REASONS:
+            if name not in (*MEASURES, *QUALITIES):
                 raise InputError(
                     f"a taste weighs the unknown measure {name!r}; the measures are "
                     f"{', '.join(MEASURES)}; the qualities are {', '.join(QUALITIES)}"

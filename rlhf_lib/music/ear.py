@@ -5,9 +5,9 @@ Three faults are measured, each against the mean of what the song itself does at
 that the seam joins: where the passage left would have gone on, and where the one reached came
 from. Only the excess counts, so a join between like passages is free of faults.
 
-- onset irregularity: the onset envelope (mean rise of a log-mel spectrum; P. Masri, 1996, and
-  S. Dixon, "Onset detection revisited", DAFx 2006) of the bar before, L, and of the bar after,
-  R, as harmonics of the bar, up to four to the beat. Coherence Re Σ R·conj(L) / Σ |R·L| is 1
+- onset irregularity: the onset envelope (mean rise of the loudness in mel bands; S. Dixon,
+  "Onset detection revisited", DAFx 2006) of the bar before, L, and of the bar after, R, as
+  harmonics of the bar, up to four to the beat. Coherence Re Σ R·conj(L) / Σ |R·L| is 1
   where every harmonic goes on in phase; 1 − coherence is the irregularity. A slip of δ s costs
   1 − mean cos(2π·f·δ) over the harmonics f that the rhythm has: with onsets on every beat of
   0.5 s, 0.06 for 10 ms and 0.4 for 30 ms.
@@ -33,7 +33,7 @@ from rlhf_lib.music.render import _crossfade, _largest_jump
 #: The faults of a seam, in the order of the last axis of `seam_faults`.
 FAULTS = ("onset irregularity", "spectral jump", "loudness step")
 SPECTRUM_TIME = 0.15  # s
-JUMP_SPAN_DB, STEP_SPAN_DB = 10.0, 6.0
+JUMP_SPAN_DB, STEP_SPAN_DB = 6.0, 6.0
 
 _RATE = 16000  # Hz
 _FRAME, _HOP, _MELS = 512, 160, 32  # 32 ms, every 10 ms
@@ -41,10 +41,12 @@ _HALF_FADE = 0.006  # s, half of what `render` takes
 _PER_BEAT = 4
 #: An onset this many s before a join is part of the beat that begins there.
 _EARLY = 0.03
-#: A harmonic of the onset envelope below this, dB per frame, makes no rhythm.
-_FAINT = 0.05
-#: Power in a band, relative to the song's, that counts as silence: −60 dB.
-_SILENCE = 1e-6
+#: Loudness goes as power to this (S. S. Stevens, "The measurement of loudness", 1955).
+_LOUDNESS = 0.3
+#: A harmonic of the onset envelope below this makes no rhythm.
+_FAINT = 0.0005
+#: Power in a band, relative to the song's, that counts as silence: −40 dB.
+_SILENCE = 1e-4
 _SONGS_DECODED = 32
 
 
@@ -111,17 +113,19 @@ class _Ear:
         beat = float(np.mean([np.median(lengths) for lengths in around]))
         reach = round(self._bar * beat + _EARLY * _RATE) + _FRAME
         piece, place = _rendered(sound, self._bounds[i + 1], self._bounds[j], reach)
-        mel, first = _log_mel(piece, place, sound.power)
+        bands, first = _mel_bands(piece / np.sqrt(sound.power), place)
+        decibels = 10 * np.log10(bands + _SILENCE)
         spectra = round(SPECTRUM_TIME * _RATE / _HOP)
         # Frames −1 and 0 lie across the join.
-        before, after = mel[max(-first - 1 - spectra, 0) : -first - 1], mel[-first + 1 :][:spectra]
+        before = decibels[max(-first - 1 - spectra, 0) : -first - 1]
+        after = decibels[-first + 1 :][:spectra]
         change = after.mean(axis=0) - before.mean(axis=0)
         level = [
             10 * np.log10(np.mean(part**2) + _SILENCE * sound.power)
             for part in (piece[max(place - round(beat), 0) : place], piece[place:][: round(beat)])
         ]
         self._heard[i, j] = np.array(
-            [1 - _coherence(mel, first, self._bar, beat), change.std(), level[1] - level[0]]
+            [1 - _coherence(bands, first, self._bar, beat), change.std(), level[1] - level[0]]
         )
         return self._heard[i, j]
 
@@ -165,18 +169,17 @@ def _rendered(sound: _Sound, left: int, reached: int, reach: int) -> tuple[np.nd
     return out[:, 0], place
 
 
-def _log_mel(piece: np.ndarray, place: int, power: float) -> tuple[np.ndarray, int]:
-    """Return mel spectra in dB, and the number of the first.
+def _mel_bands(piece: np.ndarray, place: int) -> tuple[np.ndarray, int]:
+    """Return the power in mel bands, (n_frames, _MELS), and the number of the first frame.
 
-    Frame k is centred (k + ½) _HOP after `place`; frames −1 and 0 are symmetric about it.
+    Frame k is centred (k + ½) _HOP after `place`; frames −1 and 0 lie to either side of it.
     """
     first = -((place - _FRAME // 2 + _HOP // 2) // _HOP)
     start = place + first * _HOP + _HOP // 2 - _FRAME // 2
     frames = np.lib.stride_tricks.sliding_window_view(piece[start:], _FRAME)[::_HOP]
     window, filters = _analysis()
     spectrum = fft.rfft(frames * window, axis=1)
-    bands = (spectrum.real**2 + spectrum.imag**2) @ filters
-    return 10 * np.log10(bands + np.float32(_SILENCE * power)), first
+    return (spectrum.real**2 + spectrum.imag**2) @ filters, first
 
 
 @cache
@@ -189,9 +192,9 @@ def _analysis() -> tuple[np.ndarray, np.ndarray]:
     return window, mel(sr=_RATE, n_fft=_FRAME, n_mels=_MELS, norm=None).T * np.float32(scale)
 
 
-def _coherence(mel: np.ndarray, first: int, bar: int, beat: float) -> float:
+def _coherence(bands: np.ndarray, first: int, bar: int, beat: float) -> float:
     """Return how well the onsets of the bar before the join go on after it, −1 … 1."""
-    rise = np.maximum(np.diff(mel, axis=0), 0).mean(axis=1)
+    rise = np.maximum(np.diff(bands**_LOUDNESS, axis=0), 0).mean(axis=1)
     # The rise to frame k happens when sound enters its window.
     times = ((first + 1 + np.arange(len(rise))) * _HOP + _FRAME / 4) / _RATE + _EARLY
     length = bar * beat / _RATE
