@@ -65,3 +65,22 @@ def manifest() -> Manifest:
         [SongEntry(**song() | {"candidates": [Candidate(**c) for c in song()["candidates"]]})],
         [Task(**task(1)), Task(**task(2, b="temp_0.5"))],
     )
+
+
+def sitting(n, day=1, tie_from=None, seconds=lambda i: 30.0, **fields) -> list[Annotation]:
+    """Answers of one rater, a minute apart, with all they should have; one song each."""
+    answers = []
+    for i in range(n):
+        tie = tie_from is not None and i >= tie_from
+        answers.append(
+            answer(
+                song_id=f"s{i}",
+                timestamp=f"2026-01-{day:02}T{10 + i // 60:02}:{i % 60:02}:00Z",
+                preference="tie" if tie else "ab"[i % 2],
+                strength=0 if tie else 1 + i % 3,
+                seconds_spent=seconds(i),
+                shown_first="ab"[i // 2 % 2],
+                **fields,
+            )
+        )
+    return answers

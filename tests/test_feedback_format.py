@@ -7,6 +7,7 @@ import pytest
 
 from rlhf_lib.cli import _parser
 from rlhf_lib.feedback.exchange import import_feedback
+from rlhf_lib.feedback.quality import quality_report
 from rlhf_lib.feedback.records import (
     TAGS,
     Annotation,
@@ -120,3 +121,9 @@ def test_the_example_of_a_refusal_reads_as_printed(tmp_path):
     path = _example(tmp_path, "refused.json")
     (refusal,) = import_feedback(path, rater_id="ann", rater_kind="human").refused
     assert f"    {refusal}\n" in TEXT
+
+
+def test_the_parts_of_the_quality_report_are_listed():
+    section = TEXT[TEXT.index("## Quality report") :]
+    listed = re.findall(r"`(\w+)`", section.partition("A figure is")[0])
+    assert listed == list(quality_report([]))

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from feedback_examples import answer
+from feedback_examples import answer, sitting
 
 from rlhf_lib.feedback.agreement import agreement_report, cohen_kappa, krippendorff_alpha, signed
 from rlhf_lib.feedback.consistency import (
@@ -13,7 +13,6 @@ from rlhf_lib.feedback.consistency import (
     side_bias,
 )
 from rlhf_lib.feedback.quality import quality_report, write_quality_report
-from rlhf_lib.feedback.sittings import fatigue_report
 from rlhf_lib.feedback.store import PreferenceStore
 
 
@@ -142,8 +141,8 @@ def test_side_bias_has_the_exact_interval():
 
 def test_contradictions_are_listed_by_pair():
     answers = [
-        answer(annotation_id="1"),
-        _swapped(annotation_id="2"),  # prefers the other edit now
+        answer(annotation_id="1", task_id="t1"),
+        _swapped(annotation_id="2", task_id="t1"),  # prefers the other edit now
         answer(annotation_id="3", rater_id="bob", preference="b"),
         answer(annotation_id="4", song_id="s2"),
         answer(annotation_id="5", song_id="s2", preference="tie", strength=0),
@@ -152,6 +151,7 @@ def test_contradictions_are_listed_by_pair():
     assert found["annotation_ids"] == ["1", "2"]
     assert (found["rater_id"], found["song_id"]) == ("ann", "song_001")
     assert found["edits"] == ["temp_0.1", "temp_0.9"]
+    assert found["task_ids"] == ["t1"]
 
 
 def test_preference_cycles_are_found_once_each():
@@ -178,40 +178,6 @@ def test_a_cycle_of_four_and_ties():
     assert found["edits"] == ["a1", "b1", "c1", "d1"]
 
 
-def _sitting(n, day=1, tie_from=None, seconds=lambda i: 30.0, **fields):
-    answers = []
-    for i in range(n):
-        tie = tie_from is not None and i >= tie_from
-        answers.append(
-            answer(
-                song_id=f"s{i}",
-                timestamp=f"2026-01-{day:02}T{10 + i // 60:02}:{i % 60:02}:00Z",
-                preference="tie" if tie else "ab"[i % 2],
-                strength=0 if tie else 1 + i % 3,
-                seconds_spent=seconds(i),
-                shown_first="ab"[i // 2 % 2],
-                **fields,
-            )
-        )
-    return answers
-
-
-def test_a_pause_ends_a_sitting_and_its_halves_are_compared():
-    tired = _sitting(20, day=1, tie_from=15, seconds=lambda i: 60.0 - 2 * i)
-    even = _sitting(12, day=2)
-    report = fatigue_report([*even[::-1], *tired, *_sitting(3, day=3), answer(timestamp=None)])
-    assert (report["n_sittings"], report["n_too_short"]) == (3, 1)
-    assert report["n_undated_answers"] == 1
-    first, second = report["sittings"]
-    assert (first["n_answers"], first["minutes"]) == (20, 19.0)
-    assert first["undecided"]["first_half"]["value"] == 0.0
-    assert first["undecided"]["second_half"]["value"] == 0.5
-    assert first["median_seconds"]["first_half"]["value"] == 51.0  # of 60, 58 … 42
-    assert first["time_trend"]["value"] == pytest.approx(-1.0)
-    assert second["time_trend"]["value"] is None
-    assert "equally long" in second["time_trend"]["reason"]
-
-
 def _found(annotations):
     warnings = quality_report(annotations)["warnings"]
     assert all(warning["found"] and warning["do"] for warning in warnings)
@@ -219,32 +185,32 @@ def _found(annotations):
 
 
 def test_good_feedback_gives_no_warning():
-    both = _sitting(40) + _sitting(40, day=2, rater_id="bob")
-    repeats = _sitting(4, day=3)
+    both = sitting(40) + sitting(40, day=2, rater_id="bob")
+    repeats = sitting(4, day=3)
     assert _found(both + repeats) == ""
 
 
 @pytest.mark.parametrize(
     ("annotations", "warning"),
     [
-        (_sitting(29), "only 29 different pairs"),
+        (sitting(29), "only 29 different pairs"),
         ([answer()] * 3, "all answers are about one song"),
-        (_sitting(30), "all answers come from one rater"),
-        (_sitting(9) + _sitting(9, rater_kind="simulated"), "simulated raters are mixed"),
-        (_sitting(20, tie_from=5), "75% of the answers are ties"),
-        ([answer(preference="tie", strength=0, cant_tell=True)] * 5 + _sitting(9), "36% of the"),
+        (sitting(30), "all answers come from one rater"),
+        (sitting(9) + sitting(9, rater_kind="simulated"), "simulated raters are mixed"),
+        (sitting(20, tie_from=5), "75% of the answers are ties"),
+        ([answer(preference="tie", strength=0, cant_tell=True)] * 5 + sitting(9), "36% of the"),
         ([answer(strength=3)] * 10, "every preference has strength 3"),
         ([answer(listening={"seconds_a": 3.0})], "without hearing both"),
         ([answer(song_id="x"), answer(rater_id="bob")], "no pair was rated by two raters"),
         ([answer(shown_first="a")] * 20, "edit a was shown first in 100%"),
         ([answer(shown_first="a")] * 20, "the side shown first was chosen in 100%"),
         ([answer()], "which edit was shown first"),
-        (_sitting(10), "no pair was asked twice"),
+        (sitting(10), "no pair was asked twice"),
         ([answer(preference="ab"[i % 2]) for i in range(9)], "again in only 0% of 8 repeats"),
         ([answer(), answer(preference="b")], "1 contradicted"),
         ([_prefers("x", "y"), _prefers("y", "z"), _prefers("z", "x")], "1 cyclic"),
-        (_sitting(20, tie_from=15), "undecided answers rose from 0% to 50%"),
-        (_sitting(20, seconds=lambda i: 60.0 - 3 * i), "less than half the time"),
+        (sitting(20, tie_from=15), "undecided answers rose from 0% to 50%"),
+        (sitting(20, seconds=lambda i: 60.0 - 3 * i), "less than half the time"),
     ],
 )
 def test_faults_are_warned_of(annotations, warning):
@@ -263,11 +229,27 @@ def test_low_agreement_and_the_odd_one_out():
                 "annotation_id": f"eve{i}",
             }
         )
-        for i, one in enumerate(_sitting(20))
+        for i, one in enumerate(sitting(20))
     ]
-    assert "raters hardly agree" in _found(_sitting(20) + opposite)
-    three = _sitting(20) + _sitting(20, rater_id="bob") + opposite
+    assert "raters hardly agree" in _found(sitting(20) + opposite)
+    three = sitting(20) + sitting(20, rater_id="bob") + opposite
     assert "rater 'eve' agrees with the others on 0%" in _found(three)
+
+
+def test_answers_to_checks_enter_nothing_but_the_count_of_checks():
+    plain = sitting(40) + sitting(40, day=2, rater_id="bob") + sitting(4, day=3)
+    checks = [
+        answer(song_id=f"s{i}", edit_b_id="check", preference="b", rater_id="bob") for i in range(2)
+    ]
+    without, report = quality_report(plain), quality_report(plain + checks)
+    assert report["checks"]["by_rater"]["bob"]["failed"] == 2
+    assert [one["found"] for one in report["warnings"]] == [
+        "rater 'bob' failed 2 of 2 obvious checks"
+    ]
+    assert "--max_failed_checks" in report["warnings"][0]["do"]
+    assert (report["counts"]["checks"], report["counts"]["superseded"]) == (2, 0)
+    for name in without.keys() - {"counts", "checks", "warnings"}:
+        assert report[name] == without[name], name
 
 
 def test_superseded_and_undecidable_answers_are_left_aside():
@@ -303,7 +285,7 @@ def test_an_empty_report_has_reasons_instead_of_numbers(tmp_path):
 
 def test_the_report_is_written_beside_the_store(tmp_path):
     store = PreferenceStore(tmp_path / "feedback")
-    store.add(_sitting(12) + _sitting(12, rater_id="bob"))
+    store.add(sitting(12) + sitting(12, rater_id="bob"))
     report = json.loads(write_quality_report(store).read_text())
     assert report == json.loads(json.dumps(quality_report(store.load())))
     assert report["counts"]["by_rater"] == {"ann": 12, "bob": 12}

@@ -10,6 +10,9 @@ import numpy as np
 
 from rlhf_lib.feedback.records import Annotation
 
+#: A rater is held against the others from this many shared answers on, and is the odd one out
+#: when agreeing with them by this much less than they do among themselves.
+MIN_SHARED, ODD_GAP = 10, 0.2
 #: The unordered pair of edits that an answer is about, see `Annotation.pair`.
 Pair = tuple[str | None, str, str, str]
 
@@ -117,6 +120,7 @@ def agreement_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
     ]
     known = [row["kappa"]["value"] for row in kappas if row["kappa"]["value"] is not None]
     everything = [labels for group in shared.values() for labels in group]
+    raters = sorted({rater for pair in shared for rater in pair})
     return {
         "n_shared_pairs": sum(len(unit) > 1 for unit in scale),
         "agreement": _share_equal(everything),
@@ -126,13 +130,29 @@ def agreement_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
         "krippendorff_alpha_nominal": krippendorff_alpha(chosen, "nominal"),
         "krippendorff_alpha_ordinal": krippendorff_alpha(scale, "ordinal"),
         "cohen_kappa": kappas,
-        "with_others": {
-            rater: _share_equal(
-                [labels for raters, group in shared.items() if rater in raters for labels in group]
-            )
-            for rater in sorted({rater for raters in shared for rater in raters})
-        },
+        "with_others": {rater: _share_equal(_of(shared, rater, True)) for rater in raters},
+        "odd_ones_out": _odd_ones_out(shared, raters),
     }
+
+
+def _of(shared: dict[tuple[str, str], list], rater: str, involved: bool) -> list[tuple[int, int]]:
+    """Return the labels of all pairs of raters that do, or do not, involve this one."""
+    return [
+        label for pair, group in shared.items() if (rater in pair) == involved for label in group
+    ]
+
+
+def _odd_ones_out(shared: dict[tuple[str, str], list], raters: list[str]) -> list[dict[str, Any]]:
+    """Return the raters who agree with the others far less than these among themselves."""
+    found = []
+    for rater in raters if len(raters) > 2 else ():
+        own, others = (_share_equal(_of(shared, rater, involved)) for involved in (True, False))
+        if min(own["n"], others["n"]) < MIN_SHARED or own["value"] >= others["value"] - ODD_GAP:
+            continue
+        found.append(
+            {"rater_id": rater, "with_others": own["value"], "among_others": others["value"]}
+        )
+    return found
 
 
 def _share_equal(labels: Sequence[tuple[int, int]]) -> dict[str, Any]:

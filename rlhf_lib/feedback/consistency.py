@@ -66,7 +66,10 @@ def side_bias(annotations: Sequence[Annotation]) -> dict[str, Any]:
 
 
 def contradictions(annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
-    """Return the pairs of which one rater preferred now the one, now the other edit."""
+    """Return the pairs of which one rater preferred now the one, now the other edit.
+
+    Each names its song, tasks and answers, to be listened to again.
+    """
     found = []
     for rater, own in _by_rater(annotations).items():
         for (manifest_id, song_id, first, second), answers in by_pair(own).items():
@@ -129,6 +132,7 @@ def _place(rater: str, manifest_id: str | None, song_id: str, answers: list[Anno
         "rater_id": rater,
         "manifest_id": manifest_id,
         "song_id": song_id,
+        "task_ids": list(dict.fromkeys(one.task_id for one in answers if one.task_id)),
         "annotation_ids": [answer.annotation_id for answer in answers],
     }
 

@@ -1,4 +1,4 @@
-"""Whether answers get hasty or undecided in the course of a sitting."""
+"""Whether answers get hasty, undecided, faint or one-sided in the course of a sitting."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import fisher_exact, spearmanr
 
 from rlhf_lib.feedback.agreement import estimate
 from rlhf_lib.feedback.records import Annotation
@@ -40,7 +40,9 @@ def fatigue_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
 
     Undecided means a tie or "can't tell". `time_trend` is Spearman's rank correlation between
     an answer's place in the sitting and the seconds it took; a negative one means that answers
-    get quicker, which is habit at first and haste later.
+    get quicker, which is habit at first and haste later. `strength_trend` is the same for the
+    strength of the preferences, which should hang on the edits and not on the hour.
+    `first_shown_chosen` tells whether one side comes to be favoured.
     """
     everything = sittings(annotations)
     long = [sitting for sitting in everything if len(sitting) >= MIN_ANSWERS]
@@ -65,8 +67,29 @@ def _sitting_report(sitting: list[Annotation]) -> dict[str, Any]:
             for name, half in halves.items()
         },
         "median_seconds": {name: _median_seconds(half) for name, half in halves.items()},
-        "time_trend": _time_trend(sitting),
+        "first_shown_chosen": _first_chosen(halves),
+        "time_trend": _trend(_seconds(sitting), "answers say how long they took"),
+        "strength_trend": _trend(
+            [(place, one.strength) for place, one in enumerate(sitting) if one.strength],
+            "answers prefer an edit",
+        ),
     }
+
+
+def _first_chosen(halves: dict[str, list[Annotation]]) -> dict[str, Any]:
+    """Return how often each half chose the side shown first, and Fisher's exact p-value."""
+    table, shares = [], {}
+    for name, answers in halves.items():
+        known = [one for one in answers if one.shown_first and one.preference != "tie"]
+        first = sum(one.preference == one.shown_first for one in known)
+        table.append([first, len(known) - first])
+        shares[name] = (
+            estimate(first / len(known), len(known))
+            if known
+            else estimate(None, 0, "no choice with a known order of the two sides")
+        )
+    enough = min(map(sum, table)) > 0
+    return shares | {"p_value": float(fisher_exact(table).pvalue) if enough else None}
 
 
 def _seconds(answers: list[Annotation]) -> list[tuple[int, float]]:
@@ -84,14 +107,13 @@ def _median_seconds(answers: list[Annotation]) -> dict[str, Any]:
     return estimate(np.median(seconds), len(seconds))
 
 
-def _time_trend(sitting: list[Annotation]) -> dict[str, Any]:
-    timed = _seconds(sitting)
-    if len(timed) < MIN_ANSWERS:
-        reason = f"fewer than {MIN_ANSWERS} answers say how long they took"
-        return estimate(None, len(timed), reason) | {"p_value": None}
-    places, seconds = zip(*timed, strict=True)
-    if len(set(seconds)) == 1:
-        reason = "every answer took equally long"
-        return estimate(None, len(timed), reason) | {"p_value": None}
-    trend = spearmanr(places, seconds)
-    return estimate(trend.statistic, len(timed)) | {"p_value": float(trend.pvalue)}
+def _trend(values: list[tuple[int, float]], what: str) -> dict[str, Any]:
+    """Return the rank correlation of values with their places, and its p-value."""
+    if len(values) < MIN_ANSWERS:
+        reason = f"fewer than {MIN_ANSWERS} {what}"
+        return estimate(None, len(values), reason) | {"p_value": None}
+    places, numbers = zip(*values, strict=True)
+    if len(set(numbers)) == 1:
+        return estimate(None, len(values), "all values are the same") | {"p_value": None}
+    trend = spearmanr(places, numbers)
+    return estimate(trend.statistic, len(values)) | {"p_value": float(trend.pvalue)}
