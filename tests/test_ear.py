@@ -132,7 +132,7 @@ def test_loops_and_reordered_beats_are_heard_too(tmp_path):
     faults = seam_faults(edit)
     assert faults.shape == (5, 3)
     assert np.array_equal(faults[0], faults[1])  # from beat 16 to beat 16, twice
-    assert (faults[:, 0] > 0.1).all()  # each of them puts the accents out of step
+    assert (faults[:, 0] > 0.05).all()  # each of them puts the accents out of step
     (tmp_path / "even").mkdir()
     even = song_of(tmp_path / "even", clicks(np.arange(N_BEATS) * PERIOD))
     assert seam_faults(Edit(even, actions, 1.0)).max() < 0.02
@@ -148,7 +148,8 @@ def test_what_is_heard_is_what_render_plays(tmp_path):
     sound = ear._sound(str(song.path), song.sha256, RATE, song.n_samples)
     heard, place = ear._rendered(sound, *song.beat_bounds[[12, 28]], RATE)
     start = song.beat_bounds[12] - place
-    assert heard == pytest.approx(played[start : start + len(heard)], abs=1e-4)
+    level = np.sqrt(np.mean(audio.samples**2))  # it listens to the song at a level of its own
+    assert heard * level == pytest.approx(played[start : start + len(heard)], abs=1e-4)
 
 
 def test_a_song_is_decoded_once_and_a_seam_heard_once(tmp_path, monkeypatch):

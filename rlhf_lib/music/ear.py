@@ -5,12 +5,12 @@ Three faults are measured, each against the mean of what the song itself does at
 that the seam joins: where the passage left would have gone on, and where the one reached came
 from. Only the excess counts, so a join between like passages is free of faults.
 
-- onset irregularity: the onset envelope (mean rise of the loudness in mel bands; S. Dixon,
-  "Onset detection revisited", DAFx 2006) of the bar before, L, and of the bar after, R, as
-  harmonics of the bar, up to four to the beat. Coherence Re Σ R·conj(L) / Σ |R·L| is 1
-  where every harmonic goes on in phase; 1 − coherence is the irregularity. A slip of δ s costs
-  1 − mean cos(2π·f·δ) over the harmonics f that the rhythm has: with onsets on every beat of
-  0.5 s, 0.06 for 10 ms and 0.4 for 30 ms.
+- onset irregularity: the onset envelope (mean rise of the loudness in mel bands, taken as the
+  fourth root of their power; S. Dixon, "Onset detection revisited", DAFx 2006) of the bar
+  before, L, and of the bar after, R, as harmonics of the bar, up to four to the beat. Their
+  coherence Re Σ R·conj(L) / Σ |R·L| is 1 where every harmonic goes on in phase; 1 − coherence
+  is the irregularity. A slip of δ s costs 1 − mean cos(2π·f·δ) over the harmonics f that the
+  rhythm has: with onsets on every beat of 0.5 s, 0.06 for 10 ms and 0.4 for 30 ms.
 - spectral jump: change of the log-mel spectrum from the SPECTRUM_TIME before to the one after,
   its mean taken out, root mean square over bands, dB. JUMP_SPAN_DB too much counts as 1.
 - loudness step: change of the RMS level from the beat before to the beat after, dB.
@@ -41,8 +41,6 @@ _HALF_FADE = 0.006  # s, half of what `render` takes
 _PER_BEAT = 4
 #: An onset this many s before a join is part of the beat that begins there.
 _EARLY = 0.03
-#: Loudness goes as power to this (S. S. Stevens, "The measurement of loudness", 1955).
-_LOUDNESS = 0.3
 #: A harmonic of the onset envelope below this makes no rhythm.
 _FAINT = 0.0005
 #: Power in a band, relative to the song's, that counts as silence: −40 dB.
@@ -113,15 +111,14 @@ class _Ear:
         beat = float(np.mean([np.median(lengths) for lengths in around]))
         reach = round(self._bar * beat + _EARLY * _RATE) + _FRAME
         piece, place = _rendered(sound, self._bounds[i + 1], self._bounds[j], reach)
-        bands, first = _mel_bands(piece / np.sqrt(sound.power), place)
-        decibels = 10 * np.log10(bands + _SILENCE)
+        bands, first = _mel_bands(piece, place)
         spectra = round(SPECTRUM_TIME * _RATE / _HOP)
         # Frames −1 and 0 lie across the join.
-        before = decibels[max(-first - 1 - spectra, 0) : -first - 1]
-        after = decibels[-first + 1 :][:spectra]
-        change = after.mean(axis=0) - before.mean(axis=0)
+        before = bands[max(-first - 1 - spectra, 0) : -first - 1]
+        after = bands[-first + 1 :][:spectra]
+        change = _decibel(after).mean(axis=0) - _decibel(before).mean(axis=0)
         level = [
-            10 * np.log10(np.mean(part**2) + _SILENCE * sound.power)
+            _decibel(np.mean(part**2))
             for part in (piece[max(place - round(beat), 0) : place], piece[place:][: round(beat)])
         ]
         self._heard[i, j] = np.array(
@@ -137,10 +134,9 @@ def _ear(path: str, sha256: str, sample_rate: int, bounds: bytes, bar: int) -> _
 
 @dataclass(frozen=True, eq=False)
 class _Sound:
-    """A song as it is listened to: (n, 1) samples at _RATE, their mean square, largest jump."""
+    """A song as it is listened to: (n, 1) samples at _RATE of mean square 1, and their jump."""
 
     samples: np.ndarray
-    power: float
     jump: float
 
 
@@ -153,8 +149,8 @@ def _sound(path: str, sha256: str, sample_rate: int, n_samples: int) -> _Sound:
             f"{sample_rate} Hz when it was analysed; load the song again"
         )
     samples = resample(audio.mono(), sample_rate, _RATE)[:, None]
-    power = max(float(np.mean(samples**2, dtype=np.float64)), 1e-12)
-    return _Sound(samples, power, _largest_jump(samples))
+    samples /= np.float32(max(np.sqrt(np.mean(samples**2, dtype=np.float64)), 1e-6))
+    return _Sound(samples, _largest_jump(samples))
 
 
 def _rendered(sound: _Sound, left: int, reached: int, reach: int) -> tuple[np.ndarray, int]:
@@ -182,6 +178,10 @@ def _mel_bands(piece: np.ndarray, place: int) -> tuple[np.ndarray, int]:
     return (spectrum.real**2 + spectrum.imag**2) @ filters, first
 
 
+def _decibel(power: np.ndarray) -> np.ndarray:
+    return 10 * np.log10(power + np.float32(_SILENCE))
+
+
 @cache
 def _analysis() -> tuple[np.ndarray, np.ndarray]:
     """Return window and mel filters, scaled so that the bands add up to the mean square."""
@@ -194,7 +194,8 @@ def _analysis() -> tuple[np.ndarray, np.ndarray]:
 
 def _coherence(bands: np.ndarray, first: int, bar: int, beat: float) -> float:
     """Return how well the onsets of the bar before the join go on after it, −1 … 1."""
-    rise = np.maximum(np.diff(bands**_LOUDNESS, axis=0), 0).mean(axis=1)
+    loudness = np.sqrt(np.sqrt(bands))
+    rise = np.maximum(np.diff(loudness, axis=0), 0).mean(axis=1)
     # The rise to frame k happens when sound enters its window.
     times = ((first + 1 + np.arange(len(rise))) * _HOP + _FRAME / 4) / _RATE + _EARLY
     length = bar * beat / _RATE
