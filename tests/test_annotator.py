@@ -1,9 +1,8 @@
-"""The annotator driven through its widgets, without a browser."""
+"""The annotator as the page meets it, without a browser: what it is told and what it may ask."""
 
 import io
-import re
+import logging
 
-import ipywidgets as widgets
 import numpy as np
 import pytest
 import soundfile
@@ -11,13 +10,14 @@ from rating_material import small_manifest, small_songs
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.studio import session as session_module
+from rlhf_lib.studio import stopwatch
 from rlhf_lib.studio.annotator import Annotator, annotate
 from rlhf_lib.studio.task_order import presentations
 
 RATE = 8000
 SONGS = small_songs(2, n_beats=40, period=0.05)  # two songs of 2 s
 MANIFEST = small_manifest(SONGS, n_candidates=3)  # 6 pairs and a repeat
+HEARD = {"left": 1.5, "right": 2.5, "original": 0.5, "seams": 1}
 
 
 @pytest.fixture
@@ -37,63 +37,73 @@ def tone(name: str, duration: float) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(duration * RATE)) / RATE)
 
 
-def start(**options) -> Annotator:
-    return annotate("eval/evaluation_manifest.json", "anna", **options)
+def start(rater="anna", **options) -> Annotator:
+    return annotate("eval/evaluation_manifest.json", rater, **options)
 
 
 def stored():
     return PreferenceStore("feedback").load()
 
 
-def everything(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from everything(child)
+def sent(annotator, monkeypatch, serial, side) -> tuple[dict, list]:
+    """Ask for a sound and return the message that comes back, and its buffers."""
+    messages = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            annotator, "send", lambda content, buffers=(): messages.append((content, buffers))
+        )
+        annotator.receive({"kind": "sound", "serial": serial, "side": side})
+    return messages[0] if messages else ({}, [])
 
 
-def text_on_screen(annotator) -> str:
-    """Return every text that a widget of the annotator holds, hidden or not."""
-    parts = []
-    for widget in everything(annotator):
-        for name, value in widget.get_state().items():
-            if not name.startswith("_") and name not in ("layout", "style", "children"):
-                parts.append(f"{name}={value!r}" if isinstance(value, (str, list, tuple)) else "")
-    return "\n".join(parts)
+def rate(annotator, answer, **fields):
+    filled = {"confidence": None, "tags": [], "notes": "", "heard": HEARD} | fields
+    serial = annotator.screen["serial"]
+    annotator.receive({"kind": "answer", "serial": serial, "answer": answer} | filled)
 
 
-def sounds(annotator) -> list[np.ndarray]:
-    players = [w for w in everything(annotator) if isinstance(w, widgets.Audio)]
-    assert players == annotator.sounds
-    return [soundfile.read(io.BytesIO(bytes(player.value)))[0] for player in players]
-
-
-def rate(annotator, text, **fields):
-    annotator.form.answers[text].click()
-    for name, value in fields.items():
-        getattr(annotator.form, name).value = value
-    annotator.save_button.click()
-
-
-def test_original_and_both_edits_are_playable(folder):
+def test_the_page_gets_the_sound_of_this_task_and_the_next(folder, monkeypatch):
     annotator = start()
-    for _ in range(3):
-        shown = annotator.session.task
-        song = MANIFEST.song(shown.task.song_id)
-        entries = [song, *(MANIFEST.candidate(song.id, i) for i in (shown.left_id, shown.right_id))]
-        heard = sounds(annotator)
-        assert len(heard) == 3
-        for samples, entry in zip(heard, entries, strict=True):
-            assert np.abs(samples - tone(entry.path, entry.duration)).max() < 1e-4
+    plan = presentations(MANIFEST, "anna")
+    for place in range(3):
+        for serial, shown in zip(
+            (annotator.screen["serial"], annotator.screen["next"]), plan[place:], strict=False
+        ):
+            song = MANIFEST.song(shown.task.song_id)
+            edits = [MANIFEST.candidate(song.id, i) for i in (shown.left_id, shown.right_id)]
+            for side, entry in zip("OAB", (song, *edits), strict=True):
+                message, (flac,) = sent(annotator, monkeypatch, serial, side)
+                assert message == {"kind": "sound", "serial": serial, "side": side}
+                assert flac[:4] == b"fLaC"
+                samples, rate_heard = soundfile.read(io.BytesIO(flac))
+                assert rate_heard == RATE
+                assert np.abs(samples - tone(entry.path, entry.duration)).max() < 1e-4
+        later = annotator.screen["next"]
+        old = annotator.screen["serial"]
         rate(annotator, "Tie")
+        assert annotator.screen["serial"] == later  # what was preloaded is what comes
+        assert sent(annotator, monkeypatch, old, "A") == ({}, [])
 
 
-def test_players_wait_for_a_click_and_vorbis_is_smaller(folder):
-    flac, ogg = start().sounds, start(encoding="ogg").sounds
-    assert not any(player.autoplay or player.loop for player in flac + ogg)
-    assert {player.format for player in flac} == {"flac"}
-    assert bytes(flac[0].value[:4]) == b"fLaC"
-    assert {player.format for player in ogg} == {"ogg"}
-    assert bytes(ogg[0].value[:4]) == b"OggS"
+def test_vorbis_is_sent_where_asked_for(folder, monkeypatch):
+    annotator = start(encoding="ogg")
+    _, (ogg,) = sent(annotator, monkeypatch, annotator.screen["serial"], "B")
+    assert ogg[:4] == b"OggS"
+    shown = annotator.session.task
+    edit = MANIFEST.candidate(shown.task.song_id, shown.right_id)
+    assert soundfile.info(io.BytesIO(ogg)).frames == round(edit.duration * RATE)
+
+
+def test_timelines_say_when_each_beat_of_the_song_plays(folder):
+    annotator = start()
+    shown = annotator.session.task
+    for side, candidate_id in (("A", shown.left_id), ("B", shown.right_id)):
+        actions = np.array(MANIFEST.candidate(shown.task.song_id, candidate_id).actions)
+        kept = np.flatnonzero(actions == 0)  # this manifest only keeps and cuts
+        timeline = annotator.screen["timelines"][side]
+        assert timeline["beats"] == kept.tolist()
+        np.testing.assert_allclose(timeline["starts"], np.arange(len(kept) + 1) * 0.05, atol=1e-9)
+    assert annotator.screen["timelines"]["O"]["beats"] == list(range(40))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +119,7 @@ def test_players_wait_for_a_click_and_vorbis_is_smaller(folder):
         ("Can't tell", "tie", 0, True),
     ],
 )
-def test_each_button_stores_what_it_says(folder, text, side, strength, cant_tell):
+def test_each_answer_stores_what_it_says(folder, text, side, strength, cant_tell):
     annotator = start()
     shown = annotator.session.task
     rate(annotator, text)
@@ -119,152 +129,196 @@ def test_each_button_stores_what_it_says(folder, text, side, strength, cant_tell
     assert (answer.strength, answer.cant_tell) == (strength, cant_tell)
     assert (answer.confidence, answer.reasoning, answer.tags) == (None, "", [])
     assert (answer.rater_id, answer.rater_kind) == ("anna", "human")
+    left_first = (1.5, 2.5) if shown.shown_first == "a" else (2.5, 1.5)
+    assert (answer.listening.seconds_a, answer.listening.seconds_b) == left_first
+    assert (answer.listening.seconds_original, answer.listening.seams_heard) == (0.5, 1)
 
 
-def test_the_form_is_stored_and_cleared_for_the_next_task(folder):
+def test_all_of_the_form_is_stored(folder):
     annotator = start()
-    assert annotator.save_button.disabled
-    annotator.form.tags["bad ending"].value = True
-    annotator.form.answers["B"].click()
-    annotator.form.answers["A slightly"].click()  # a change of mind before saving
-    assert not annotator.save_button.disabled
-    assert stored() == []
-    annotator.form.confidence.value = "Fairly sure"
-    annotator.form.notes.value = " <img src=x onerror=alert(1)> & more "
-    annotator.save_button.click()
+    notes = " <img src=x onerror=alert(1)> & more "
+    rate(annotator, "A", confidence="fairly sure", tags=["bad ending"], notes=notes)
     (answer,) = stored()
-    assert (answer.strength, answer.confidence, answer.tags) == (1, 0.75, ["bad ending"])
+    assert (answer.confidence, answer.tags) == (0.75, ["bad ending"])
     assert answer.reasoning == "<img src=x onerror=alert(1)> & more"
-    assert annotator.save_button.disabled
-    assert annotator.form.chosen is None
-    assert annotator.form.confidence.value is None
-    assert annotator.form.notes.value == ""
-    assert not any(button.value for button in annotator.form.tags.values())
-    assert annotator.progress_text.value == "1 of 7 rated"
-    assert (annotator.progress_bar.value, annotator.progress_bar.max) == (1, 7)
+    assert annotator.screen["previous"] is None
+    assert annotator.screen["progress"] == [1, 7]
 
 
-def test_nothing_on_screen_tells_the_edits_apart(folder):
+def test_a_second_press_for_the_same_task_is_ignored(folder):
+    annotator = start()
+    message = {"kind": "answer", "serial": annotator.screen["serial"], "answer": "A"}
+    message |= {"confidence": None, "tags": [], "notes": "", "heard": HEARD}
+    annotator.receive(message)
+    annotator.receive(message)
+    assert len(stored()) == 1
+
+
+def test_nothing_that_the_page_gets_tells_the_edits_apart(folder, monkeypatch):
     annotator = start()
     while not annotator.session.finished:
-        text = text_on_screen(annotator)
-        assert "Original" in text and "A strongly" in text
-        for secret in ("temp", "song_0", "task_0", "toy_", "0.1", "0.3", ".wav", "policy", "v14"):
-            assert secret not in text, secret
-        assert not re.search(r"\d\s*s\b|\d:\d\d", text)
-        assert MANIFEST.manifest_id[:8] not in text
+        message, _ = sent(annotator, monkeypatch, annotator.screen["serial"], "A")
+        told = f"{annotator.get_state(['screen', 'tags', 'confidences'])} {message}"
+        for secret in ("temp", "song_0", "task_0", "toy_", ".wav", "policy", "v14", "target"):
+            assert secret not in told, secret
+        assert MANIFEST.manifest_id[:8] not in told
         rate(annotator, "A")
 
 
 def test_back_shows_the_earlier_answer_and_supersedes_it(folder):
     annotator = start()
-    assert annotator.undo_button.disabled
-    rate(annotator, "A strongly", notes="<b>first</b>", confidence="Sure")
-    annotator.form.answers["Tie"].click()
-    annotator.undo_button.click()
-    form = annotator.form
-    assert (form.chosen, form.notes.value, form.confidence.value) == (
-        "A strongly",
-        "<b>first</b>",
-        "Sure",
-    )
+    assert not annotator.screen["can_undo"]
+    rate(annotator, "A strongly", notes="<b>first</b>", confidence="sure", tags=["too short"])
+    open_task = annotator.screen["serial"]
+    annotator.receive({"kind": "undo", "serial": open_task})
+    assert annotator.screen["previous"] == {
+        "answer": "A strongly",
+        "confidence": "sure",
+        "tags": ["too short"],
+        "notes": "<b>first</b>",
+    }
+    annotator.receive({"kind": "keep", "serial": annotator.screen["serial"]})
+    assert (annotator.screen["previous"], len(stored())) == (None, 1)
+    annotator.receive({"kind": "undo", "serial": annotator.screen["serial"]})
     rate(annotator, "B slightly", notes="second")
     first, second = stored()
     assert second.supersedes == first.annotation_id
     assert (first.task_id, first.reasoning) == (second.task_id, "<b>first</b>")
     assert {first.preference, second.preference} == {"a", "b"}
-    assert annotator.progress_text.value == "1 of 7 rated"
+    assert annotator.screen["progress"] == [1, 7]
 
 
 def test_the_notebook_file_keeps_one_line(folder):
     annotator = start()
     rate(annotator, "A")
-    kept = annotator._repr_mimebundle_()["text/plain"]
-    assert kept == "▶ annotator (1 of 7 rated; run the cell to listen and rate)"
+    bundle, _ = annotator._repr_mimebundle_()
+    assert bundle["text/plain"] == "▶ annotator (1 of 7 rated; run the cell to listen and rate)"
+    assert len(str(bundle)) < 300
+    # Were all of its state stored too, there would still be no sound in it.
+    assert not any(
+        isinstance(value, (bytes, memoryview)) for value in annotator.get_state().values()
+    )
 
 
 def test_it_resumes_and_ends(folder):
     rate(start(), "B")
     annotator = start()
-    assert annotator.progress_text.value == "1 of 7 rated"
+    assert annotator.screen["progress"] == [1, 7]
     assert annotator.session.task == presentations(MANIFEST, "anna")[1]
     while not annotator.session.finished:
         rate(annotator, "A")
-    for screen in (annotator, start()):
-        assert "all 7 comparisons of this sitting are rated" in screen.message.value
-        assert screen.form.layout.display == "none"
-        assert sounds(screen) == []
-    annotator.undo_button.click()
-    assert annotator.form.layout.display is None
-    assert len(sounds(annotator)) == 3
+    for page in (annotator, start()):
+        assert page.screen["stage"] == "done"
+        assert page.screen["text"].startswith("Done")
+    annotator = page
+    annotator.receive({"kind": "undo", "serial": None})
+    assert annotator.screen["stage"] == "rate"
     assert len(stored()) == 7
 
 
-def test_sound_of_the_last_task_is_released(folder):
+def test_the_rater_is_asked_for(folder):
+    annotator = start(None)
+    assert annotator.screen["stage"] == "sign in"
+    assert repr(annotator) == "▶ annotator (run the cell to listen and rate)"
+    annotator.receive({"kind": "sign in", "rater": " "})
+    assert annotator.screen["stage"] == "sign in"
+    assert "cannot name a rater" in annotator.screen["error"]
+    annotator.receive({"kind": "sign in", "rater": "bert"})
+    assert (annotator.screen["stage"], annotator.screen["rater"]) == ("rate", "bert")
+    rate(annotator, "A")
+    assert [answer.rater_id for answer in stored()] == ["bert"]
+
+
+def test_missing_sound_is_told_without_its_name_and_can_be_loaded_again(
+    folder, monkeypatch, caplog
+):
     annotator = start()
-    old = annotator.sounds
-    before = len(widgets.Widget.get_manager_state()["state"])
-    for _ in range(3):
-        rate(annotator, "A")
-    assert all(sound.comm is None for sound in old)
-    assert len(widgets.Widget.get_manager_state()["state"]) == before
-    annotator.close()
-    assert sounds(annotator) == []
-
-
-def test_missing_sound_is_told_and_can_be_loaded_again(folder):
-    shown = start().session.task
+    shown, serial = annotator.session.task, annotator.screen["serial"]
     path = folder / "eval" / MANIFEST.candidate(shown.task.song_id, shown.left_id).path
     hidden = path.rename(path.with_suffix(".away"))
-    annotator = start()
-    assert "no audio file at" in annotator.message.value
-    assert 'role="alert"' in annotator.message.value
-    annotator.form.answers["A"].click()
-    assert annotator.save_button.disabled  # nothing was heard, so nothing can be rated
+    with caplog.at_level(logging.ERROR):
+        message, buffers = sent(annotator, monkeypatch, serial, "A")
+    assert buffers == ()
+    assert message["error"].startswith("The sound of A cannot be loaded")
+    assert "temp" not in message["error"]
+    assert path.name in caplog.text
     hidden.rename(path)
-    annotator.retry_button.click()
-    assert len(sounds(annotator)) == 3
-    assert annotator.retry_button.layout.display == "none"
-    rate(annotator, "A")
-    assert len(stored()) == 1
+    _, (flac,) = sent(annotator, monkeypatch, serial, "A")
+    assert flac[:4] == b"fLaC"
 
 
-def test_an_answer_that_cannot_be_saved_is_told_as_text(folder, monkeypatch):
+def test_a_missing_original_is_told_and_can_be_put_back(folder, caplog):
+    path = folder / "eval" / MANIFEST.song(start().session.task.task.song_id).path
+    hidden = path.rename(path.with_suffix(".away"))
+    with caplog.at_level(logging.ERROR):
+        annotator = start()
+    assert annotator.screen["timelines"] is None
+    assert "the original cannot be loaded" in annotator.screen["error"]
+    assert path.name in caplog.text
+    hidden.rename(path)
+    annotator.receive({"kind": "again", "serial": annotator.screen["serial"]})
+    assert annotator.screen["timelines"]["O"]["beats"] == list(range(40))
+
+
+def test_an_answer_that_cannot_be_saved_keeps_the_task(folder, monkeypatch):
     annotator = start()
-    shown = annotator.session.task
+    serial = annotator.screen["serial"]
 
     def refuse(annotation):
         raise InputError("disk <b>full</b>")
 
     with monkeypatch.context() as patch:
         patch.setattr(annotator.session.store, "add", refuse)
-        rate(annotator, "A", notes="keep me")
-    assert "disk &lt;b&gt;full&lt;/b&gt;" in annotator.message.value
-    assert (annotator.session.task, annotator.form.notes.value) == (shown, "keep me")
-    annotator.save_button.click()
-    assert [answer.reasoning for answer in stored()] == ["keep me"]
+        rate(annotator, "A")
+    assert (annotator.screen["error"], annotator.screen["serial"]) == ("disk <b>full</b>", serial)
+    rate(annotator, "A")
+    assert len(stored()) == 1
+    rate(annotator, "A", heard=HEARD | {"left": float("nan")})
+    assert "what was heard" in annotator.screen["error"]
+    assert len(stored()) == 1
 
 
-def test_a_break_is_suggested(folder, monkeypatch):
-    monkeypatch.setattr(session_module, "BREAK_AFTER", 0.0)
+def test_a_later_sitting_of_the_same_rater_takes_over(folder):
+    first, second = start(), start()
+    rate(first, "A")
+    assert "goes on rating in another window" in first.screen["error"]
+    assert stored() == []
+    rate(second, "A")
+    assert len(stored()) == 1
+
+
+def test_pause_and_break(folder, monkeypatch):
     annotator = start()
-    assert annotator.break_row.layout.display is None
-    annotator.rested_button.click()
-    assert annotator.break_row.layout.display == "none"
+    annotator.receive({"kind": "rest", "serial": annotator.screen["serial"]})
+    assert annotator.screen["paused"]
+    annotator.receive({"kind": "go on", "serial": annotator.screen["serial"]})
+    assert not annotator.screen["paused"]
+    monkeypatch.setattr(stopwatch, "BREAK_AFTER", 0.0)
+    rate(annotator, "A")
+    assert annotator.screen["paused"]
+    assert "five minutes" in annotator.screen["text"]
 
 
-def test_every_control_has_a_name(folder):
-    for widget in everything(start()):
-        if isinstance(widget, (widgets.Button, widgets.ToggleButton, widgets.Textarea)):
-            assert widget.tooltip
-        if isinstance(widget, widgets.Audio):
-            # A media view without a description fails in the browser when it has a tooltip.
-            assert widget.tooltip is None
+def test_closing_gives_the_task_back(folder):
+    annotator = start(overlap=0.0)
+    shown = annotator.session.task
+    assert shown.task.task_id not in coming(start("bert", overlap=0.0))
+    annotator.close()
+    assert shown.task.task_id in coming(start("bert", overlap=0.0))
+
+
+def coming(annotator) -> list[str]:
+    return [item.task.task_id for item in annotator.session._coming]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"encoding": "mp3"}, "encoding 'mp3'"), ({"max_tasks": 0}, "max_tasks 0")],
+    [
+        ({"encoding": "mp3"}, "encoding 'mp3'"),
+        ({"max_tasks": 0}, "max_tasks 0"),
+        ({"min_seconds": float("nan")}, "min_seconds nan"),
+        ({"overlap": 2.0}, r"overlap 2\.0"),
+    ],
 )
 def test_impossible_arguments_are_refused(folder, options, message):
     with pytest.raises(InputError, match=message):

@@ -1,13 +1,11 @@
-"""The annotation session: answers as shown, resuming, undo, time, simulated raters."""
+"""The annotation session: answers as shown, resuming, undo, time."""
 
 import pytest
 from rating_material import small_manifest, small_songs
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.raters import SimulatedRater
-from rlhf_lib.feedback.records import Annotation
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.studio.session import AnnotationSession, Heard, run_rater
+from rlhf_lib.studio.session import AnnotationSession, Heard
 from rlhf_lib.studio.task_order import presentations
 
 SONGS = small_songs(4)
@@ -164,6 +162,18 @@ def test_undo_supersedes_and_never_deletes(store):
     assert session_for(store).task == third_task
 
 
+def test_an_undo_can_be_taken_back(store):
+    session = session_for(store)
+    session.answer("left", 1)
+    open_task, total = session.task, session.progress
+    session.undo()
+    assert session.upcoming == open_task
+    session.keep()
+    assert (session.task, session.progress) == (open_task, total)
+    assert session.previous_answer is None
+    assert len(store.load()) == 1
+
+
 def test_the_last_answer_can_be_undone(store):
     session = session_for(store, max_tasks=2)
     answer_all(session)
@@ -206,21 +216,57 @@ def test_a_sitting_can_be_limited(store):
 def test_time_is_measured_per_task_and_a_break_is_suggested(store):
     clock = Clock()
     session = session_for(store, clock=clock)
+    watch = session.stopwatch
     clock.now += 12.5
     assert session.answer("left", 1).seconds_spent == 12.5
     clock.now += 7.25
     assert session.answer("left", 1).seconds_spent == 7.25
     clock.now = 1000 + 30 * 60 - 1
-    assert not session.break_due
+    assert not watch.break_due
     clock.now += 1
-    assert session.break_due
-    clock.now += 300
-    session.rested()
-    assert not session.break_due
-    clock.now += 4
-    assert session.answer("left", 1).seconds_spent == 4
+    assert watch.break_due
+    watch.go_on()
+    assert not watch.break_due
+    assert session.answer("left", 1).seconds_spent == 30 * 60 - 19.75
     clock.now += 30 * 60
-    assert session.break_due
+    assert watch.break_due
+
+
+def test_a_pause_stops_the_clock(store):
+    clock = Clock()
+    session = session_for(store, clock=clock)
+    watch = session.stopwatch
+    clock.now += 10
+    for _ in range(2):  # a second press changes nothing
+        watch.pause()
+        clock.now += 60
+    assert (watch.paused, watch.seconds_spent) == (True, 10)
+    watch.go_on()
+    clock.now += 5
+    assert (watch.paused, watch.seconds_spent) == (False, 15)
+    # 15 s of rating so far: the two minutes of pause do not count.
+    clock.now += 30 * 60 - 16
+    assert not watch.break_due
+    clock.now += 1
+    assert watch.break_due
+    watch.go_on()
+    clock.now += 25 * 60
+    watch.pause()
+    clock.now += 5 * 60  # long enough to be a break
+    watch.go_on()
+    clock.now += 29 * 60
+    assert not watch.break_due
+
+
+def test_time_left_follows_the_pace_of_the_rater(store):
+    clock = Clock()
+    session = session_for(store, clock=clock)
+    n_tasks = N_TASKS + N_REPEATS
+    assert session.seconds_left == 60 * n_tasks  # a minute each, until there are three answers
+    for seconds in (20, 100, 30):
+        clock.now += seconds
+        session.answer("left", 1)
+    assert session.seconds_left == 30 * (n_tasks - 3)
 
 
 def test_the_manifest_is_kept_with_the_feedback(store):
@@ -245,47 +291,3 @@ def test_impossible_sessions_are_refused(store, options, message):
 def test_a_manifest_without_tasks_is_refused(store):
     with pytest.raises(InputError, match="no task to compare"):
         AnnotationSession(small_manifest(small_songs(1), n_candidates=1), store, "anna")
-
-
-def simulate(store, rater, **options) -> list[Annotation]:
-    session = AnnotationSession(MANIFEST, store, rater.rater_id, rater.rater_kind, **options)
-    return run_rater(session, rater, SONGS)
-
-
-def test_a_simulated_rater_drives_the_same_session(store):
-    given = simulate(store, SimulatedRater("robot", {"length": 8.0}, noise=0.0))
-    assert len(given) == N_TASKS + N_REPEATS
-    assert store.load() == given
-    # Edit a is the longer one in every task of this manifest, whichever side it stood on.
-    assert {a.preference for a in given} == {"a"}
-    assert {a.shown_first for a in given} == {"a", "b"}
-    assert {a.rater_kind for a in given} == {"simulated"}
-    assert {a.reasoning for a in given} == {"simulated: a longer edit"}
-    assert all(a.timestamp and a.confidence is not None for a in given)
-    assert simulate(store, SimulatedRater("robot", {"length": 8.0})) == []
-
-
-def test_simulated_answers_repeat_with_the_seed(tmp_path):
-    def votes(name, order_seed=0, **options):
-        rater = SimulatedRater("robot", {"hook": 3.0}, noise=2.0, **options)
-        given = simulate(PreferenceStore(tmp_path / name), rater, seed=order_seed)
-        return {(a.task_id, a.shown_first): (a.preference, a.strength) for a in given}
-
-    once = votes("one", seed=1)
-    assert votes("two", seed=1) == once
-    assert votes("three", seed=2) != once
-    # The order of the tasks does not matter to the answers.
-    reordered = votes("four", order_seed=9, seed=1)
-    shared = once.keys() & reordered.keys()
-    assert shared
-    assert all(reordered[key] == once[key] for key in shared)
-
-
-def test_run_rater_refuses_what_does_not_fit(store):
-    rater = SimulatedRater("robot", "smooth")
-    human = AnnotationSession(MANIFEST, store, "robot")
-    with pytest.raises(InputError, match="the session is for rater"):
-        run_rater(human, rater, SONGS)
-    session = AnnotationSession(MANIFEST, store, "robot", "simulated")
-    with pytest.raises(InputError, match="is not among the loaded songs"):
-        run_rater(session, rater, {})

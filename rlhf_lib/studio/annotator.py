@@ -1,60 +1,75 @@
-"""The annotator in a notebook: listen to two edits of a song, say which one is better."""
+"""The annotator in a notebook or on a page: listen to two edits, say which one is better."""
 
-import html
-import tempfile
+import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import ipywidgets as widgets
+import anywidget
+import traitlets
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Manifest
+from rlhf_lib.feedback.records import TAGS, Annotation, Candidate, Manifest, SongEntry
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.feedback.validation import inside
-from rlhf_lib.music.audio import load_audio, save_audio
+from rlhf_lib.music.audio import load_audio
 from rlhf_lib.paths import resolve
-from rlhf_lib.studio.rating_form import RatingForm
-from rlhf_lib.studio.session import AnnotationSession
+from rlhf_lib.studio.session import AnnotationSession, Heard
+from rlhf_lib.studio.sound import encoded
+from rlhf_lib.studio.task_order import Presentation
+from rlhf_lib.studio.timeline import timeline
 
-#: The players, from top to bottom.
-SOUNDS = ("Original", "A", "B")
+#: The seven-point row and the answer outside it: what the button says → (choice, strength).
+ANSWERS = {
+    "A strongly": ("left", 3),
+    "A": ("left", 2),
+    "A slightly": ("left", 1),
+    "Tie": ("tie", 0),
+    "B slightly": ("right", 1),
+    "B": ("right", 2),
+    "B strongly": ("right", 3),
+    "Can't tell": ("can't tell", 0),
+}
+#: What the buttons say → the confidence stored.
+CONFIDENCES = {"guessing": 0.25, "unsure": 0.5, "fairly sure": 0.75, "sure": 1.0}
 
-# Chromium's and Safari's players would show how long an edit is, which a blind test must not.
-_STYLE = """<style>
-.rlhf-annotator { padding: 12px; border: 1px solid var(--jp-border-color2, #ccc);
-  border-radius: 6px; }
-.rlhf-annotator h3, .rlhf-annotator p { margin: 0; line-height: 1.5; }
-.rlhf-annotator .rlhf-error { color: var(--jp-error-color1, #b00020); }
-audio.rlhf-player::-webkit-media-controls-current-time-display,
-audio.rlhf-player::-webkit-media-controls-time-remaining-display { display: none; }
-</style>"""
+_HERE = Path(__file__).parent
+_BREAK_TEXT = "Half an hour of listening: time for five minutes of quiet."
+
+_log = logging.getLogger(__name__)
 
 
 def annotate(
-    manifest_path: str | Path,
-    rater_id: str,
+    manifest: str | Path,
+    rater_id: str | None = None,
     feedback_dir: str | Path = "feedback",
     *,
     seed: int = 0,
-    repeat_share: float = 0.1,
     max_tasks: int | None = None,
+    min_seconds: float = 10.0,
     encoding: Literal["flac", "ogg"] = "flac",
+    **shares: float,
 ) -> "Annotator":
     """Return the annotator for one rater; display it by making it the last line of a cell.
 
     Parameters
     ----------
-    manifest_path : path of an evaluation_manifest.json
+    manifest : path of an evaluation_manifest.json
         Relative paths are taken from the workspace; the audio lies in the manifest's folder.
-    rater_id : str
-        Whoever listens; calling again with the same id goes on where the rater stopped.
+    rater_id : str, optional
+        Whoever listens; None asks on screen. The same id goes on where the rater stopped.
     feedback_dir : path
-        Folder of preferences.json.
-    seed, repeat_share, max_tasks
+        Folder of preferences.json. Raters who give the same folder share the tasks.
+    seed, max_tasks
         See `AnnotationSession`.
+    min_seconds : float
+        What must be heard of each side, in s, before it can be rated (less where the edit is
+        shorter or each of its seams was heard).
     encoding : "flac" or "ogg"
         How the sound travels to the browser: FLAC is exact, Vorbis is several times smaller.
+    shares
+        What is asked of whom: `repeat_share` (0.1), `check_share` (0.05), `overlap` between
+        raters (0.2), `task_share` (1) and `song_share` (1); see `TaskOrder`.
 
     Raises
     ------
@@ -64,191 +79,219 @@ def annotate(
     """
     if encoding not in ("flac", "ogg"):
         raise InputError(f'encoding {encoding!r} is unknown; choose "flac" or "ogg"')
-    path = resolve(manifest_path)
-    session = AnnotationSession(
-        Manifest.load(path),
-        PreferenceStore(feedback_dir),
-        rater_id,
-        seed=seed,
-        repeat_share=repeat_share,
-        max_tasks=max_tasks,
-    )
-    return Annotator(session, path.parent, encoding)
+    if not 0 <= min_seconds < float("inf"):
+        raise InputError(f"min_seconds {min_seconds!r} must be 0 or more")
+    path = resolve(manifest)
+    loaded, store = Manifest.load(path), PreferenceStore(feedback_dir)
+
+    def open_session(rater: str) -> AnnotationSession:
+        return AnnotationSession(loaded, store, rater, "human", seed, max_tasks=max_tasks, **shares)
+
+    annotator = Annotator(open_session, path.parent, min_seconds, encoding)
+    if rater_id is not None:
+        annotator.begin(rater_id)
+    return annotator
 
 
-class Annotator(widgets.VBox):
-    """The widget view of an `AnnotationSession`.
+class Annotator(anywidget.AnyWidget):
+    """The view of an `AnnotationSession`: a page of JavaScript, and what it is told.
 
-    Nothing on screen tells which edit is which: no song, temperature, length or id. (Firefox's
-    own player shows the length of a sound; a page cannot forbid that.)
+    The page gets the screen to show (`screen`) and, when it asks, one sound at a time as a
+    binary message; neither it nor the file of a notebook keeps more than the sounds of the
+    present and the next task. Nothing that it gets tells which edit is which: no song,
+    temperature, id or path.
 
     Parameters
     ----------
-    session : AnnotationSession
+    open_session : callable
+        A rater's id → AnnotationSession.
     audio_folder : Path
         The folder that the manifest's paths start from.
+    min_seconds : float
+        See `annotate`.
     encoding : "flac" or "ogg"
     """
 
-    def __init__(self, session: AnnotationSession, audio_folder: Path, encoding: str = "flac"):
-        self.session = session
+    # One module: the files hold no imports, and a build step would be one more thing to install.
+    _esm = "\n".join(
+        (_HERE / name).read_text(encoding="utf-8")
+        for name in ("timeline.js", "player.js", "page.js", "annotator.js")
+    )
+    _css = (_HERE / "annotator.css").read_text(encoding="utf-8")
+    #: What the page shows; see `_show`.
+    screen = traitlets.Dict().tag(sync=True)
+    tags = traitlets.List(list(TAGS)).tag(sync=True)
+    confidences = traitlets.List(list(CONFIDENCES)).tag(sync=True)
+
+    def __init__(
+        self,
+        open_session: Callable[[str], AnnotationSession],
+        audio_folder: Path,
+        min_seconds: float = 10.0,
+        encoding: Literal["flac", "ogg"] = "flac",
+    ):
+        super().__init__()
+        self.session: AnnotationSession | None = None
+        self._open_session = open_session
         self._audio_folder = audio_folder
+        self._min_seconds = min_seconds
         self._encoding = encoding
-        wide = widgets.Layout(width="100%")
-        self.progress_bar = widgets.IntProgress(
-            min=0, tooltip="Progress", layout=widgets.Layout(flex="1 1 auto", width="auto")
-        )
-        self.progress_text = widgets.Label()
-        self._rows = [_player_row(name) for name in SOUNDS]
-        self._sound_layout = widgets.Layout(flex="1 1 auto", height="40px")
-        self.players = widgets.VBox(self._rows, layout=wide)
-        self.sounds: list[widgets.Audio] = []
-        self.undo_button = _button("Back", "Correct the previous answer", self._undo, "undo")
-        self.save_button = _button("Save and next", "Save the answer", self._save, "check")
-        self.retry_button = _button("Try again", "Load the sound again", self._show, "refresh")
-        self.rested_button = _button("I had a break", "Go on rating", self._rested, "coffee")
-        self.break_row = widgets.HBox(
-            [
-                widgets.HTML("<p>Half an hour of listening: time for five minutes of quiet.</p>"),
-                self.rested_button,
-            ],
-            layout=widgets.Layout(justify_content="space-between"),
-        )
-        self.message = widgets.HTML()
-        self.form = RatingForm(on_choice=self._enable)
-        super().__init__(
-            [
-                widgets.HTML(_STYLE, layout=widgets.Layout(display="none")),
-                widgets.HBox([self.progress_bar, self.progress_text], layout=wide),
-                self.break_row,
-                self.players,
-                self.form,
-                self.message,
-                widgets.HBox(
-                    [self.undo_button, self.retry_button, self.save_button],
-                    layout=widgets.Layout(width="100%", justify_content="space-between"),
-                ),
-            ],
-            layout=widgets.Layout(max_width="880px", grid_gap="10px"),
-        )
-        self.add_class("rlhf-annotator")
+        self._serial = 0
+        self._shown: dict[int, tuple[Presentation, Annotation | None]] = {}
+        self.on_msg(lambda _, message, __: self.receive(message))
         self._show()
 
     def __repr__(self) -> str:
         """Return the one line that a notebook file keeps of the annotator."""
+        if self.session is None:
+            return "▶ annotator (run the cell to listen and rate)"
         done, total = self.session.progress
         return f"▶ annotator ({done} of {total} rated; run the cell to listen and rate)"
 
+    def begin(self, rater_id: str) -> None:
+        """Open, or take over, the sitting of this rater."""
+        self.session = self._open_session(rater_id)
+        self._show()
+
     def close(self) -> None:
-        """Remove the annotator from the screen and its sound from memory."""
-        self._release_sound()
+        """Remove the annotator from the screen and give its task back."""
+        if self.session is not None:
+            self.session.close()
         super().close()
 
-    def _show(self) -> None:
-        """Put the session's present task, or the end, on screen."""
-        session = self.session
-        done, total = session.progress
-        self.progress_bar.max, self.progress_bar.value = total, done
-        self.progress_text.value = f"{done} of {total} rated"
-        self._say("Loading the sound …")
-        self._release_sound()
-        self.form.fill_in(session.previous_choice, session.previous_answer)
-        for widget in (self.players, self.form, self.save_button):
-            _show_if(widget, not session.finished)
-        _show_if(self.break_row, session.break_due and not session.finished)
-        _show_if(self.retry_button, False)
-        self.undo_button.disabled = done == 0
-        if session.finished:
-            self._say(
-                f"Done: all {total} comparisons of this sitting are rated. Thank you! "
-                f"The answers are in {session.store.path}."
-            )
+    def receive(self, message: dict[str, Any]) -> None:
+        """Do what the page asks for: ``{"kind": …}`` and what goes with it."""
+        kind, serial = message["kind"], message.get("serial")
+        if kind == "sound":
+            self._send_sound(serial, message["side"])
             return
+        error = ""
         try:
-            self._load_sound()
-            self._say("")
+            if kind == "sign in":
+                self.begin(message["rater"])
+            elif self.session is not None:
+                self._act(kind, message)
+        except InputError as problem:
+            error = str(problem)
+        self._show(error)
+
+    def _act(self, kind: str, message: dict[str, Any]) -> None:
+        session = self.session
+        if kind == "rest":
+            session.stopwatch.pause()
+        elif kind == "go on":
+            session.stopwatch.go_on()
+        elif message["serial"] != self.screen["serial"]:
+            return  # said of a task that has left the screen, such as a second press of Enter
+        elif kind == "undo":
+            session.undo()
+        elif kind == "keep":
+            session.keep()
+        elif kind == "answer":
+            choice, strength = ANSWERS[message["answer"]]
+            session.answer(
+                choice,
+                strength,
+                confidence=CONFIDENCES.get(message.get("confidence")),
+                notes=message["notes"].strip(),
+                tags=message["tags"],
+                heard=Heard(**message["heard"]),
+            )
+
+    def _show(self, error: str = "") -> None:
+        """Tell the page what to show; every call tells it anew, for it waits for an answer."""
+        revision = self.screen.get("revision", 0) + 1
+        screen = {"revision": revision, "error": error, "serial": None, "next": None}
+        session = self.session
+        if session is None:
+            self.screen = screen | {"stage": "sign in"}
+            return
+        screen |= {
+            "progress": list(session.progress),
+            "minutes_left": round(session.seconds_left / 60),
+            "can_undo": session.can_undo,
+            "rater": session.rater_id,
+        }
+        if session.finished:
+            self._shown = {}
+            text = (
+                "Done: nothing is left to rate in this sitting. Every answer is saved. Thank you!"
+            )
+            self.screen = screen | {"stage": "done", "text": text}
+            return
+        now, later = self._serials()
+        try:
+            timelines = {side: self._timeline(now, side) for side in "OAB"}
+        except InputError as problem:
+            _log.error("%s", problem)
+            timelines, error = None, _no_sound("the original")
+        watch = session.stopwatch
+        self.screen = screen | {
+            "stage": "rate",
+            "serial": now,
+            "next": later,
+            "error": error,
+            "timelines": timelines,
+            "previous": self._previous(),
+            "min_seconds": self._min_seconds,
+            "paused": watch.paused or watch.break_due,
+            "text": _BREAK_TEXT if watch.break_due else "Paused.",
+        }
+
+    def _serials(self) -> tuple[int, int | None]:
+        """Return the numbers under which the page knows the present task and the next one."""
+        session, shown = self.session, {}
+        for item in ((session.task, session.previous_answer), (session.upcoming, None)):
+            if item[0] is not None:
+                known = [serial for serial, other in self._shown.items() if other == item]
+                self._serial += not known
+                shown[known[0] if known else self._serial] = item
+        self._shown = shown
+        now, later = [*shown, None][:2]
+        return now, later
+
+    def _previous(self) -> dict[str, Any] | None:
+        """Return the earlier answer to the present task, as it was filled in."""
+        earlier = self.session.previous_answer
+        if earlier is None:
+            return None
+        names = {value: name for name, value in CONFIDENCES.items()}
+        return {
+            "answer": {v: k for k, v in ANSWERS.items()}[self.session.previous_choice],
+            "confidence": names.get(earlier.confidence),
+            "tags": earlier.tags,
+            "notes": earlier.reasoning,
+        }
+
+    def _sound(self, serial: int, side: str) -> tuple[SongEntry, Candidate | None]:
+        """Return the song of a task on the page and, for A and B, the edit."""
+        shown, _ = self._shown[serial]
+        song = self.session.manifest.song(shown.task.song_id)
+        if side == "O":
+            return song, None
+        candidate_id = shown.left_id if side == "A" else shown.right_id
+        return song, self.session.manifest.candidate(song.id, candidate_id)
+
+    def _timeline(self, serial: int, side: str) -> dict[str, list]:
+        song, candidate = self._sound(serial, side)
+        return timeline(song, self._audio_folder, candidate)
+
+    def _send_sound(self, serial: int, side: str) -> None:
+        if serial not in self._shown:
+            return  # asked for before an answer or an undo changed what is on screen
+        song, candidate = self._sound(serial, side)
+        message = {"kind": "sound", "serial": serial, "side": side}
+        try:
+            audio = load_audio(inside(self._audio_folder, (candidate or song).path))
+            self.send(message, buffers=[encoded(audio, self._encoding)])
         except (InputError, OSError) as error:
-            self._say(str(error), is_error=True)
-            _show_if(self.retry_button, True)
-        self._enable()
-
-    def _load_sound(self) -> None:
-        shown, manifest = self.session.task, self.session.manifest
-        song = manifest.song(shown.task.song_id)
-        left, right = (
-            manifest.candidate(song.id, candidate_id)
-            for candidate_id in (shown.left_id, shown.right_id)
-        )
-        paths = [inside(self._audio_folder, entry.path) for entry in (song, left, right)]
-        encoded = [self._encode(path) for path in paths]
-        self.sounds = [self._player(sound) for sound in encoded]
-        for row, sound in zip(self._rows, self.sounds, strict=True):
-            row.children = (*row.children, sound)
-
-    def _encode(self, path: Path) -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            encoded = Path(folder) / f"sound.{self._encoding}"
-            save_audio(encoded, load_audio(path))
-            return encoded.read_bytes()
-
-    def _player(self, encoded: bytes) -> widgets.Audio:
-        """Return a player; its bytes travel as binary and stay out of the cell's output."""
-        # No tooltip: ipywidgets' media views break on one, for they have no description.
-        sound = widgets.Audio(
-            value=encoded,
-            format=self._encoding,
-            autoplay=False,
-            loop=False,
-            layout=self._sound_layout,
-        )
-        sound.add_class("rlhf-player")
-        return sound
-
-    def _release_sound(self) -> None:
-        for row in self._rows:
-            row.children = row.children[:1]
-        for sound in self.sounds:
-            sound.close()
-        self.sounds = []
-
-    def _enable(self) -> None:
-        ready = self.form.chosen is not None and bool(self.sounds)
-        self.save_button.disabled = not ready
-        self.save_button.button_style = "success" if ready else ""
-
-    def _save(self) -> None:
-        try:
-            self.session.answer(**self.form.fields)
-        except InputError as error:
-            self._say(str(error), is_error=True)
-        else:
-            self._show()
-
-    def _undo(self) -> None:
-        if self.session.undo():
-            self._show()
-
-    def _rested(self) -> None:
-        self.session.rested()
-        _show_if(self.break_row, False)
-
-    def _say(self, text: str, is_error: bool = False) -> None:
-        role, style = ("alert", "rlhf-error") if is_error else ("status", "")
-        self.message.value = f'<p role="{role}" class="{style}">{html.escape(text)}</p>'
+            # Its path would tell which edit it is: that goes to the log only.
+            _log.error("%s", error)
+            self.send(message | {"error": _no_sound("the original" if side == "O" else side)})
 
 
-def _player_row(name: str) -> widgets.HBox:
-    title = widgets.HTML(f"<h3>{name}</h3>", layout=widgets.Layout(flex="0 0 5.5em"))
-    return widgets.HBox([title], layout=widgets.Layout(align_items="center"))
-
-
-def _button(text: str, tooltip: str, act: Callable[[], None], icon: str) -> widgets.Button:
-    button = widgets.Button(
-        description=text, tooltip=tooltip, icon=icon, layout=widgets.Layout(width="auto")
+def _no_sound(side: str) -> str:
+    return (
+        f"The sound of {side} cannot be loaded; the log of the notebook says why. "
+        "Whoever set up this test can put the file back."
     )
-    button.on_click(lambda _: act())
-    return button
-
-
-def _show_if(widget: widgets.Widget, condition: bool) -> None:
-    widget.layout.display = None if condition else "none"

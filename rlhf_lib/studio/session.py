@@ -1,9 +1,10 @@
 """A rater's way through the tasks of a manifest: ask, save, go on, undo. No widgets here."""
 
+import statistics
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,12 +13,16 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.raters import Rater
 from rlhf_lib.feedback.records import Annotation, Listening, Manifest
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.feedback.validation import Id
+from rlhf_lib.feedback.validation import Id, as_input_error
 from rlhf_lib.music.song import Song
-from rlhf_lib.studio.task_order import Presentation, Side, presentations
+from rlhf_lib.studio.claims import Claims
+from rlhf_lib.studio.history import History
+from rlhf_lib.studio.stopwatch import Stopwatch
+from rlhf_lib.studio.task_order import Presentation, Side, TaskOrder
 
 CHOICES = ("left", "right", "tie", "can't tell")
-BREAK_AFTER = 30 * 60.0  # seconds of rating after which a break is suggested
+_FEW = 3  # answers before their times say how long the rest will take
+_USUAL_SECONDS = 60.0  # what a comparison takes until then
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,10 @@ class Heard:
 class AnnotationSession:
     """One rater rates the tasks of one manifest; every answer is on disk before the next task.
 
-    A new session with the same arguments goes on where the last one stopped: tasks that the
-    store holds an answer to (of this rater, for this manifest) are not asked again.
+    What the rater has answered is read from the store, so a new session goes on where the last
+    one stopped, and takes its place: the earlier one can store nothing more. Tasks that another
+    rater of the same kind answered or has on screen are left out, but for the share that every
+    rater gets; the store is read anew before each task.
 
     Parameters
     ----------
@@ -45,17 +52,17 @@ class AnnotationSession:
     rater_kind : "human" or "simulated"
     seed : int
         With the manifest and the rater it decides order and sides.
-    repeat_share : float
-        Share of the tasks that come again with sides swapped.
     max_tasks : int, optional
         The most tasks to ask in this sitting.
     clock : callable
         Returns s on a clock that never goes back.
+    shares
+        `repeat_share`, `check_share`, `overlap`, `task_share` and `song_share` of `TaskOrder`.
 
     Raises
     ------
     InputError
-        When there is no task, `rater_id` cannot be stored, or `max_tasks` is below 1.
+        When there is no task, `rater_id` cannot be stored, or a number is out of range.
     """
 
     def __init__(
@@ -66,9 +73,9 @@ class AnnotationSession:
         rater_kind: Literal["human", "simulated"] = "human",
         seed: int = 0,
         *,
-        repeat_share: float = 0.1,
         max_tasks: int | None = None,
         clock: Callable[[], float] = time.monotonic,
+        **shares: float,
     ):
         try:
             TypeAdapter(Id).validate_python(rater_id)
@@ -83,58 +90,61 @@ class AnnotationSession:
         self.store = store
         self.rater_id = rater_id
         self.rater_kind = rater_kind
-        self._clock = clock
-        plan = presentations(manifest, rater_id, seed, repeat_share)
+        self._order = TaskOrder(manifest, rater_id, seed, **shares)
+        self._claims = Claims(store.folder, manifest.manifest_id, rater_id)
         store.keep_manifest(manifest)
-        given = self._stored_answers(plan)
-        unanswered = [index for index in range(len(plan)) if index not in given][:max_tasks]
-        sitting = sorted([*given, *unanswered])
-        self._plan = [plan[index] for index in sitting]
-        self._answers = [given.get(index) for index in sitting]
-        self._position = self._next_unanswered()
-        self._rated_since = self._shown_at = clock()
+        self._most = None
+        with self._claims.exclusive(take_over=True) as elsewhere:
+            self._look(elsewhere)
+            if max_tasks is not None:
+                self._most = len(self._history.past) + max_tasks
+                self._look(elsewhere)
+        #: Times the present task, pauses and breaks.
+        self.stopwatch = Stopwatch(clock)
 
-    def _stored_answers(self, plan: list[Presentation]) -> dict[int, Annotation]:
-        """Return the stored answer to each place of the plan that has one."""
-        pool = defaultdict(list)
-        for answer in self.store.current():
-            if (answer.rater_id, answer.manifest_id) == (self.rater_id, self.manifest.manifest_id):
-                pool[answer.pair].append(answer)
-        given = {}
-        # First those shown with the same sides; then any (another seed, imported answers).
-        for same_sides in (True, False):
-            for index, item in enumerate(plan):
-                task = item.task
-                edits = sorted((task.edit_a_id, task.edit_b_id))
-                answers = pool[(self.manifest.manifest_id, task.song_id, *edits)]
-                fits = [a for a in answers if not same_sides or a.shown_first == item.shown_first]
-                if index not in given and fits:
-                    given[index] = fits[0]
-                    answers.remove(fits[0])
-        return given
-
-    def _next_unanswered(self) -> int:
-        return next((i for i, a in enumerate(self._answers) if a is None), len(self._plan))
+    def _look(self, elsewhere: set[str]) -> None:
+        """Read the store and find the next task, given those on other raters' screens."""
+        self._history = History.read(
+            self.store.load(), self.manifest, self.rater_id, self.rater_kind
+        )
+        past = self._history.past
+        taken = self._order.exclusive & (self._history.others | elsewhere)
+        most = None if self._most is None else max(self._most - len(past), 0)
+        self._coming = list(islice(self._order.coming(past, taken), most))
+        self._back: int | None = None  # the place of the answer that an undo opened again
+        self._claims.task_id = self._coming[0].task.task_id if self._coming else None
 
     @property
     def task(self) -> Presentation | None:
-        """The task to rate now; None when all are rated."""
-        return None if self.finished else self._plan[self._position]
+        """The task to rate now; None when nothing is left for this rater in this sitting."""
+        if self._back is not None:
+            return self._history.past[self._back]
+        return self._coming[0] if self._coming else None
+
+    @property
+    def upcoming(self) -> Presentation | None:
+        """The task that will probably follow the present one."""
+        return next(iter(self._coming[int(self._back is None) :]), None)
 
     @property
     def finished(self) -> bool:
         """True when nothing is left to rate (an undo may still reopen the last task)."""
-        return self._position == len(self._plan)
+        return self.task is None
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Tasks answered, and tasks altogether (repeats included)."""
-        return sum(answer is not None for answer in self._answers), len(self._plan)
+        """Tasks answered, and tasks altogether (repeats and checks included) as it looks now."""
+        return len(self._history.past), len(self._history.past) + len(self._coming)
+
+    @property
+    def can_undo(self) -> bool:
+        """True when there is an answer before the present task."""
+        return bool(self._history.past) and self._back != 0
 
     @property
     def previous_answer(self) -> Annotation | None:
         """The stored answer to the present task, when an undo led back to it."""
-        return None if self.finished else self._answers[self._position]
+        return None if self._back is None else self._history.answers[self._back]
 
     @property
     def previous_choice(self) -> tuple[str, int] | None:
@@ -148,18 +158,11 @@ class AnnotationSession:
         return ("left" if earlier.preference == first else "right"), earlier.strength
 
     @property
-    def seconds_spent(self) -> float:
-        """Seconds since the present task was shown."""
-        return self._clock() - self._shown_at
-
-    @property
-    def break_due(self) -> bool:
-        """True after half an hour of rating without a break."""
-        return self._clock() - self._rated_since >= BREAK_AFTER
-
-    def rested(self) -> None:
-        """Start the half hour until the next break, and the present task's time, anew."""
-        self._rated_since = self._shown_at = self._clock()
+    def seconds_left(self) -> float:
+        """Seconds that the rest will take, at the pace of this rater's latest answers."""
+        times = [a.seconds_spent for a in self._history.answers[-20:] if a.seconds_spent]
+        usual = statistics.median(times) if len(times) >= _FEW else _USUAL_SECONDS
+        return usual * len(self._coming)
 
     def answer(
         self,
@@ -194,7 +197,8 @@ class AnnotationSession:
         Raises
         ------
         InputError
-            When the session is finished or a value is out of range; the task then stays.
+            When the session is finished, another sitting of this rater took over, or a value is
+            out of range; nothing is stored then.
         """
         shown = self.task
         if shown is None:
@@ -215,17 +219,17 @@ class AnnotationSession:
             rater_id=self.rater_id,
             rater_kind=self.rater_kind,
             confidence=confidence,
-            seconds_spent=round(self.seconds_spent, 3),
+            seconds_spent=round(self.stopwatch.seconds_spent, 3),
             shown_first=shown.shown_first,
             cant_tell=choice == "can't tell",
             tags=list(tags),
             listening=None if heard is None else _listening(heard, left),
             supersedes=earlier and earlier.annotation_id,
         )
-        self.store.add(annotation)
-        self._answers[self._position] = annotation
-        self._position = self._next_unanswered()
-        self._shown_at = self._clock()
+        with self._claims.exclusive() as elsewhere:
+            self.store.add(annotation)
+            self._look(elsewhere)
+        self.stopwatch.restart()
         return annotation
 
     def undo(self) -> bool:
@@ -233,17 +237,29 @@ class AnnotationSession:
 
         The earlier answer stays on disk and counts until a new one supersedes it.
         """
-        for index in reversed(range(self._position)):
-            if self._answers[index] is not None:
-                self._position = index
-                self._shown_at = self._clock()
-                return True
-        return False
+        if not self.can_undo:
+            return False
+        self._back = (len(self._history.past) if self._back is None else self._back) - 1
+        self.stopwatch.restart()
+        return True
+
+    def keep(self) -> None:
+        """Leave the earlier answer that an undo opened as it is, and return to the open task."""
+        self._back = None
+        self.stopwatch.restart()
+
+    def close(self) -> None:
+        """Give the task on screen back, for other raters."""
+        with self._claims.exclusive():
+            self._claims.task_id = None
 
 
 def _listening(heard: Heard, left: Side) -> Listening:
     seconds = {f"seconds_{left}": heard.left, f"seconds_{'b' if left == 'a' else 'a'}": heard.right}
-    return Listening(**seconds, seconds_original=heard.original, seams_heard=heard.seams)
+    try:
+        return Listening(**seconds, seconds_original=heard.original, seams_heard=heard.seams)
+    except ValidationError as error:
+        raise as_input_error(error, "what was heard", Listening) from None
 
 
 def run_rater(

@@ -3,6 +3,7 @@
 import html
 import io
 from pathlib import Path
+from typing import Literal
 
 import ipywidgets as widgets
 import numpy as np
@@ -13,6 +14,8 @@ from rlhf_lib.music.audio import Audio, load_audio
 from rlhf_lib.music.edit import Edit
 from rlhf_lib.music.render import render
 from rlhf_lib.paths import resolve
+
+_BLOCK = 1 << 16  # samples; libsndfile's Vorbis encoder overflows its stack on very long writes
 
 
 def listen(
@@ -64,7 +67,7 @@ class Player(widgets.HBox):
         self.title, self.duration = title, audio.duration
         label = widgets.HTML(html.escape(title), layout=widgets.Layout(flex="0 0 16em"))
         self.sound = widgets.Audio(
-            value=_flac(audio),
+            value=encoded(audio),
             format="flac",
             autoplay=False,
             loop=False,
@@ -79,13 +82,28 @@ class Player(widgets.HBox):
         return f"▶ {self.title or 'sound'} ({self.duration:.1f} s; run the cell to listen)"
 
 
-def _flac(audio: Audio) -> bytes:
+def encoded(audio: Audio, form: Literal["flac", "ogg"] = "flac") -> bytes:
+    """Return a sound as it travels to the browser: FLAC of 16 bits, or Vorbis in OGG.
+
+    Raises
+    ------
+    InputError
+        When a sample lies beyond full scale.
+    """
     peak = float(np.abs(audio.samples).max())
     if not peak <= 1:
         raise InputError(
             f"the sound's peak {peak:.4g} is beyond full scale (1); scale the samples down first"
         )
     buffer = io.BytesIO()
-    samples = np.clip(np.rint(audio.samples * 32768), -32768, 32767).astype(np.int16)
-    soundfile.write(buffer, samples, audio.sample_rate, format="FLAC", subtype="PCM_16")
+    subtype = {"flac": "PCM_16", "ogg": "VORBIS"}[form]
+    with soundfile.SoundFile(
+        buffer, "w", audio.sample_rate, audio.n_channels, format=form.upper(), subtype=subtype
+    ) as handle:
+        for start in range(0, audio.n_samples, _BLOCK):
+            samples = audio.samples[start : start + _BLOCK]
+            if form == "flac":
+                # libsndfile reads int / 32768 but writes float * 32767; this is its inverse.
+                samples = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
+            handle.write(samples)
     return buffer.getvalue()

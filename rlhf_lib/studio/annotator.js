@@ -1,0 +1,332 @@
+// What the annotator does: shows the screen that the kernel sends, plays, and sends the answers.
+// It is one module with timeline.js, player.js and page.js, which Python puts before it.
+
+const PATIENCE = 6000; // ms without an answer of the kernel until the page says so
+const SEEK_STEP = 5; // s, arrow keys on a map
+
+function render({ model, el }) {
+  const player = new Player(() => refresh());
+  let screen = {};
+  let form = {};
+  let ahead = { serial: null, sounds: {} }; // the next task's sound, still compressed
+  let requested = []; // [serial, side] of the sounds to come, the first one is asked for
+  let waiting = 0;
+  let frame = 0;
+
+  const act = {
+    listen: (side) => player.switchTo(side),
+    seek: (side, share) => player.seek(side, share * soundEnd(side), true),
+    playOrPause: () => (player.playing ? player.pause() : player.play()),
+    seam: (step) => {
+      if (!player.playSeam(step) && player.tracks[player.side]) {
+        say(player.side === "O" ? "The original has no seams: choose A or B." : "No seam here.");
+      }
+    },
+    loop: () => (player.loop = !player.loop),
+    choose: (text) => (form.answer = unlocked() ? text : form.answer),
+    tag: (tag) => form.tags[form.tags.has(tag) ? "delete" : "add"](tag),
+    confide: (text) => (form.confidence = form.confidence === text ? null : text),
+    save,
+    undo: () => ask("undo"),
+    keep: () => ask("keep"),
+    rest: () => (player.pause(), ask("rest")),
+    goOn: () => ask("go on"),
+    again: () => ask("again"),
+    signIn: (event) => {
+      event.preventDefault();
+      ask("sign in", { rater: parts.rater.value.trim() });
+    },
+  };
+  for (const [name, does] of Object.entries(act)) {
+    if (name === "signIn") continue;
+    act[name] = (...given) => {
+      const promise = does(...given);
+      // After a click the keys work at once: the focus goes back to the annotator itself.
+      if (globalThis.event?.detail > 0) parts.root.focus({ preventScroll: true });
+      refresh();
+      Promise.resolve(promise).then(refresh);
+    };
+  }
+  const parts = build(act, model.get("tags"), model.get("confidences"));
+  const keys = {
+    " ": act.playOrPause,
+    a: () => act.listen("A"),
+    b: () => act.listen("B"),
+    o: () => act.listen("O"),
+    n: () => act.seam(1),
+    p: () => act.seam(-1),
+    u: act.undo,
+    Enter: act.save,
+    ...Object.fromEntries(ANSWERS.map(([key, text]) => [key, () => act.choose(text)])),
+  };
+
+  const unlocked = () => screen.previous || (enough("A") && enough("B"));
+
+  /** Whether a side was heard for long enough, or at each of its seams. */
+  function enough(side) {
+    const track = player.tracks[side];
+    if (!track) return false;
+    const [heard, seams] = [player.heard[side], player.seamsHeard[side].size];
+    const least = Math.min(screen.min_seconds, duration(track.timeline) - 0.1);
+    return heard >= least || (seams > 0 && seams === track.seams.length);
+  }
+
+  const soundEnd = (side) => (player.tracks[side] ? duration(player.tracks[side].timeline) : 0);
+
+  function ask(kind, more = {}) {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      requested.length = 0;
+      parts.root.classList.add("stuck");
+      say("The kernel does not answer: it is busy, or it was stopped. Every answer but the one on "
+        + "screen is saved. When it is back, try again, or run the cell again.", true);
+      refresh();
+    }, PATIENCE);
+    model.send({ kind, serial: screen.serial, ...more });
+  }
+
+  function answered() {
+    clearTimeout(waiting);
+    if (parts.root.classList.contains("stuck")) say("");
+    parts.root.classList.remove("stuck");
+  }
+
+  function say(text, isError = false) {
+    parts.message.textContent = text;
+    parts.message.classList.toggle("error", isError);
+    parts.message.setAttribute("role", isError ? "alert" : "status");
+  }
+
+  function save() {
+    if (!form.answer || screen.stage !== "rate" || !unlocked()) return;
+    player.count();
+    const heard = { left: player.heard.A, right: player.heard.B, original: player.heard.O };
+    heard.seams = player.seamsHeard.A.size + player.seamsHeard.B.size;
+    ask("answer", {
+      answer: form.answer,
+      confidence: form.confidence,
+      tags: [...form.tags],
+      notes: parts.notes.value,
+      heard,
+    });
+  }
+
+  // Sound: one file at a time, so that an answer never waits behind more than one of them.
+
+  function loadSounds() {
+    if (!screen.timelines) return say(screen.error, true);
+    say("Loading the sound …");
+    const missing = SIDES.filter((side) => !player.tracks[side]);
+    requested = missing.map((side) => [screen.serial, side]);
+    if (screen.next !== null) requested.push(...SIDES.map((side) => [screen.next, side]));
+    for (const [side, bytes] of Object.entries(ahead.sounds)) take(screen.serial, side, bytes);
+    ahead = { serial: screen.next, sounds: {} };
+    askForSound();
+  }
+
+  function askForSound() {
+    if (requested.length) {
+      const [serial, side] = requested[0];
+      ask("sound", { serial, side });
+    }
+  }
+
+  async function take(serial, side, bytes) {
+    requested = requested.filter(([other, name]) => other !== serial || name !== side);
+    if (serial === screen.serial && !player.tracks[side]) {
+      try {
+        await player.load(side, bytes, screen.timelines[side]);
+      } catch (error) {
+        say(`This browser cannot play the sound of ${side} (${error.message}).`, true);
+        return;
+      }
+      if (serial !== screen.serial) return;
+      draw();
+      if (SIDES.every((name) => player.tracks[name])) say(screen.error, Boolean(screen.error));
+    } else if (serial === ahead.serial) {
+      ahead.sounds[side] = bytes;
+    }
+  }
+
+  function receive(message, buffers) {
+    if (message.kind !== "sound") return;
+    answered();
+    const { serial, side, error } = message;
+    if (error) {
+      requested = [];
+      if (serial === screen.serial) say(error, true);
+    } else {
+      const { buffer, byteOffset, byteLength } = buffers[0];
+      const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
+      const asked = requested.length && requested[0][0] === serial && requested[0][1] === side;
+      take(serial, side, bytes).then(refresh);
+      if (asked) askForSound();
+    }
+    refresh();
+  }
+
+  /** Show what the kernel sent; the same task again keeps what is filled in. */
+  function show() {
+    answered();
+    const before = screen;
+    screen = model.get("screen");
+    if (screen.stage !== "rate") player.clear();
+    else if (screen.serial !== before.serial || before.stage !== "rate") {
+      player.clear();
+      const earlier = screen.previous ?? {};
+      form = { answer: earlier.answer, confidence: earlier.confidence, tags: new Set(earlier.tags) };
+      parts.notes.value = earlier.notes ?? "";
+      if (screen.serial !== ahead.serial) ahead = { serial: null, sounds: {} };
+      for (const side of SIDES) clearMap(side);
+      loadSounds();
+      if (before.stage && document.activeElement !== parts.notes) parts.root.focus({ preventScroll: true });
+    } else if (screen.error) say(screen.error, true);
+    else if (soundMissing() && !requested.length) loadSounds();
+    parts.refusal.textContent = screen.stage === "sign in" ? screen.error : "";
+    refresh();
+  }
+
+  function clearMap(side) {
+    const { map } = parts.tracks[side];
+    map.width = map.clientWidth;
+  }
+
+  function draw() {
+    for (const side of SIDES) {
+      const track = player.tracks[side];
+      if (track) drawMap(parts.tracks[side].map, track, screen.timelines.O.beats.length);
+    }
+  }
+
+  function refresh() {
+    const ready = screen.stage === "rate" && !screen.paused;
+    const { root } = parts;
+    root.dataset.stage = screen.stage;
+    parts.signIn.hidden = screen.stage !== "sign in";
+    refreshHeader();
+    parts.cover.hidden = ready || screen.stage === "sign in";
+    parts.task.inert = !ready;
+    parts.goOn.hidden = screen.stage === "done";
+    parts.reopen.hidden = screen.stage !== "done" || !screen.can_undo;
+    parts.coverText.textContent = screen.text ?? "";
+    for (const [text, one] of Object.entries(parts.answers)) {
+      press(one, form.answer === text);
+      one.disabled = !unlocked();
+    }
+    for (const [tag, one] of Object.entries(parts.tags)) press(one, form.tags?.has(tag));
+    for (const [text, one] of Object.entries(parts.confidences)) press(one, form.confidence === text);
+    press(parts.loop, player.loop);
+    parts.save.disabled = !form.answer || !unlocked();
+    const failed = parts.message.classList.contains("error") && soundMissing();
+    parts.retry.hidden = !failed && !root.classList.contains("stuck");
+    parts.undo.disabled = !screen.can_undo;
+    parts.keep.hidden = !screen.previous;
+    follow();
+  }
+
+  const soundMissing = () => screen.stage === "rate" && SIDES.some((side) => !player.tracks[side]);
+
+  function press(button, on) {
+    button.setAttribute("aria-pressed", String(Boolean(on)));
+  }
+
+  function refreshHeader() {
+    const [done, total] = screen.progress ?? [0, 1];
+    [parts.bar.max, parts.bar.value] = [Math.max(total, 1), done];
+    const left = screen.minutes_left ? ` · about ${screen.minutes_left} min left` : "";
+    parts.progress.textContent = `${done} of ${total} rated${left}`;
+    parts.rest.disabled = screen.stage !== "rate" || screen.paused;
+  }
+
+  function hint() {
+    if (screen.stage !== "rate") return "";
+    if (screen.previous) return "Your earlier answer: change it and save, or keep it.";
+    const missing = ["A", "B"].filter((side) => !enough(side));
+    if (!missing.length) return "Which edit is better?";
+    return `Listen to ${missing.join(" and ")}, for ${screen.min_seconds} s each or at every seam, to answer.`;
+  }
+
+  /** Follow the sound with the playheads, frame by frame while it plays. */
+  function follow() {
+    cancelAnimationFrame(frame);
+    const { root } = parts;
+    root.dataset.playing = player.playing;
+    parts.play.firstChild.textContent = player.playing ? "Pause" : "Play";
+    const here = player.tracks[player.side];
+    for (const side of SIDES) {
+      const { row, listen, slider, head } = parts.tracks[side];
+      const known = here && player.tracks[side];
+      const share = known ? player.position(side) / soundEnd(side) : 0;
+      head.style.transform = `translateX(${share * slider.clientWidth}px)`;
+      slider.setAttribute("aria-valuenow", String(Math.round(share * 100)));
+      row.classList.toggle("current", side === player.side);
+      press(listen, player.playing && side === player.side);
+      listen.disabled = !player.tracks[side];
+    }
+    if (here) {
+      root.dataset.side = player.side;
+      root.dataset.beat = player.beat();
+      root.dataset.position = player.position().toFixed(4);
+      parts.place.textContent = `beat ${player.beat() + 1} of the song`;
+    }
+    const wasUnlocked = unlocked();
+    player.count();
+    const said = hint();
+    if (parts.hint.textContent !== said) parts.hint.textContent = said; // it is read out
+    if (player.playing) frame = requestAnimationFrame(unlocked() === wasUnlocked ? follow : refresh);
+    else if (unlocked() !== wasUnlocked) refresh();
+  }
+
+  function onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target.closest("textarea, input");
+    if (typing) {
+      if (event.key === "Escape") parts.root.focus({ preventScroll: true });
+      event.stopPropagation();
+      return;
+    }
+    const slider = event.target.closest("[role=slider]");
+    const step = { ArrowLeft: -SEEK_STEP, ArrowRight: SEEK_STEP }[event.key];
+    if (slider && step) {
+      const { side } = slider.parentElement.dataset;
+      player.seek(side, player.position(side) + step, player.playing);
+      event.preventDefault();
+      refresh();
+      return;
+    }
+    // A control that was reached with the Tab key is worked with the space bar and Enter.
+    const pressing = event.key === " " || event.key === "Enter";
+    if (pressing && event.target.closest("button")) return;
+    const does = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const allowed = screen.stage === "done" ? does === act.undo : !screen.paused;
+    if (!does || !allowed) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!event.repeat) does();
+  }
+
+  parts.root.addEventListener("keydown", onKey);
+  const resized = new ResizeObserver(draw);
+  resized.observe(parts.tracks.A.slider);
+  const themed = new MutationObserver(draw);
+  themed.observe(document.body, { attributeFilter: ["data-jp-theme-name", "class"] });
+  const darker = matchMedia("(prefers-color-scheme: dark)");
+  darker.addEventListener("change", draw);
+  model.on("change:screen", show);
+  model.on("msg:custom", receive);
+  el.append(parts.root);
+  show();
+
+  return () => {
+    player.clear();
+    clearTimeout(waiting);
+    cancelAnimationFrame(frame);
+    resized.disconnect();
+    themed.disconnect();
+    darker.removeEventListener("change", draw);
+    model.off("change:screen", show);
+    model.off("msg:custom", receive);
+  };
+}
+
+export default { render };

@@ -1,0 +1,223 @@
+// What the annotator looks like: its elements, and the drawing of the edit maps.
+
+export const ANSWERS = [
+  ["1", "A strongly", "A is much better"],
+  ["2", "A", "A is better"],
+  ["3", "A slightly", "A is slightly better"],
+  ["4", "Tie", "Both are equally good"],
+  ["5", "B slightly", "B is slightly better"],
+  ["6", "B", "B is better"],
+  ["7", "B strongly", "B is much better"],
+  ["0", "Can't tell", "I cannot judge this pair"],
+];
+const NAMES = { O: "Original", A: "A", B: "B" };
+
+/** Make an element; text goes in as text, so markup in notes stays what was typed. */
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "onclick") made.addEventListener("click", value);
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+const button = (key, text, name, act, more = {}) =>
+  element(
+    "button",
+    {
+      type: "button",
+      "aria-label": name,
+      title: key ? `${name} (key: ${key})` : name,
+      ...(key && { "aria-keyshortcuts": key }),
+      ...more,
+      onclick: act,
+    },
+    element("span", {}, text),
+    ...(key ? [element("kbd", {}, key)] : []),
+  );
+
+/** Build the page; `act` maps the names of what can be done to functions. */
+export function build(act, tags, confidences) {
+  const parts = { tracks: {}, answers: {}, tags: {}, confidences: {} };
+  const toggle = (group, text, name, chosen) => {
+    parts[group][text] = button("", text, name, chosen, { "aria-pressed": "false" });
+    return parts[group][text];
+  };
+  for (const [side, key] of [["O", "o"], ["A", "a"], ["B", "b"]]) {
+    const name = `Listen to ${side === "O" ? "the original" : side}`;
+    const listen = button(key, NAMES[side], name, () => act.listen(side), {
+      class: "side",
+      "aria-pressed": "false",
+    });
+    const map = element("canvas", { "aria-hidden": "true" });
+    const head = element("i", { class: "head" });
+    const slider = element(
+      "div",
+      { class: "map", role: "slider", tabindex: "0", "aria-valuemin": "0", "aria-valuemax": "100" },
+      map,
+      head,
+    );
+    slider.setAttribute("aria-label", `Position in ${NAMES[side]}`);
+    slider.addEventListener("click", (event) => {
+      const { left, width } = slider.getBoundingClientRect();
+      act.seek(side, (event.clientX - left) / width);
+    });
+    const row = element("div", { class: "track", "data-side": side }, listen, slider);
+    parts.tracks[side] = { row, listen, slider, map, head };
+  }
+  for (const [key, text, name] of ANSWERS) {
+    const more = { "aria-pressed": "false", class: "answer" };
+    parts.answers[text] = button(key, text, name, () => act.choose(text), more);
+  }
+  const [play, previousSeam, nextSeam] = [
+    button("space", "Play", "Play or pause", act.playOrPause, { class: "play" }),
+    button("p", "‹ Seam", "Play around the previous seam", () => act.seam(-1)),
+    button("n", "Seam ›", "Play around the next seam", () => act.seam(1)),
+  ];
+  const loop = button("", "Loop seam", "Repeat the seam until paused", act.loop, {
+    "aria-pressed": "false",
+  });
+  const notes = element("textarea", { "aria-label": "Notes on this comparison", rows: "2" });
+  notes.placeholder = "Why? (optional; Esc leaves the field)";
+  const rater = element("input", { id: "rlhf-rater", autocomplete: "username", maxlength: "200" });
+  rater.required = true;
+  const signIn = element(
+    "form",
+    { class: "sign-in" },
+    element("label", { for: "rlhf-rater" }, "Who listens? Your name or number:"),
+    rater,
+    element("button", { type: "submit", class: "main" }, "Begin"),
+  );
+  signIn.addEventListener("submit", (event) => act.signIn(event));
+  Object.assign(parts, {
+    play, previousSeam, nextSeam, loop, notes, rater, signIn,
+    bar: element("progress", { "aria-label": "Comparisons rated" }),
+    progress: element("span", { class: "count" }),
+    rest: button("", "Pause", "Pause this sitting", act.rest),
+    place: element("span", { class: "place" }),
+    hint: element("p", { class: "hint", role: "status" }),
+    message: element("p", { class: "message", role: "status" }),
+    retry: button("", "Try again", "Try again", act.again),
+    undo: button("u", "Back", "Back to the previous answer", act.undo),
+    keep: button("", "Keep it", "Leave this answer as it is", act.keep),
+    save: button("Enter", "Save and next", "Save the answer", act.save, { class: "main" }),
+    cover: element("div", { class: "cover" }),
+    coverText: element("p", { role: "status" }),
+    goOn: button("", "Go on", "Go on rating", act.goOn, { class: "main" }),
+    reopen: button("u", "Back", "Back to the previous answer", act.undo),
+    refusal: element("p", { class: "message error", role: "alert" }),
+  });
+  parts.cover.append(parts.coverText, parts.goOn, parts.reopen);
+  signIn.append(parts.refusal);
+  const group = (name, title, ...children) =>
+    element("div", { class: `field ${name}`, role: "group", "aria-label": title }, ...children);
+  const row = parts.answers;
+  const cannotTell = row["Can't tell"];
+  parts.task = element(
+    "div",
+    { class: "task" },
+    ...Object.values(parts.tracks).map((track) => track.row),
+    group("transport", "Player", play, previousSeam, nextSeam, loop, parts.place),
+    group(
+      "answers",
+      "Which edit is better?",
+      ...Object.values(row).filter((one) => one !== cannotTell),
+      cannotTell,
+    ),
+    parts.hint,
+    group(
+      "tags",
+      "What is wrong with the weaker one? (optional)",
+      element("span", { class: "title" }, "The weaker one has"),
+      ...tags.map((tag) =>
+        toggle("tags", tag, `The weaker edit has this fault: ${tag}`, () => act.tag(tag)),
+      ),
+    ),
+    group(
+      "confidence",
+      "How sure are you? (optional)",
+      element("span", { class: "title" }, "I am"),
+      ...confidences.map((text) =>
+        toggle("confidences", text, `How sure I am: ${text}`, () => act.confide(text)),
+      ),
+    ),
+    notes,
+    element(
+      "div",
+      { class: "footer" },
+      parts.undo,
+      parts.keep,
+      parts.retry,
+      parts.message,
+      parts.save,
+    ),
+  );
+  parts.root = element(
+    "div",
+    {
+      class: "rlhf-annotator",
+      tabindex: "-1",
+      role: "region",
+      "aria-label": "Annotator: which of two edits is better?",
+      // JupyterLab looks for this attribute and keeps its own shortcuts off.
+      "data-lm-suppress-shortcuts": "true",
+    },
+    signIn,
+    element("div", { class: "header" }, parts.bar, parts.progress, parts.rest),
+    element("div", { class: "stage" }, parts.task, parts.cover),
+  );
+  return parts;
+}
+
+/** Draw an edit map: time to the right, the song from bottom to top, seams, the sound behind. */
+export function drawMap(canvas, { buffer, timeline, seams }, songEnd) {
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const scale = globalThis.devicePixelRatio || 1;
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  const paint = canvas.getContext("2d");
+  paint.scale(scale, scale);
+  const style = getComputedStyle(canvas);
+  const colour = (name) => style.getPropertyValue(name);
+  const end = duration(timeline);
+  paint.fillStyle = colour("--wave");
+  const loudest = peaks(buffer, Math.max(1, Math.floor(width)));
+  loudest.forEach((peak, x) => {
+    const tall = Math.max(1, peak * (height - 8));
+    paint.fillRect(x, (height - tall) / 2, 1, tall);
+  });
+  paint.fillStyle = colour("--seam");
+  for (const seam of seams) {
+    const x = (seam / end) * width;
+    paint.fillRect(x - 0.5, 0, 1, height);
+    paint.beginPath();
+    paint.moveTo(x - 4, 0);
+    paint.lineTo(x + 4, 0);
+    paint.lineTo(x, 6);
+    paint.fill();
+  }
+  paint.strokeStyle = colour("--side");
+  paint.lineWidth = 2.5;
+  paint.lineCap = "round";
+  const y = (beat) => height - 3 - (beat / songEnd) * (height - 6);
+  for (const [first, stop] of segmentsOf(timeline)) {
+    paint.beginPath();
+    paint.moveTo((timeline.starts[first] / end) * width, y(timeline.beats[first]));
+    paint.lineTo((timeline.starts[stop] / end) * width, y(timeline.beats[stop - 1] + 1));
+    paint.stroke();
+  }
+}
+
+/** The largest sample of each of `n` stretches of a sound, of its first channel. */
+function peaks(buffer, n) {
+  const samples = buffer.getChannelData(0);
+  const found = new Float32Array(n);
+  const step = Math.max(1, Math.floor(samples.length / n / 64)); // a picture needs no more
+  for (let i = 0; i < samples.length; i += step) {
+    const x = Math.min(n - 1, Math.floor((i / samples.length) * n));
+    found[x] = Math.max(found[x], Math.abs(samples[i]));
+  }
+  return found;
+}

@@ -1,0 +1,196 @@
+// Plays one of three sounds at a time (the original, A, B) and moves between them in time.
+//
+// Everything is scheduled on the audio clock a moment ahead, so that where a switch lands does not
+// depend on how busy the page is.
+
+const FADE = 0.02; // s, a switch between two sounds
+const EDGE = 0.005; // s, a start from silence and an end into it
+const LEAD = 0.04; // s, how far ahead of the audio clock things are scheduled
+const AROUND_SEAM = 4; // s, played before and after a seam
+const SEAM_MARGIN = 0.5; // s, heard on both sides of a seam before it counts as heard
+
+/** The page's one AudioContext; it sleeps until a click or a key starts it. */
+const audioContext = () => (globalThis.rlhfAudioContext ??= new AudioContext());
+
+const curve = (law) => Float32Array.from({ length: 65 }, (_, i) => law((i / 64) * (Math.PI / 2)));
+// Two different sounds add in power. The same sound adds in amplitude, and must not swell.
+const FADES = {
+  different: [curve(Math.sin), curve(Math.cos)],
+  same: [curve((x) => Math.sin(x) ** 2), curve((x) => Math.cos(x) ** 2)],
+};
+
+export class Player {
+  /** @param onStop called when the sound ends by itself */
+  constructor(onStop) {
+    this.onStop = onStop;
+    this.loop = false;
+    this.clear();
+  }
+
+  /** Fall silent and let go of all sound. */
+  clear() {
+    this.silence();
+    this.tracks = {};
+    this.side = "A";
+    this.at = 0; // s in the sound of this.side, while nothing plays
+    this.span = null; // {centre, start, stop} in s: the surroundings of a seam
+    this.heard = { O: 0, A: 0, B: 0 }; // s
+    this.seamsHeard = { O: new Set(), A: new Set(), B: new Set() };
+  }
+
+  /** Decode a sound; `bytes` is an ArrayBuffer, which the browser takes away. */
+  async load(side, bytes, timeline) {
+    const tracks = this.tracks; // a new task replaces it while this one is still decoding
+    const buffer = await audioContext().decodeAudioData(bytes);
+    tracks[side] = { buffer, timeline, seams: seamsOf(timeline) };
+  }
+
+  get playing() {
+    return this.voice !== null;
+  }
+
+  /** The position in s in the sound of `side`; in another than the current one, the same moment. */
+  position(side = this.side) {
+    const here = this.voice ? this.reached(audioContext().currentTime) : this.at;
+    return side === this.side ? here : this.moment(side, here).seconds;
+  }
+
+  /** The song's beat that sounds at the current position. */
+  beat() {
+    const { timeline } = this.tracks[this.side];
+    return timeline.beats[placeAt(timeline, this.position())];
+  }
+
+  async play() {
+    if (this.playing || !this.tracks[this.side]) return;
+    // The clock stands still until the browser has started the sound.
+    await audioContext().resume();
+    if (!this.playing && this.tracks[this.side]) this.start(this.side, this.at, "different", EDGE);
+  }
+
+  pause() {
+    if (!this.playing) return;
+    this.at = this.position();
+    this.silence();
+  }
+
+  /** Go on in another sound at the same moment of the song; start where nothing plays. */
+  switchTo(side) {
+    if (!this.tracks[side]) return;
+    if (side !== this.side) {
+      const when = audioContext().currentTime + LEAD;
+      const here = this.playing ? this.reached(when) : this.at;
+      const { seconds, exact } = this.moment(side, here);
+      if (this.span) this.moveSpan(side, seconds);
+      if (this.playing) this.start(side, seconds, exact ? "same" : "different", FADE, when);
+      [this.side, this.at] = [side, seconds];
+    }
+    this.play();
+  }
+
+  /** Play a sound from `seconds` on; a silent player stays silent unless told to `play`. */
+  seek(side, seconds, play) {
+    if (!this.tracks[side]) return;
+    const end = duration(this.tracks[side].timeline);
+    this.span = null;
+    this.jump(side, Math.min(Math.max(seconds, 0), end), play);
+  }
+
+  /** Play the surroundings of the next seam (step 1) or the one before (−1); false: there is none. */
+  playSeam(step) {
+    const track = this.tracks[this.side];
+    if (!track?.seams.length) return false;
+    const here = this.span ? this.span.centre : this.position();
+    const seams = step > 0 ? track.seams : track.seams.toReversed();
+    const seam = seams.find((second) => (second - here) * step > 0.01) ?? seams[0];
+    this.span = around(seam, track.timeline);
+    this.jump(this.side, this.span.start, true);
+    return true;
+  }
+
+  // What follows is for the player itself.
+
+  moment(side, seconds) {
+    return sameMoment(this.tracks[this.side].timeline, this.tracks[side].timeline, seconds);
+  }
+
+  reached(when) {
+    const { at, start, until } = this.voice;
+    return Math.min(at + Math.max(0, when - start), until);
+  }
+
+  jump(side, seconds, play) {
+    if (this.playing) this.start(side, seconds, "different", FADE);
+    [this.side, this.at] = [side, seconds];
+    if (play) this.play();
+  }
+
+  /** Keep to the surroundings of the same seam where they hold the moment reached. */
+  moveSpan(side, seconds) {
+    const centre = this.moment(side, this.span.centre).seconds;
+    const span = around(centre, this.tracks[side].timeline);
+    this.span = span.start <= seconds && seconds < span.stop ? span : null;
+  }
+
+  start(side, at, law, fade, when = audioContext().currentTime + LEAD) {
+    const context = audioContext();
+    if (this.playing) this.end(this.voice, when, law, fade);
+    const { buffer, timeline } = this.tracks[side];
+    const source = new AudioBufferSourceNode(context, { buffer });
+    // A gain for each direction: curves on one of them may not overlap.
+    const [rise, fall] = [new GainNode(context), new GainNode(context)];
+    source.connect(rise).connect(fall).connect(context.destination);
+    rise.gain.setValueCurveAtTime(FADES[law][0], when, fade);
+    source.start(when, at);
+    const until = this.span ? this.span.stop : duration(timeline);
+    const voice = { side, source, fall, at, start: when, until, counted: at };
+    if (this.span) this.end(voice, when + Math.max(until - at, fade), "different", EDGE);
+    source.onended = () => {
+      source.disconnect();
+      fall.disconnect();
+      if (this.voice === voice) this.ended();
+    };
+    [this.voice, this.side] = [voice, side];
+  }
+
+  end(voice, when, law, fade) {
+    this.count();
+    voice.fall.gain.cancelScheduledValues(0);
+    voice.fall.gain.setValueCurveAtTime(FADES[law][1], when, fade);
+    voice.source.stop(when + fade);
+  }
+
+  silence() {
+    if (this.voice) this.end(this.voice, audioContext().currentTime, "different", EDGE);
+    this.voice = null;
+  }
+
+  ended() {
+    this.count();
+    this.voice = null;
+    this.at = this.span ? this.span.start : 0;
+    if (this.span && this.loop) this.play();
+    else this.onStop();
+  }
+
+  /** Add what has sounded since the last count to what was heard. */
+  count() {
+    const voice = this.voice;
+    if (!voice) return;
+    const here = this.reached(audioContext().currentTime);
+    this.heard[voice.side] += here - voice.counted;
+    voice.counted = here;
+    const { seams, timeline } = this.tracks[voice.side];
+    for (const seam of seams) {
+      const from = Math.max(seam - SEAM_MARGIN, 0);
+      const to = Math.min(seam + SEAM_MARGIN, duration(timeline));
+      if (voice.at <= from && here >= to) this.seamsHeard[voice.side].add(seam);
+    }
+  }
+}
+
+const around = (second, timeline) => ({
+  centre: second,
+  start: Math.max(0, second - AROUND_SEAM),
+  stop: Math.min(duration(timeline), second + AROUND_SEAM),
+});

@@ -1,0 +1,51 @@
+"""When a sound of a manifest plays which beat of the song: all that the player knows of an edit."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.records import Candidate, SongEntry
+from rlhf_lib.feedback.validation import inside
+from rlhf_lib.music.beats import beat_bounds
+from rlhf_lib.music.edit import output_order
+
+
+def timeline(song: SongEntry, folder: Path, candidate: Candidate | None = None) -> dict[str, list]:
+    """Return the beats of an edit, or of the original, in playing order, with their times.
+
+    Parameters
+    ----------
+    song : SongEntry
+    folder : Path
+        The folder that the manifest's paths start from.
+    candidate : Candidate, optional
+        The edit; without one, the original.
+
+    Returns
+    -------
+    dict
+        ``beats``: the song's beats, (n_played,) int; ``starts``: when each starts in the sound,
+        then when the last one ends, (n_played + 1,) s, exact to the sample.
+
+    Raises
+    ------
+    InputError
+        When the original's file is missing or cannot be read.
+    """
+    path = inside(folder, song.path)
+    try:
+        rate = soundfile.info(path).samplerate
+    except soundfile.LibsndfileError as error:
+        raise InputError(
+            f"cannot read {path} ({error}); put the original back where the manifest names it, "
+            "or generate the candidates again"
+        ) from error
+    # Not the header's number of samples: an MP3 can promise more than it holds.
+    bounds = beat_bounds(np.array(song.beat_times), round(song.duration * rate), rate)
+    order = np.arange(len(song.beat_times))
+    if candidate is not None:
+        order = output_order(np.array(candidate.actions))
+    starts = np.concatenate([[0], np.cumsum(np.diff(bounds)[order])]) / rate
+    return {"beats": order.tolist(), "starts": starts.tolist()}
