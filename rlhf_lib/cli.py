@@ -123,8 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command(
         commands.check_feedback,
-        "agreement, consistency, bias: write quality_report.json",
+        "agreement, consistency, bias, failed checks: write quality_report.json",
         feedback=("feedback", "preferences.json or its folder"),
+        plot=(None, "also draw it: a .png or .svg file", str),
     )
     command(
         commands.train_from_feedback,

@@ -135,6 +135,10 @@ def check_feedback(args: argparse.Namespace) -> None:
     for warning in report["warnings"]:
         print(f"WARNING: {warning['found']}\n  {warning['do']}")
     print(path)
+    if args.plot:
+        from rlhf_lib.plots import quality, save
+
+        print(save(quality(report), resolve(args.plot)))
 
 
 def train_from_feedback(args: argparse.Namespace) -> None:

@@ -10,7 +10,9 @@ from rlhf_lib.plots.evaluation import (
 )
 from rlhf_lib.plots.feedback import answers, disagreement
 from rlhf_lib.plots.lines import lines
+from rlhf_lib.plots.quality import quality
 from rlhf_lib.plots.song import feature_map, waveform
+from rlhf_lib.plots.style import save
 from rlhf_lib.plots.training import policy_curves, reward_curves, weights
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "lines",
     "over_optimisation",
     "policy_curves",
+    "quality",
     "reward_curves",
+    "save",
     "waveform",
     "weights",
     "win_rates",

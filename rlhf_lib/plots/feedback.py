@@ -31,14 +31,14 @@ def answers(annotations: Sequence[Annotation], fig: Figure | SubFigure | None = 
     """Draw how each rater's answers spread over the seven-point row.
 
     With several raters a second panel shows how often two of them chose the same edit, with
-    Wilson's 95 % interval. Superseded answers are left aside.
+    Wilson's 95 % interval. Superseded answers, and those to obvious checks, are left aside.
 
     Raises
     ------
     InputError
         When there are no answers.
     """
-    current = current_annotations(list(annotations))
+    current = [one for one in current_annotations(list(annotations)) if not one.is_check]
     if not current:
         raise InputError("there are no answers to draw; rate some pairs first")
     told = [answer for answer in current if not answer.cant_tell]

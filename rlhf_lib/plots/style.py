@@ -7,11 +7,15 @@ kind of colour blindness. The figure's ground is white, in light and dark notebo
 import functools
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.paths import atomic_path
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
@@ -43,6 +47,7 @@ _STYLE = {
     "lines.linewidth": 1.8,
     "savefig.facecolor": "white",
     "svg.hashsalt": "rlhf_lib",  # the same plot is the same file
+    "text.parse_math": False,  # names come from files: a $ in them is a $
 }
 
 
@@ -81,6 +86,24 @@ def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
 def figure_of(place: Axes | Figure | SubFigure) -> Figure:
     """Return the whole figure that axes or a part of a figure belong to."""
     return place.get_figure(root=True)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as the suffix says, .png or .svg, and return the path.
+
+    Raises
+    ------
+    InputError
+        When the suffix is another one, or the file cannot be written.
+    """
+    if path.suffix not in (".png", ".svg"):
+        raise InputError(f"{path}: plots are written to .png or .svg files")
+    with atomic_path(path) as part:
+        if path.suffix == ".svg":
+            part.write_bytes(svg(figure))
+        else:
+            figure.savefig(part, format="png", dpi=150)
+    return path
 
 
 def svg(figure: Figure) -> bytes:
