@@ -96,17 +96,22 @@ def test_climax_is_the_rise_of_the_level_towards_the_end():
     assert one("climax", edit_of(steep)) == 1.0
 
 
-def test_what_was_played_before_is_heard_again():
+def test_what_returns_after_a_while_is_heard_again():
     rng = np.random.default_rng(3)
     verse, chorus, end = (rng.normal(size=(32, SONG.features.shape[1])) for _ in range(3))
     song = toy_song(128)
     song = replace(song, features=np.concatenate([verse, chorus, verse, end]))
-    # Of 125 passages of four beats the 29 that lie wholly in the second verse.
-    assert one("heard_again", edit_of(song)) == pytest.approx(29 / 125)
+    # Of 125 passages of four beats the 29 that lie wholly in the second verse, after 32 s.
+    assert one("heard_again", edit_of(song)) == pytest.approx(29 / 125 * math.exp(-32 / 30))
     assert one("heard_again", edit_of(song, (64, 96))) == 0.0
     assert one("heard_again", edit_of(song, (0, 32))) == 0.0
-    # Looping a bar beat by beat makes no passage that was heard before.
-    assert one("heard_again", edit_of(song, (64, 96), LOOP_2=[40, 41, 42, 43])) == 0.0
+    # Sixteen beats of the chorus less: the verse is back after 24 s.
+    sooner = one("heard_again", edit_of(song, (40, 56)))
+    assert sooner == pytest.approx(29 / 109 * math.exp(-24 / 30))
+    # A bar again at once is a groove that goes on.
+    bar = song.features.copy()
+    bar[40:44] = bar[36:40]
+    assert one("heard_again", edit_of(replace(song, features=bar), (64, 96))) == 0.0
 
 
 def test_loops_are_no_leaps():

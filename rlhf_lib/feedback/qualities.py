@@ -25,9 +25,10 @@ CROWD_TIME = 30.0
 ALMOST_WHOLE = 0.8
 #: Level in dB by which the last third must rise above the rest to count as a full climax.
 CLIMAX_DB = 4.0
-#: A passage of this many beats counts as heard before when its likeness to an earlier one
-#: (0.5 = two random beats of the song) is at least LIKE.
-PASSAGE, LIKE = 4, 0.9
+#: Passages of this many beats are alike when their likeness (0.5 = two random beats of the
+#: song) is at least LIKE; what returns within GROOVE s goes on, and is forgotten by 1/e in
+#: MEMORY s.
+PASSAGE, LIKE, GROOVE, MEMORY = 4, 0.9, 10.0, 30.0
 #: Share of the edit that loops of the hook, and steps back per minute, at which 1 − 1/e of
 #: their charm is used up.
 LOOP_SHARE, SHUFFLE_RATE = 0.02, 2.0
@@ -77,21 +78,25 @@ def climax(edit: Edit) -> float:
 
 
 def heard_again(edit: Edit) -> float:
-    """Return the share of played passages that sound like one played before, 0 … 1.
+    """Return how much returns too soon, 0 … 1.
 
-    Passages of PASSAGE beats as they are played, compared by timbre, chroma and onsets.
+    Mean over the played passages of PASSAGE beats of exp(−t / MEMORY), t the time in s since a
+    like one began; 0 where there is none. What began less than GROOVE ago still goes on, and
+    does not count. Passages are compared by timbre, chroma and onsets.
     """
     points = beat_points(edit.song.features)
     limit = -np.log2(LIKE) * typical_unlikeness(points)
     points = points[edit.order]
     n = len(points) - PASSAGE + 1
-    if n <= PASSAGE:
+    if n < 1:
         return 0.0
     lengths = (points**2).sum(axis=1)
     squared = lengths[:, None] + lengths - 2 * points @ points.T
-    passages = sum(squared[k : k + n, k : k + n] for k in range(PASSAGE)) / PASSAGE
-    earlier = np.tri(n, n, -PASSAGE, dtype=bool)
-    return float((np.where(earlier, passages, np.inf).min(axis=1) <= limit).mean())
+    unlike = sum(squared[k : k + n, k : k + n] for k in range(PASSAGE)) / PASSAGE
+    starts = np.cumsum(edit.song.beat_durations[edit.order])[:n]
+    since = starts[:, None] - starts
+    since = np.where((unlike <= limit) & (since >= GROOVE), since, np.inf)
+    return float(np.exp(-since.min(axis=1) / MEMORY).mean())
 
 
 def leaps(edit: Edit) -> float:
@@ -106,13 +111,13 @@ def hook_loops(edit: Edit) -> float:
     """
     order = edit.order
     again = order[1:][order[1:] == order[:-1]]
-    return float(-np.expm1(-hook_values(edit.song)[again].sum() / len(order) / LOOP_SHARE))
+    return float(1 - np.exp(-hook_values(edit.song)[again].sum() / len(order) / LOOP_SHARE))
 
 
 def shuffling(edit: Edit) -> float:
     """Return how much is played out of order: 1 − exp(−steps back per minute / SHUFFLE_RATE)."""
     back = int((np.diff(edit.order) < 0).sum())
-    return float(-np.expm1(-60 * back / edit.duration / SHUFFLE_RATE))
+    return float(1 - np.exp(-60 * back / edit.duration / SHUFFLE_RATE))
 
 
 def _sum_of_faults(column: int) -> Callable[[Edit], float]:

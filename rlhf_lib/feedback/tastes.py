@@ -17,7 +17,7 @@ from rlhf_lib.music.measures import MEASURES, measure, weight_vector
 #: Additive over joins, so that a planner can follow them: `smooth` hates audible seams; `hooks`
 #: wants the hooks and tolerates seams; `phrases` wants unbroken phrases from the first bar to
 #: the last. Not additive: `calm` wants few seams, far apart; `chorus` at least one whole chorus;
-#: `arc` a level that builds up; `fresh` nothing twice. By the sound alone: `ear`. Beyond
+#: `arc` a level that builds up; `fresh` nothing again too soon. By the sound alone: `ear`. Beyond
 #: cutting: `loops` wants the hook looped a few times, `shuffle` some beats out of order.
 TASTES: dict[str, dict[str, float]] = {
     "smooth": {"seams": -0.25, "transition": -3.0, "energy": -1.5, "worst_seam": -1.5},
@@ -26,7 +26,7 @@ TASTES: dict[str, dict[str, float]] = {
     "calm": {"excess_seams": -0.8, "crowding": -3.0, "worst_seam": -1.0},
     "chorus": {"unbroken_chorus": 4.0, "transition": -3.0, "seams": -0.1},
     "arc": {"climax": 3.0, "transition": -1.0},
-    "fresh": {"heard_again": -15.0, "transition": -1.0},
+    "fresh": {"heard_again": -25.0, "transition": -1.0},
     "ear": {"uneven_onsets": -5.0, "spectral_jumps": -3.0, "loudness_steps": -1.0},
     "loops": {"hook_loops": 3.0, "leaps": -0.5, "seams": -0.1, "transition": -0.5},
     "shuffle": {"shuffling": 3.0, "transition": -1.0, "hook": 4.0},
@@ -66,7 +66,7 @@ _REASONS = {
     "crowding": ("cuts with room between them", "cuts close together"),
     "unbroken_chorus": ("no chorus from end to end", "a chorus from end to end"),
     "climax": ("a level that dies down", "a level that builds up"),
-    "heard_again": ("less that was heard before", "more that was heard before"),
+    "heard_again": ("less that returns too soon", "more that soon returns"),
     "leaps": ("fewer leaps through the song", "more leaps through the song"),
     "hook_loops": ("no looping of the hook", "the hook looped"),
     "shuffling": ("everything in its order", "a play with the order"),
