@@ -68,7 +68,7 @@ def test_votes_follow_bradley_and_terry():
     # One seam apart at weight 0.6 and noise 0.5: P(fewer seams) = 1 / (1 + exp(-1.2)).
     expected, n = 1 / (1 + math.exp(-1.2)), 600
     raters = [
-        SimulatedRater("r", {"seams": -0.6}, noise=0.5, tie_margin=0.0, seed=s) for s in range(n)
+        SimulatedRater("r", {"leaps": -0.6}, noise=0.5, tie_margin=0.0, seed=s) for s in range(n)
     ]
     wins = sum(r.compare(SONG, ONE_SEAM, TWO_SEAMS).preference == "a" for r in raters)
     assert abs(wins / n - expected) < 4 * math.sqrt(expected * (1 - expected) / n)
@@ -77,7 +77,7 @@ def test_votes_follow_bradley_and_terry():
 def test_ties_are_as_frequent_as_the_margin_says():
     # Equal utilities, |logistic noise of scale 1| <= 0.5: tanh(0.25).
     n, expected = 600, math.tanh(0.25)
-    taste = {"length": 1.0}
+    taste = {"shuffling": 1.0}
     raters = [SimulatedRater("r", taste, noise=1.0, tie_margin=0.5, seed=s) for s in range(n)]
     ties = sum(r.compare(SONG, ONE_SEAM, TWO_SEAMS).preference == "tie" for r in raters)
     assert abs(ties / n - expected) < 4 * math.sqrt(expected * (1 - expected) / n)
@@ -89,7 +89,7 @@ PAIRS = [
     for b in [cut((start, start + 8)) for start in range(2, 30, 5)]
     if not np.array_equal(a.actions, b.actions)
 ]
-GUESS = {"length": 1.0}  # all edits of PAIRS are equally long: this taste has nothing but noise
+GUESS = {"leaps": 1.0}  # one in each edit of PAIRS: this taste has nothing but noise
 MIRROR = {"a": "b", "b": "a", "tie": "tie"}
 
 
@@ -123,7 +123,7 @@ def test_self_consistency_on_swapped_repeats_is_that_of_two_independent_answers(
     p, n = 1 / (1 + math.exp(-1.2)), 800
     expected, same = p**2 + (1 - p) ** 2, 0
     for seed in range(n):
-        rater = SimulatedRater("r", {"seams": -0.6}, noise=0.5, tie_margin=0.0, seed=seed)
+        rater = SimulatedRater("r", {"leaps": -0.6}, noise=0.5, tie_margin=0.0, seed=seed)
         once = rater.compare(SONG, ONE_SEAM, TWO_SEAMS).preference
         same += MIRROR[rater.compare(SONG, TWO_SEAMS, ONE_SEAM).preference] == once
     assert abs(same / n - expected) < 4 * math.sqrt(expected * (1 - expected) / n)
@@ -132,7 +132,7 @@ def test_self_consistency_on_swapped_repeats_is_that_of_two_independent_answers(
 def test_a_careless_rater_answers_a_share_at_random():
     n = 700
     answers = [
-        SimulatedRater("r", {"seams": -9.0}, noise=0.0, carelessness=0.3, seed=s).compare(
+        SimulatedRater("r", {"leaps": -9.0}, noise=0.0, carelessness=0.3, seed=s).compare(
             SONG, ONE_SEAM, TWO_SEAMS
         )
         for s in range(n)
@@ -157,14 +157,14 @@ def test_noise_for_one_gap_has_a_closed_form(agreement):
 
 
 def test_two_simulated_raters_agree_as_often_as_asked():
-    # Edits 0, 1 and 2 seams apart in utility; with a margin, so that there are ties.
+    # Three pairs, each one leap apart; with a margin, so that there are ties.
     weights, n = [-0.2, -0.7, -1.5], 400
     noise = noise_for_agreement(np.array(weights), 0.78, tie_margin=0.15)
     same, decided, best = 0, 0, []
     for weight in weights:
         for seed in range(n):
             one, two = (
-                SimulatedRater(name, {"seams": weight}, noise, tie_margin=0.15, seed=seed)
+                SimulatedRater(name, {"leaps": weight}, noise, tie_margin=0.15, seed=seed)
                 .compare(SONG, ONE_SEAM, TWO_SEAMS)
                 .preference
                 for name in ("r", "s")
