@@ -82,6 +82,7 @@ def import_feedback(args: argparse.Namespace) -> None:
     from rlhf_lib.feedback.exchange import import_feedback
     from rlhf_lib.feedback.records import Manifest
     from rlhf_lib.feedback.store import PreferenceStore
+    from rlhf_lib.feedback.validation import quote
 
     store = PreferenceStore(resolve(args.feedback))
     manifests = {}
@@ -98,7 +99,7 @@ def import_feedback(args: argparse.Namespace) -> None:
     for refusal in result.refused:
         print(f"refused {refusal}", file=sys.stderr)
     for name, count in result.left_out.items():
-        print(f"left out {name!r}, {count} times", file=sys.stderr)
+        print(f"left out {quote(name)}, {count} times", file=sys.stderr)
     for name in sorted({annotation.manifest_id for annotation in result.annotations}):
         store.keep_manifest(manifests[name])
     added = store.add(result.annotations)

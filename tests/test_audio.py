@@ -206,3 +206,34 @@ def test_find_audio_is_recursive_sorted_and_skips_the_hidden(tmp_path):
     assert found == ["a/b/c.opus", "a/z.FLAC", "b.mp3"]
     with pytest.raises(InputError, match="no folder"):
         find_audio(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "subtype"),
+    [
+        ("a.wav", "WAV", "PCM_16"),
+        ("b.wav", "WAV", "FLOAT"),
+        ("a.w64", "W64", "PCM_16"),
+        ("a.aiff", "AIFF", "PCM_16"),
+        ("a.au", "AU", "PCM_16"),
+        ("a.ogg", "OGG", "VORBIS"),
+        ("a.opus", "OGG", "OPUS"),
+    ],
+)
+def test_a_half_copied_file_is_no_shorter_song(tmp_path, name, form, subtype):
+    path = tmp_path / name
+    soundfile.write(path, sine(48000, 8.0, 2), 48000, format=form, subtype=subtype)
+    assert load_audio(path).duration == pytest.approx(8.0, abs=0.01)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    with pytest.raises(InputError, match=r"cut short|no sound"):
+        load_audio(path)
+
+
+def test_a_recording_whose_size_was_never_filled_in_is_whole(tmp_path):
+    path = tmp_path / "piped.wav"
+    soundfile.write(path, sine(8000, 2.0), 8000)
+    data = bytearray(path.read_bytes())
+    assert data[36:40] == b"data"
+    data[40:44] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    assert load_audio(path).duration == 2.0

@@ -45,7 +45,7 @@ class Refusal:
     remedy: str
 
     def __str__(self) -> str:
-        place = f"record {self.index}" + (f", field {self.field!r}" if self.field else "")
+        place = f"record {self.index}" + (f", field {quote(self.field)}" if self.field else "")
         got = "" if self.remedy.startswith("is missing") else f" {quote(self.value)}"
         return f"{place}:{got} {self.remedy}"
 

@@ -159,7 +159,7 @@ def as_input_error(error: ValidationError, where: str, model: type[BaseModel]) -
     """Return the pydantic error as one line: where, field, bad value, remedy."""
     field, value, remedy = describe(error, model)
     more = error.error_count() - 1
-    place = f"{where}, field {field!r}" if field else where
+    place = f"{where}, field {quote(field)}" if field else where
     # A whole file or record is no help; its part is named in the message.
     got = "" if remedy.startswith("is missing") or _is_large(value) else f" {quote(value)}"
     also = f" ({more} more problem{'s' if more > 1 else ''})" if more else ""

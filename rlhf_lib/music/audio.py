@@ -1,6 +1,7 @@
 """Sound in memory and on disk: decode, encode, resample, measure loudness."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ _ENCODINGS = {
 }
 #: Seconds by which a header may promise more than there is: MP3 encoders round to frames.
 _SLACK = 0.5
+#: Sizes from here on stand for "unknown" in headers with 32 bits.
+_NEVER_FILLED_IN = 0x7FFFF000
+_LONGEST_OGG_PAGE = 65_307  # bytes
 #: BS.1770 measures blocks of 0.4 s; a shorter sound has no loudness.
 _LOUDNESS_BLOCK = 0.4
 
@@ -111,6 +115,7 @@ def load_audio(path: str | Path) -> Audio:
             declared, channels, rate = handle.frames, handle.channels, handle.samplerate
             if channels > 2:
                 raise InputError(f"{path} has {channels} channels; mix it down to mono or stereo")
+            declared = max(declared, _promised_frames(handle.extra_info, declared))
             samples = handle.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, MemoryError) as error:
         raise InputError(
@@ -124,6 +129,8 @@ def load_audio(path: str | Path) -> Audio:
             f"{path} is cut short: {len(samples) / rate:.1f} s decoded of {declared / rate:.1f} s "
             "declared; copy or export it again"
         )
+    if not _ends_as_ogg_should(path):
+        raise InputError(f"{path} is cut short: its last page is missing; copy it again")
     peak = max(float(samples.max()), -float(samples.min()))
     if not np.isfinite(peak):
         bad = int(np.flatnonzero(~np.isfinite(samples).all(axis=1))[0])
@@ -135,6 +142,31 @@ def load_audio(path: str | Path) -> Audio:
         samples /= np.float32(peak)
         np.clip(samples, -1, 1, out=samples)  # rounding can leave 1 + 1e-7
     return Audio(samples, rate)
+
+
+def _promised_frames(log: str, found: int) -> int:
+    """Return how many frames the header of an uncompressed file promises, from libsndfile's log.
+
+    libsndfile quietly reads what is there. A size near the end of the number range was never
+    filled in, as in a recording that was piped: it promises nothing.
+    """
+    for promised, present in re.findall(
+        r"^\W*(?:data|SSND|Data Size|riff)\W*(\d+) \(should be (\d+)\)", log, re.M
+    ):
+        if int(promised) < _NEVER_FILLED_IN and int(present):
+            return found * int(promised) // int(present)
+    return found
+
+
+def _ends_as_ogg_should(path: Path) -> bool:
+    """False for an Ogg file whose last page does not say that it is the last (RFC 3533)."""
+    with path.open("rb") as handle:
+        if handle.read(4) != b"OggS":
+            return True
+        handle.seek(-min(_LONGEST_OGG_PAGE, path.stat().st_size), os.SEEK_END)
+        tail = handle.read()
+    flags = tail[tail.rfind(b"OggS") + 5 :][:1]
+    return bool(flags and flags[0] & 4)
 
 
 def save_audio(path: str | Path, audio: Audio) -> None:
