@@ -132,6 +132,8 @@ def flawed(folder):
     yield "no samples", folder / "none.wav", "0 samples"
     soundfile.write(folder / "six.wav", np.zeros((100, 6)), 44100)
     yield "six channels", folder / "six.wav", "6 channels"
+    soundfile.write(folder / "slow.wav", sine(8000), 100)
+    yield "sample rate", folder / "slow.wav", "sample rate of 100 Hz"
     bad = sine(8000)
     bad[123] = np.nan
     soundfile.write(folder / "nan.wav", bad, 8000, subtype="FLOAT")

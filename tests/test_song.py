@@ -1,5 +1,6 @@
 """Songs: loading, caching, refusing; what follows from beats."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -99,26 +100,25 @@ def test_a_cached_song_equals_the_analysed_one(track, monkeypatch):
     assert (again.beats_per_bar, again.downbeat) == (first.beats_per_bar, first.downbeat)
 
 
-@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "foreign", "array", "unfit"])
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "foreign", "unfit"])
 def test_a_damaged_cache_is_rebuilt(track, workspace, damage, caplog):
     first = load_song(track)
     (entry,) = (workspace / ".cache" / "songs").iterdir()
     whole = entry.read_bytes()
     if damage == "cut":
         entry.write_bytes(whole[: len(whole) // 2])
-    elif damage == "garbage":
-        entry.write_bytes(whole[:300] + bytes(200) + whole[500:])
+    elif damage == "bit":
+        entry.write_bytes(whole[:300] + bytes([whole[300] ^ 1]) + whole[301:])
     elif damage == "empty":
         entry.write_bytes(b"")
     elif damage == "foreign":
-        np.savez(entry, something=np.arange(3))
-    elif damage == "array":
         with entry.open("wb") as handle:
-            np.save(handle, np.arange(3))
+            np.savez(handle, something=np.arange(3))
     else:
-        with np.load(entry) as stored:
+        with np.load(io.BytesIO(whole)) as stored:
             values = dict(stored)
-        np.savez(entry, **{**values, "features": values["features"][:-1]})
+        with entry.open("wb") as handle:
+            np.savez(handle, **{**values, "features": values["features"][:-1]})
     again = load_song(track)
     np.testing.assert_array_equal(again.features, first.features)
     assert "rebuilding the damaged cache" in caplog.text

@@ -24,6 +24,8 @@ _ENCODINGS = {
 }
 #: Seconds by which a header may promise more than there is: MP3 encoders round to frames.
 _SLACK = 0.5
+#: Hz; a damaged header with a rate far below would make hours of a minute.
+_LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
 #: Sizes from here on stand for "unknown" in headers with 32 bits.
 _NEVER_FILLED_IN = 0x7FFFF000
 _LONGEST_OGG_PAGE = 65_307  # bytes
@@ -102,8 +104,8 @@ def load_audio(path: str | Path) -> Audio:
     Raises
     ------
     InputError
-        When the file is missing, empty, not audio, cut short, has more than two channels or
-        holds samples that are not numbers.
+        When the file is missing, empty, not audio, cut short, has more than two channels, an
+        impossible sample rate or samples that are not numbers.
     """
     path = Path(path)
     if not path.is_file():
@@ -115,6 +117,11 @@ def load_audio(path: str | Path) -> Audio:
             declared, channels, rate = handle.frames, handle.channels, handle.samplerate
             if channels > 2:
                 raise InputError(f"{path} has {channels} channels; mix it down to mono or stereo")
+            if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+                raise InputError(
+                    f"{path} has a sample rate of {rate} Hz, outside {_LOWEST_RATE} … "
+                    f"{_HIGHEST_RATE}; export it again, 44100 Hz is usual"
+                )
             declared = max(declared, _promised_frames(handle.extra_info, declared))
             samples = handle.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, MemoryError) as error:

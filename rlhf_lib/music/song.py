@@ -1,7 +1,6 @@
 """A song: its place on disk, its beat grid, its metre and its beat features."""
 
 import hashlib
-import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +22,6 @@ from rlhf_lib.paths import resolve
 MIN_DURATION, MIN_BEATS = 10.0, 16
 #: A song whose largest sample stays below this (−66 dB) counts as silent.
 _SILENT_PEAK = 5e-4
-_log = logging.getLogger(__name__)
 
 #: From `_MANY_BEATS` on a policy decides at bar lines only; below `_FEW_BEATS` at every beat.
 #: Coarser steps on shorter songs would miss the target keep ratio by more than 0.03.
@@ -174,12 +172,11 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
     entry = song_cache.entry_path(cache_dir, sha256, beats_hash)
     values = song_cache.read(entry)
     if values is not None:
-        try:
-            return Song(path.stem, path, sha256, **values)
-        except InputError as error:
-            _log.warning("rebuilding the damaged cache file %s (%s)", entry, error)
+        return Song(path.stem, path, sha256, **values)
     values = _analyse(path, beat_file if beats_hash != "estimated" else None)
     song = Song(path.stem, path, sha256, **values)
+    if content_hash(path) != sha256:
+        raise InputError(f"{path} changed while it was read; load it again")
     song_cache.write(entry, values)
     return song
 
@@ -253,7 +250,10 @@ def _analyse(path: Path, beat_file: Path | None) -> dict[str, object]:
     if peak < _SILENT_PEAK:
         raise InputError(f"{path} is silent (peak {peak:.1g}); export it again with sound")
     if beat_file is None:
-        beat_times = estimate_beats(audio)
+        try:
+            beat_times = estimate_beats(audio)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         remedy = f"write them into {path.with_suffix('.beats').name} if it has a beat"
     else:
         beat_times = read_beats(beat_file, audio.duration)

@@ -2,9 +2,8 @@
 
 import hashlib
 import importlib.metadata
+import io
 import logging
-import zipfile
-import zlib
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +17,8 @@ _ARRAYS = ("beat_times", "features")
 #: Modules of this room, and libraries, that decide what a cached song holds.
 _MODULES = "audio beats feature_names features joins likeness metre song sound structure"
 _LIBRARIES = "numpy scipy librosa soxr soundfile"
+
+_SEAL_BYTES = hashlib.sha256().digest_size
 
 _log = logging.getLogger(__name__)
 
@@ -40,37 +41,36 @@ def content_hash(path: Path) -> str:
 def entry_path(cache_dir: Path, *content: str) -> Path:
     """Return the cache file for a song whose analysis depends on `content` and on our code."""
     key = hashlib.sha256(" ".join((*content, _code_version())).encode()).hexdigest()
-    return cache_dir / f"{key}.npz"
+    return cache_dir / f"{key}.song"
 
 
 def read(entry: Path) -> dict[str, object] | None:
     """Return the values in a cache file, None when there is none or it is damaged."""
-    if not entry.is_file():
-        return None
     try:
-        with entry.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-            return {
-                **{name: int(stored[name]) for name in _NUMBERS},
-                **{name: stored[name] for name in _ARRAYS},
-            }
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,  # an .npy under our name: a bare array
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        _log.warning("rebuilding the damaged cache file %s (%s)", entry, error)
+        data = entry.read_bytes()
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        _log.warning("rebuilding the unreadable cache file %s (%s)", entry, error)
+        return None
+    # Nothing in the file is looked at before all of it is known to be what was written.
+    content, seal = data[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
+    if hashlib.sha256(content).digest() != seal:
+        _log.warning("rebuilding the damaged cache file %s", entry)
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        return {
+            **{name: int(stored[name]) for name in _NUMBERS},
+            **{name: stored[name] for name in _ARRAYS},
+        }
 
 
 def write(entry: Path, values: dict[str, object]) -> None:
-    """Store values so that the file appears whole or not at all."""
+    """Store values, sealed by a hash, so that the file appears whole or not at all."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **values)
     with atomic_path(entry) as part:
-        np.savez_compressed(part, **values)
+        part.write_bytes(content.getvalue() + hashlib.sha256(content.getvalue()).digest())
 
 
 @cache
