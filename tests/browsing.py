@@ -36,7 +36,7 @@ const worklet = URL.createObjectURL(new Blob([`
   registerProcessor("recorder", class extends AudioWorkletProcessor {
     constructor() { super(); this.blocks = []; }
     process([input]) {
-      this.blocks.push([currentTime, Array.from(input[0] ?? [])]);
+      this.blocks.push([currentFrame / sampleRate, Array.from(input[0] ?? new Float32Array(128))]);
       if (this.blocks.length >= 32) this.port.postMessage(this.blocks.splice(0));
       return true;
     }

@@ -20,9 +20,9 @@ MOVED = {range(0, 4): Action.CUT, range(12, 13): Action.LOOP_3, range(30, 31): A
 
 
 def ramp(duration: float) -> Audio:
-    """Return a sound whose sample at t seconds is −0.9 + 1.8 · t / duration."""
+    """Return a sound whose sample at t seconds is 0.05 + 0.9 · t / duration."""
     t = np.arange(round(duration * RATE)) / RATE
-    return Audio((-0.9 + 1.8 * t / duration)[:, None], RATE)
+    return Audio((0.05 + 0.9 * t / duration)[:, None], RATE)
 
 
 def listening_folder(folder: Path, n_songs: int = 3) -> Manifest:
@@ -88,3 +88,27 @@ def _candidate(name: str, edit: Edit, path: str) -> Candidate:
         path=path,
         loudness=-14.0,
     )
+
+
+def heard_in_song(blocks: list) -> tuple[np.ndarray, np.ndarray]:
+    """Return when sound was heard and where in the song it was, from what a page recorded.
+
+    Parameters
+    ----------
+    blocks : list of [s, samples]
+        As `heard()` of a recording page returns them, with songs of `ramp`.
+
+    Returns
+    -------
+    moments, positions : (n,) arrays
+        s on the clock of the sound, and s in the song; silence, and 30 ms after and before it,
+        where the sound fades, are left out.
+    """
+    rate = len(blocks[0][1]) / (blocks[1][0] - blocks[0][0])
+    samples = np.concatenate([block for _, block in blocks])
+    assert np.isfinite(rate) and rate > 0
+    moments = np.concatenate([start + np.arange(len(block)) / rate for start, block in blocks])
+    loud = np.flatnonzero(samples > 0.03)
+    margin = round(0.03 * rate)
+    part = slice(loud[0] + margin, loud[-1] - margin)
+    return moments[part], (samples[part] - 0.05) / 0.9 * N_BEATS * PERIOD

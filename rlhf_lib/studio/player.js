@@ -137,8 +137,9 @@ export class Player {
     if (this.playing) this.end(this.voice, when, law, fade);
     const { buffer, timeline } = this.tracks[side];
     const source = new AudioBufferSourceNode(context, { buffer });
-    // A gain for each direction: curves on one of them may not overlap.
-    const [rise, fall] = [new GainNode(context), new GainNode(context)];
+    // A gain for each direction: curves on one of them may not overlap. The rise waits at 0, for
+    // the first sample can come a little before the curve.
+    const [rise, fall] = [new GainNode(context, { gain: 0 }), new GainNode(context)];
     source.connect(rise).connect(fall).connect(context.destination);
     rise.gain.setValueCurveAtTime(FADES[law][0], when, fade);
     source.start(when, at);
