@@ -1,6 +1,8 @@
 """The command line: the steps of the notebooks for long runs and machines without a screen."""
 
 import argparse
+import io
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from rlhf_lib.errors import InputError
 
 #: In place of a default: the flag must be given.
 REQUIRED = object()
+_LARGEST = 2**31 - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,16 +20,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     2 is wrong input, said in one line; 130 means interrupted by Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
+        if isinstance(stream, io.TextIOWrapper):  # a notebook has others
+            stream.reconfigure(errors="backslashreplace")
     args = _parser().parse_args(arguments)
     try:
         args.run(args)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error}; check the path, its rights and the free space", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted; what was finished is on disk, start again to go on", file=sys.stderr)
         return 130
     return 0
+
+
+def _whole(text: str) -> int:
+    """Read a whole number that any generator of random numbers takes too."""
+    if not (text.isascii() and text.isdigit() and int(text[:20]) <= _LARGEST):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {_LARGEST}")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 up")
+    return value
+
+
+_KINDS = {int: _whole, float: _number, str: str, Path: Path}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
             if default is False:
                 sub.add_argument(f"--{name}", action="store_true", help=text)
                 continue
-            kind = option[2] if len(option) > 2 else type(default)
+            kind = _KINDS[option[2] if len(option) > 2 else type(default)]
             needed = {"required": True} if default is REQUIRED else {"default": default}
             sub.add_argument(f"--{name}", help=text, type=kind, **needed)
 

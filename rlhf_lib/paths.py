@@ -20,8 +20,17 @@ def workspace() -> Path:
 
 
 def resolve(path: str | Path) -> Path:
-    """Return `path` as an absolute path; a relative one is taken from the workspace."""
-    path = Path(path).expanduser()
+    """Return `path` as an absolute path; a relative one is taken from the workspace.
+
+    Raises
+    ------
+    InputError
+        When it starts with the home folder of a user who does not exist.
+    """
+    try:
+        path = Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path}: {error}; write the folder out") from error
     return path if path.is_absolute() else workspace() / path
 
 

@@ -152,6 +152,11 @@ def test_unusable_songs_are_refused(workspace):
         load_song("nowhere.wav")
 
 
+def test_a_name_that_is_no_text_is_refused(track):
+    with pytest.raises(InputError, match="rename the file"):
+        load_song(track.rename(track.with_name("caf\udce9.wav")))
+
+
 def test_load_songs_skips_by_name_and_reason(track, workspace):
     folder = track.parent
     write(folder / "other" / "track.wav", click_track(seed=1))

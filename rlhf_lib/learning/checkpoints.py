@@ -1,8 +1,9 @@
 """Models on disk: written whole or not at all, loaded without running code, with lineage."""
 
 import hashlib
-import pickle
 import zipfile
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.validation import quote
 from rlhf_lib.learning.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
 from rlhf_lib.learning.song_tensors import FeatureScale
@@ -19,6 +21,8 @@ from rlhf_lib.music.measures import ADDITIVE, MEASURES
 from rlhf_lib.paths import atomic_path
 
 FORMAT = 1
+#: No size in a configuration is larger.
+_LARGEST = 4096
 
 
 def file_sha256(path: str | Path) -> str:
@@ -54,7 +58,10 @@ def save_content(path: str | Path, content: dict[str, Any]) -> Path:
     """Write tensors and plain values atomically, marked with the format of this library."""
     path = Path(path)
     with atomic_path(path) as part:
-        torch.save({**content, "format": FORMAT}, part)
+        try:
+            torch.save({**content, "format": FORMAT}, part)
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise InputError(f"{path}: cannot be written ({error}); free disk space") from error
     return path
 
 
@@ -73,10 +80,15 @@ def load_content(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a readable checkpoint (not a zip archive); train it anew")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
-        raise InputError(f"{path} is not a readable checkpoint ({error}); train it anew") from error
+    except Exception as error:  # whatever a damaged archive makes torch raise
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise InputError(
+            f"{path} is not a readable checkpoint ({reason}); train it anew"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{path} is not a checkpoint of this library (format {FORMAT})")
+        raise InputError(
+            f"{path} is not a checkpoint of this library (format {FORMAT}); give another file"
+        )
     return content
 
 
@@ -88,10 +100,14 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> tuple[P
     InputError
         When the file is not a policy, or was made for other features or measures.
     """
-    content = _checked(path, "Policy")
-    scale = _empty_scale()
-    policy = Policy(PolicyConfig(**content["config"]), np.zeros(len(ADDITIVE)), scale)
-    return _filled(policy, content, path, device), content["about"]
+
+    def make(config: PolicyConfig, state: dict[str, torch.Tensor]) -> Policy:
+        n = len(state["weights"])
+        if n not in (len(ADDITIVE), len(MEASURES)):
+            raise ValueError(f"{n} weights for {len(MEASURES)} measures")
+        return Policy(config, np.zeros(n), _empty_scale())
+
+    return _loaded(path, device, Policy, PolicyConfig, make)
 
 
 def load_reward_model(
@@ -104,9 +120,11 @@ def load_reward_model(
     InputError
         When the file is not a reward model, or was made for other features or measures.
     """
-    content = _checked(path, "RewardModel")
-    model = RewardModel(RewardConfig(**content["config"]), _empty_scale(), np.ones(len(MEASURES)))
-    return _filled(model, content, path, device), content["about"]
+
+    def make(config: RewardConfig, state: dict[str, torch.Tensor]) -> RewardModel:
+        return RewardModel(config, _empty_scale(), np.ones(len(MEASURES)))
+
+    return _loaded(path, device, RewardModel, RewardConfig, make)
 
 
 def _empty_scale() -> FeatureScale:
@@ -114,24 +132,72 @@ def _empty_scale() -> FeatureScale:
     return FeatureScale(np.zeros(size, dtype=np.float32), np.ones(size, dtype=np.float32))
 
 
-def _checked(path: str | Path, kind: str) -> dict[str, Any]:
+def _loaded(
+    path: str | Path, device: torch.device | str, cls: type, config_cls: type, make: Callable
+) -> tuple[Any, dict]:
+    """Return the model in a checkpoint and what is said about it, or refuse the file."""
     content = load_content(path)
-    if content.get("kind") != kind:
-        raise InputError(f"{path} holds a {content.get('kind')!r}, not a {kind}; give another file")
+    if content.get("kind") != cls.__name__:
+        raise InputError(
+            f"{path} holds a {quote(content.get('kind'))}, not a {cls.__name__}; give another file"
+        )
     for name, ours in (("measures", MEASURES), ("features", FEATURE_NAMES)):
-        if tuple(content.get(name, ())) != tuple(ours):
+        if content.get(name) != list(ours):
             raise InputError(
                 f"{path} was made with other {name} than this version has; train it anew"
             )
-    return content
-
-
-def _filled(model: nn.Module, content: dict, path: str | Path, device) -> Any:
+    state, about = content.get("state"), content.get("about")
+    if not isinstance(state, dict) or not all(torch.is_tensor(one) for one in state.values()):
+        raise InputError(f"{path} holds no weights under 'state'; train it anew")
+    config = _config(path, content.get("config"), config_cls)
     try:
-        model.load_state_dict(content["state"])
-    except (RuntimeError, KeyError) as error:
-        raise InputError(f"the weights in {path} do not fit its architecture: {error}") from error
+        if config != config_cls():  # before memory is taken for unusual sizes
+            with torch.device("meta"):
+                _refuse_other_shapes(make(config, state), state)
+        model = make(config, state)
+        _refuse_other_shapes(model, state)
+        model.load_state_dict(state)
+    except (RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise InputError(
+            f"the weights in {path} do not fit its architecture ({reason}); train it anew"
+        ) from error
     bad = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
     if bad:
         raise InputError(f"{path} holds weights that are not numbers ({bad[0]}); train it anew")
-    return model.to(device).eval()
+    return model.to(device).eval(), _about(path, about)
+
+
+def _refuse_other_shapes(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    wanted = {name: value.shape for name, value in model.state_dict().items()}
+    for name in wanted.keys() | state.keys():
+        got = state[name].shape if name in state else None
+        if got != wanted.get(name):
+            raise ValueError(f"{quote(name)} has shape {got}, expected {wanted.get(name)}")
+
+
+def _config(path: str | Path, values: Any, config_cls: type) -> Any:
+    """Return the configuration; its fields must be those of the class, of the same kinds."""
+    kinds = {one.name: type(one.default) for one in fields(config_cls)}
+    if not isinstance(values, dict) or values.keys() != kinds.keys():
+        raise InputError(f"{path} has another configuration than {', '.join(kinds)}; train it anew")
+    for name, kind in kinds.items():
+        value = values[name]
+        if type(value) is not kind or not 0 <= value <= _LARGEST:
+            raise InputError(
+                f"{path}: {name} is {quote(value)}; expected 0 … {_LARGEST}; train it anew"
+            )
+    return config_cls(**values)
+
+
+def _about(path: str | Path, about: Any) -> dict[str, Any]:
+    """Check what the rest of the library reads of it: the name, and the songs by their hash."""
+    if not isinstance(about, dict) or not isinstance(about.get("name"), str):
+        raise InputError(f"{path} does not say what it is called; train it anew")
+    for part in ("songs", "held_out"):
+        listed = about.get(part, [])
+        if not isinstance(listed, list) or not all(
+            isinstance(song, dict) and isinstance(song.get("sha256"), str) for song in listed
+        ):
+            raise InputError(f"{path}: {part!r} is no list of songs; train it anew")
+    return about

@@ -165,6 +165,10 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
         than MIN_BEATS beats.
     """
     path = resolve(path)
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name {str(path)!r} is not UTF-8; rename the file") from error
     sha256 = content_hash(path)
     beat_file = path.with_suffix(".beats")
     beats_hash = content_hash(beat_file) if beat_file.is_file() else "estimated"

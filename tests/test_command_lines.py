@@ -1,0 +1,104 @@
+"""Odd command lines: an exit status and a sentence, never a traceback."""
+
+import random
+
+import pytest
+from feedback_examples import answer, manifest
+from mutations import no_longer_than
+
+from rlhf_lib.cli import _parser, main
+from rlhf_lib.feedback.store import PreferenceStore
+
+ODD = (
+    *("-1", "0", "1e400", "nan", "inf", "abc", "", " ", "9" * 40, "٣", "2.5", "--", "-x", "½"),
+    *(
+        "/etc/passwd",
+        "/dev/null",
+        "/dev/null/x",
+        "~nobody_here/x",
+        "x" * 5000,
+        "a\nb",
+        "\udc80",
+        "no",
+    ),
+)
+
+
+def _commands() -> dict[str, list[str]]:
+    """The commands and their flags, as the parser itself names them."""
+    (sub,) = [action for action in _parser()._actions if action.choices]
+    return {
+        name: [flag for action in parser._actions for flag in action.option_strings]
+        for name, parser in sub.choices.items()
+    }
+
+
+COMMANDS = _commands()
+
+
+@pytest.fixture
+def filled(workspace):
+    """A workspace with a manifest and feedback, but neither songs nor models."""
+    (workspace / "eval_outputs").mkdir()
+    manifest().save(workspace / "eval_outputs/evaluation_manifest.json")
+    PreferenceStore("feedback").add(answer(manifest_id=manifest().manifest_id))
+    return workspace
+
+
+def _status(arguments) -> int:
+    with no_longer_than(20):
+        try:
+            return main(arguments)
+        except SystemExit as exit:  # how argparse refuses
+            return exit.code
+
+
+# compose_songs and the demo need no input: they would run.
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - {"compose_songs", "demo"}))
+def test_odd_flags(filled, capsys, command):
+    before = (filled / "feedback/preferences.json").read_bytes()
+    for seed in range(60):
+        chance = random.Random(f"{command} {seed}")
+        flags = chance.sample(COMMANDS[command], min(2, len(COMMANDS[command])))
+        arguments = [command]
+        for flag in flags:
+            arguments += [flag, chance.choice(ODD)]
+        status = _status(arguments)
+        told = capsys.readouterr()
+        assert status in (0, 2), arguments
+        assert status == 0 or "error: " in told.err, arguments
+        assert "Traceback" not in told.err
+    assert (filled / "feedback/preferences.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no_such_command"],
+        ["compose_songs", "--seed", "-1"],
+        ["compose_songs", "--seconds", "nan"],
+        ["compose_songs", "--seconds", "0"],
+        ["compose_songs", "--seconds", "1e12"],
+        ["compose_songs", "--n_songs", "0"],
+        ["compose_songs", "--n_songs", "1.5"],
+        ["compose_songs", "--output_dir", "/dev/null/x"],
+        ["demo", "--profile", ""],
+        ["demo", "--seed", "9" * 40],
+        ["demo", "--run_dir", "/dev/null/x"],
+    ],
+)
+def test_commands_that_need_no_input(workspace, capsys, arguments):
+    assert _status(arguments) == 2
+    assert "error: " in capsys.readouterr().err
+    assert not any(workspace.rglob("*.*"))
+
+
+def test_an_interrupt_ends_without_a_traceback(workspace, capsys, monkeypatch):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rlhf_lib.commands.check_feedback", interrupt)
+    interrupt.__name__ = "check_feedback"
+    assert main(["check_feedback"]) == 130
+    assert "start again to go on" in capsys.readouterr().err

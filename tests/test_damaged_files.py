@@ -1,0 +1,190 @@
+"""Files that were damaged: each reader loads them clean, or refuses them by name.
+
+Whatever the damage, no error of a library, no value that is not a number, no hang, and the file
+stays as it was; `read_or_refuse` checks that. The damage is random but seeded.
+"""
+
+import json
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from feedback_examples import answer, manifest
+from mutations import ODD_TEXT, damaged, odd_json, read_or_refuse
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.exchange import import_feedback
+from rlhf_lib.feedback.records import Annotation, Manifest
+from rlhf_lib.feedback.store import PreferenceStore
+from rlhf_lib.feedback.validation import quote
+from rlhf_lib.music import song_cache
+from rlhf_lib.music.audio import load_audio
+from rlhf_lib.music.beats import read_beats
+from rlhf_lib.music.song import load_song
+
+ROUNDS = 150
+EXAMPLES = dict(
+    re.findall(
+        r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$",
+        (Path(__file__).parent.parent / "feedback/FEEDBACK_DATA_FORMAT.md").read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+RATED = Manifest.model_validate_json(EXAMPLES.pop("evaluation_manifest.json"))
+
+
+def _odd(data: bytes, chance: random.Random) -> str:
+    return odd_json(json.loads(data), chance)
+
+
+def _rounds(path, data, read, check, change=damaged) -> int:
+    """Damage and read a file again and again; return how often it could be loaded."""
+    loaded = 0
+    for seed in range(ROUNDS):
+        changed = change(data, random.Random(f"{path.name} {seed}"))
+        path.write_bytes(changed if isinstance(changed, bytes) else changed.encode())
+        loaded += read_or_refuse(path, read, check)
+    return loaded
+
+
+def _is_sound(audio):
+    assert np.isfinite(audio.samples).all()
+    assert audio.n_samples > 0
+    assert np.abs(audio.samples).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "subtype"),
+    [
+        ("a.wav", "WAV", "PCM_16"),
+        ("b.wav", "WAV", "FLOAT"),
+        ("a.flac", "FLAC", "PCM_16"),
+        ("a.ogg", "OGG", "VORBIS"),
+        ("a.opus", "OGG", "OPUS"),
+        ("a.mp3", "MP3", "MPEG_LAYER_III"),
+        ("a.aiff", "AIFF", "PCM_16"),
+        ("a.au", "AU", "PCM_16"),
+        ("a.w64", "W64", "PCM_16"),
+    ],
+)
+def test_songs(tmp_path, name, form, subtype):
+    time = np.arange(8000) / 8000
+    sound = 0.5 * np.sin(2 * np.pi * np.outer(time, (220, 330)))
+    path = tmp_path / name
+    soundfile.write(path, sound, 8000, format=form, subtype=subtype)
+    _rounds(path, path.read_bytes(), load_audio, _is_sound)
+
+
+def _rise(times):
+    assert np.isfinite(times).all()
+    assert (np.diff(times) > 0).all()
+    assert times[0] >= 0
+    assert times[-1] < 30
+
+
+def test_beat_files(tmp_path):
+    data = "".join(f"{beat / 2:.6f}\n" for beat in range(40)).encode()
+    assert 0 < _rounds(tmp_path / "a.beats", data, lambda path: read_beats(path, 30.0), _rise) < 100
+
+
+def test_a_song_over_a_damaged_cache_is_the_song(workspace):
+    rng = np.random.default_rng(0)
+    clicks = rng.normal(size=12 * 8000) * 0.01
+    clicks[::4000] = 0.9
+    soundfile.write(workspace / "song.wav", clicks, 8000)
+    whole = load_song(workspace / "song.wav")
+    (entry,) = (workspace / ".cache/songs").iterdir()
+    data = entry.read_bytes()
+    for seed in range(ROUNDS):
+        changed = damaged(data, random.Random(seed))
+        entry.write_bytes(changed)
+        assert (song_cache.read(entry) is None) == (changed != data)
+    again = load_song(workspace / "song.wav")
+    np.testing.assert_array_equal(again.features, whole.features)
+
+
+@pytest.mark.parametrize(
+    "change", [damaged, lambda data, chance: odd_json(json.loads(data), chance)]
+)
+def test_manifests(tmp_path, change):
+    manifest().save(tmp_path / "m.json")
+    data = (tmp_path / "m.json").read_bytes()
+
+    def is_the_manifest(loaded):
+        assert loaded == manifest()  # the hash lets nothing else through
+
+    _rounds(tmp_path / "m.json", data, Manifest.load, is_the_manifest, change)
+
+
+def _is_annotation(annotation):
+    assert Annotation.model_validate_json(annotation.model_dump_json()) == annotation
+
+
+@pytest.mark.parametrize(
+    "change", [damaged, lambda data, chance: odd_json(json.loads(data), chance)]
+)
+def test_preferences(tmp_path, change):
+    store = PreferenceStore(tmp_path)
+    one = answer(listening={"seconds_a": 1.0}, tags=["x"], confidence=0.5, shown_first="a")
+    store.add([one, answer(supersedes=one.annotation_id), answer()])
+
+    def check(annotations):
+        for annotation in annotations:
+            _is_annotation(annotation)
+
+    def load_and_add(path):
+        before = path.read_bytes()
+        try:
+            annotations = PreferenceStore(path).load()
+        except InputError:
+            with pytest.raises(InputError):
+                PreferenceStore(path).add(answer())
+            raise
+        PreferenceStore(path).add(answer())
+        assert len(PreferenceStore(path).load()) == len(annotations) + 1
+        path.write_bytes(before)
+        return annotations
+
+    _rounds(store.path, store.path.read_bytes(), load_and_add, check, change)
+
+
+def _check_import(result):
+    for annotation in result.annotations:
+        _is_annotation(annotation)
+    for refusal in result.refused:
+        assert refusal.remedy
+        assert len(str(refusal)) < 1000
+        str(refusal).encode()  # can be printed
+    for name in result.left_out:
+        quote(name).encode()
+
+
+def _read_import(path):
+    return import_feedback(path, RATED, rater_id="ann", rater_kind="human", stored=[])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_imports_of_every_shape(tmp_path, name):
+    _rounds(tmp_path / name, EXAMPLES[name].encode(), _read_import, _check_import)
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name.endswith(".json")])
+def test_imports_with_odd_values(tmp_path, name):
+    _rounds(tmp_path / name, EXAMPLES[name].encode(), _read_import, _check_import, _odd)
+
+
+def test_csv_cells_with_odd_values(tmp_path):
+    rows = [line.split(",") for line in EXAMPLES["sheet.csv"].splitlines()]
+
+    def change(_, chance):
+        cells = [list(row) for row in rows]
+        row = chance.choice(cells)
+        row[chance.randrange(len(row))] = chance.choice(
+            (*ODD_TEXT, "9", "2.5", "TRUE", " a", "tie")
+        )
+        return "\n".join(",".join(row) for row in cells)
+
+    _rounds(tmp_path / "sheet.csv", b"", _read_import, _check_import, change)
