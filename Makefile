@@ -16,7 +16,7 @@ WITHOUT_VIEWS := import nbformat, sys; file = sys.argv[1]; notebook = nbformat.r
 
 export JUPYTER_PLATFORM_DIRS := 1
 
-.PHONY: help demo test test-unit test-notebooks notebooks lab lint format bench clean
+.PHONY: help demo test test-unit test-notebooks notebooks lab annotate lint format bench clean
 
 help: ## Show these targets
 	@echo "usage: make <target>    (the first one also builds .venv/, which takes some minutes)"
@@ -59,6 +59,18 @@ notebooks: $(STAMP) ## Run every notebook in full and store its plots and tables
 
 lab: $(STAMP) ## Open JupyterLab on the notebooks
 	$(BIN)/python -m jupyterlab notebooks
+
+# For raters without Jupyter, on this machine's own address only; docs/listening-test.md says how
+# to let others in. Several raters may rate at once: they share the tasks.
+MANIFEST ?= eval_outputs/evaluation_manifest.json
+FEEDBACK ?= feedback
+PORT ?= 8866
+annotate: $(STAMP) ## Serve the annotator as a page (MANIFEST=file FEEDBACK=folder PORT=8866)
+	@[ -f "$(MANIFEST)" ] || { echo "no candidates at $(MANIFEST): make them with notebook 02" \
+	    "or generate_eval_candidates, or name them: make annotate MANIFEST=file" >&2; exit 1; }
+	RLHF_MANIFEST="$$(realpath "$(MANIFEST)")" RLHF_FEEDBACK="$$(realpath -m "$(FEEDBACK)")" \
+	$(BIN)/voila rlhf_lib/studio/rating_page.ipynb --Voila.config_file_paths=rlhf_lib/studio \
+	    --port=$(PORT)
 
 lint: $(STAMP) ## Check style and format
 	$(BIN)/ruff check .

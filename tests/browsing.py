@@ -139,6 +139,31 @@ def server(folder: Path, *command: str) -> Iterator[str]:
             process.wait()
 
 
+def wait_for_sound(page) -> None:
+    """Wait until the annotator has the three sounds of the task on screen."""
+    page.wait_for_function(
+        "document.querySelectorAll('.rlhf-annotator .side:enabled').length === 3"
+    )
+
+
+def wait_for_count(page, text: str) -> None:
+    """Wait until the annotator's header says so, such as "2 of"."""
+    page.wait_for_function(
+        "text => document.querySelector('.rlhf-annotator .count').textContent.includes(text)",
+        arg=f" {text} ",
+    )
+
+
+def listen_to_both(page) -> None:
+    """Play A, then B, until answers are unlocked."""
+    page.keyboard.press("a")
+    page.wait_for_function(
+        "!document.querySelector('.rlhf-annotator .hint').textContent.startsWith('Listen to A')"
+    )
+    page.keyboard.press("b")
+    page.wait_for_function("!document.querySelector('.rlhf-annotator .answer').disabled")
+
+
 def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
     until = time.monotonic() + PATIENCE / 1000
     while True:

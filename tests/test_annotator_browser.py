@@ -7,7 +7,14 @@ import signal
 import nbformat
 import numpy as np
 import pytest
-from browsing import browser_page, need_browser, server
+from browsing import (
+    browser_page,
+    listen_to_both,
+    need_browser,
+    server,
+    wait_for_count,
+    wait_for_sound,
+)
 from listening_material import N_BEATS, PERIOD, heard_in_song, listening_folder
 
 from rlhf_lib.feedback.store import PreferenceStore
@@ -61,18 +68,13 @@ class Lab:
         self.wait_for_sound()
 
     def wait_for_sound(self):
-        self.page.wait_for_function(
-            "document.querySelectorAll('.rlhf-annotator .side:enabled').length === 3"
-        )
+        wait_for_sound(self.page)
 
     def position(self):
         return float(self.root.get_attribute("data-position"))
 
     def wait_for_count(self, text):
-        self.page.wait_for_function(
-            "text => document.querySelector('.rlhf-annotator .count').textContent.startsWith(text)",
-            arg=text,
-        )
+        wait_for_count(self.page, text)
 
     def until(self, condition):
         """Wait for an expression of `data`, the annotator's data attributes."""
@@ -105,12 +107,7 @@ class Lab:
         return PreferenceStore(self.folder / "feedback").load()
 
     def listen_to_both(self):
-        self.page.keyboard.press("a")
-        self.page.wait_for_function(
-            "document.querySelector('.rlhf-annotator .hint').textContent.startsWith('Listen to B')"
-        )
-        self.page.keyboard.press("b")
-        self.page.wait_for_function("!document.querySelector('.rlhf-annotator .answer').disabled")
+        listen_to_both(self.page)
 
 
 @pytest.fixture(scope="module")

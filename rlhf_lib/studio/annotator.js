@@ -1,15 +1,15 @@
 // What the annotator does: shows the screen that the kernel sends, plays, and sends the answers.
-// It is one module with timeline.js, player.js and page.js, which Python puts before it.
+// It is one module with timeline.js, player.js, sounds.js and page.js, which Python puts before it.
 
 const PATIENCE = 6000; // ms without an answer of the kernel until the page says so
+const PATIENCE_FOR_SOUND = 60000; // it may come from far away
 const SEEK_STEP = 5; // s, arrow keys on a map
 
 function render({ model, el }) {
   const player = new Player(() => refresh());
   let screen = {};
   let form = {};
-  let ahead = { serial: null, sounds: {} }; // the next task's sound, still compressed
-  let requested = []; // [serial, side] of the sounds to come, the first one is asked for
+  const sounds = new Sounds((serial, side) => ask("sound", { serial, side }), take);
   let waiting = 0;
   let frame = 0;
 
@@ -76,12 +76,12 @@ function render({ model, el }) {
   function ask(kind, more = {}) {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-      requested.length = 0;
+      sounds.stop();
       parts.root.classList.add("stuck");
       say("The kernel does not answer: it is busy, or it was stopped. Every answer but the one on "
         + "screen is saved. When it is back, try again, or run the cell again.", true);
       refresh();
-    }, PATIENCE);
+    }, kind === "sound" ? PATIENCE_FOR_SOUND : PATIENCE);
     model.send({ kind, serial: screen.serial, ...more });
   }
 
@@ -111,56 +111,37 @@ function render({ model, el }) {
     });
   }
 
-  // Sound: one file at a time, so that an answer never waits behind more than one of them.
-
   function loadSounds() {
     if (!screen.timelines) return say(screen.error, true);
     say("Loading the sound …");
     const missing = SIDES.filter((side) => !player.tracks[side]);
-    requested = missing.map((side) => [screen.serial, side]);
-    if (screen.next !== null) requested.push(...SIDES.map((side) => [screen.next, side]));
-    for (const [side, bytes] of Object.entries(ahead.sounds)) take(screen.serial, side, bytes);
-    ahead = { serial: screen.next, sounds: {} };
-    askForSound();
+    sounds.bring(screen.serial, missing, screen.next);
   }
 
-  function askForSound() {
-    if (requested.length) {
-      const [serial, side] = requested[0];
-      ask("sound", { serial, side });
+  /** Take in a sound of the task on screen. */
+  async function take(side, bytes) {
+    const { serial, timelines } = screen;
+    try {
+      await player.load(side, bytes, timelines[side]);
+    } catch (error) {
+      say(`This browser cannot play the sound of ${side} (${error.message}).`, true);
+      return;
     }
+    if (serial !== screen.serial) return;
+    draw();
+    if (!soundMissing()) say(screen.error, Boolean(screen.error));
+    refresh();
   }
 
-  async function take(serial, side, bytes) {
-    requested = requested.filter(([other, name]) => other !== serial || name !== side);
-    if (serial === screen.serial && !player.tracks[side]) {
-      try {
-        await player.load(side, bytes, screen.timelines[side]);
-      } catch (error) {
-        say(`This browser cannot play the sound of ${side} (${error.message}).`, true);
-        return;
-      }
-      if (serial !== screen.serial) return;
-      draw();
-      if (SIDES.every((name) => player.tracks[name])) say(screen.error, Boolean(screen.error));
-    } else if (serial === ahead.serial) {
-      ahead.sounds[side] = bytes;
-    }
-  }
-
-  function receive(message, buffers) {
-    if (message.kind !== "sound") return;
+  function receive({ kind, serial, side, error }, buffers) {
+    if (kind !== "sound") return;
     answered();
-    const { serial, side, error } = message;
     if (error) {
-      requested = [];
+      sounds.stop();
       if (serial === screen.serial) say(error, true);
     } else {
       const { buffer, byteOffset, byteLength } = buffers[0];
-      const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
-      const asked = requested.length && requested[0][0] === serial && requested[0][1] === side;
-      take(serial, side, bytes).then(refresh);
-      if (asked) askForSound();
+      sounds.receive(serial, side, buffer.slice(byteOffset, byteOffset + byteLength));
     }
     refresh();
   }
@@ -176,14 +157,25 @@ function render({ model, el }) {
       const earlier = screen.previous ?? {};
       form = { answer: earlier.answer, confidence: earlier.confidence, tags: new Set(earlier.tags) };
       parts.notes.value = earlier.notes ?? "";
-      if (screen.serial !== ahead.serial) ahead = { serial: null, sounds: {} };
       for (const side of SIDES) clearMap(side);
       loadSounds();
       if (before.stage && document.activeElement !== parts.notes) parts.root.focus({ preventScroll: true });
     } else if (screen.error) say(screen.error, true);
-    else if (soundMissing() && !requested.length) loadSounds();
+    else if (soundMissing() && !sounds.busy) loadSounds();
+    rememberRater();
     parts.refusal.textContent = screen.stage === "sign in" ? screen.error : "";
     refresh();
+  }
+
+  /** On a page of its own the address names the rater, so that a reload goes on at once. */
+  function rememberRater() {
+    if (!document.body.dataset.voila) return;
+    const address = new URL(location.href);
+    const rater = address.searchParams.get("rater");
+    if (screen.rater && rater !== screen.rater) {
+      address.searchParams.set("rater", screen.rater);
+      history.replaceState(null, "", address);
+    } else if (screen.stage === "sign in" && rater && !screen.error) ask("sign in", { rater });
   }
 
   function clearMap(side) {
@@ -234,7 +226,7 @@ function render({ model, el }) {
     const [done, total] = screen.progress ?? [0, 1];
     [parts.bar.max, parts.bar.value] = [Math.max(total, 1), done];
     const left = screen.minutes_left ? ` · about ${screen.minutes_left} min left` : "";
-    parts.progress.textContent = `${done} of ${total} rated${left}`;
+    parts.progress.textContent = `${screen.rater} · ${done} of ${total} rated${left}`;
     parts.rest.disabled = screen.stage !== "rate" || screen.paused;
   }
 

@@ -115,7 +115,7 @@ class Annotator(anywidget.AnyWidget):
     # One module: the files hold no imports, and a build step would be one more thing to install.
     _esm = "\n".join(
         (_HERE / name).read_text(encoding="utf-8")
-        for name in ("timeline.js", "player.js", "page.js", "annotator.js")
+        for name in ("timeline.js", "player.js", "sounds.js", "page.js", "annotator.js")
     )
     _css = (_HERE / "annotator.css").read_text(encoding="utf-8")
     #: What the page shows; see `_show`.

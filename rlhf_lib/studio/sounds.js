@@ -1,0 +1,49 @@
+// Brings the sounds of the task on screen from the kernel, then those of the next task.
+
+export class Sounds {
+  /**
+   * @param request called with a task's serial and a side: ask the kernel for this sound
+   * @param deliver called with a side and its bytes, as soon as a sound of the task is there
+   */
+  constructor(request, deliver) {
+    Object.assign(this, { request, deliver, serial: null, next: null, ahead: {}, queue: [] });
+  }
+
+  get busy() {
+    return this.queue.length > 0;
+  }
+
+  /** Bring these sides of a task; of the task before it, nothing is kept. */
+  bring(serial, sides, next) {
+    const here = serial === this.next ? this.ahead : {};
+    if (next !== this.next) this.ahead = {}; // still compressed: decoding waits until it is shown
+    [this.serial, this.next] = [serial, next];
+    const later = next === null ? [] : SIDES.filter((side) => !this.ahead[side]);
+    this.queue = [
+      ...sides.filter((side) => !here[side]).map((side) => [serial, side]),
+      ...later.map((side) => [next, side]),
+    ];
+    for (const side of sides) if (here[side]) this.deliver(side, here[side]);
+    this.ask();
+  }
+
+  /** Take a sound that the kernel sent. */
+  receive(serial, side, bytes) {
+    const waited = this.queue.length;
+    this.queue = this.queue.filter(([other, name]) => other !== serial || name !== side);
+    if (this.queue.length === waited) return; // asked for twice, or no longer wanted
+    if (serial === this.serial) this.deliver(side, bytes);
+    else this.ahead[side] = bytes;
+    this.ask();
+  }
+
+  /** Ask for nothing more. */
+  stop() {
+    this.queue = [];
+  }
+
+  // One file at a time, so that an answer never waits behind more than one of them.
+  ask() {
+    if (this.busy) this.request(...this.queue[0]);
+  }
+}
