@@ -4,7 +4,6 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 
 from rlhf_lib.candidate_files import (
@@ -16,14 +15,13 @@ from rlhf_lib.candidate_files import (
 )
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.records import CHECK_ID, Manifest, PolicyRef, Task
-from rlhf_lib.learning.active import disagreement, select
-from rlhf_lib.learning.editing_env import EditingEnv
-from rlhf_lib.learning.planner import Plan
-from rlhf_lib.learning.policy import Policy, rollout
+from rlhf_lib.learning.active import disagreement, ensemble_gaps, select
+from rlhf_lib.learning.plan_search import alternatives
+from rlhf_lib.learning.policy import TARGETS, Policy, every_target, rollout
 from rlhf_lib.learning.reward_model import RewardModel
-from rlhf_lib.learning.song_tensors import SongTensors
 from rlhf_lib.music.chop import chopped
-from rlhf_lib.music.edit import TEMPERATURES, target_keep_ratio
+from rlhf_lib.music.edit import TEMPERATURES
+from rlhf_lib.music.measures import ADDITIVE
 from rlhf_lib.music.song import Song
 
 __all__ = [
@@ -38,8 +36,8 @@ __all__ = [
 ]
 
 MANIFEST_NAME = "evaluation_manifest.json"
-#: Spread of the log-normal factors on the policy's weights for the second and later variants
-#: of a temperature: good edits of the same length that are not the same.
+#: Spread of the re-weightings of the policy's reward for the second and later variants of a
+#: temperature: good edits of the same length that are not the same.
 VARIANT_SPREAD = 0.7
 #: Share of obvious checks among all tasks, and the number of tasks from which on there is one.
 CHECK_SHARE, CHECKS_FROM = 0.05, 10
@@ -55,25 +53,20 @@ def candidate_edits(
     """
     if per_song < 2:
         raise InputError(f"candidates_per_song is {per_song}; a comparison needs at least 2")
-    scale = policy.feature_scale
-    tensors = SongTensors.build(songs, scale, policy.weights.device)
-    weights = policy.weights.cpu().numpy()
-    rng = np.random.default_rng(seed)
-    out = [[] for _ in songs]
-    for variant in range(-(-per_song // len(TEMPERATURES))):
-        names = TEMPERATURES[: per_song - variant * len(TEMPERATURES)]
-        factors = np.ones((len(songs), len(weights)))
-        if variant:
-            factors = np.exp(VARIANT_SPREAD * rng.normal(size=factors.shape))
-        plan = Plan.build(tensors, weights * factors)
-        song = torch.arange(len(songs)).repeat_interleave(len(names))
-        targets = [target_keep_ratio(t) for t in names] * len(songs)
-        target = torch.tensor(targets, dtype=torch.float64)
-        edits = rollout(policy, EditingEnv(plan, song, target), greedy=True)
-        for place, edit in enumerate(edits):
-            temperature = names[place % len(names)]
-            name = f"temp_{temperature}" + (f"_v{variant + 1}" if variant else "")
-            out[place // len(names)].append((name, temperature, edit))
+    own = rollout(policy, every_target(policy, songs, TARGETS), greedy=True)
+    additive = policy.weights.cpu().numpy()[: len(ADDITIVE)]
+    n_more, rng = -(-per_song // len(TARGETS)) - 1, np.random.default_rng(seed)
+    more = alternatives(songs, additive, TARGETS, n_more, VARIANT_SPREAD, rng)
+    out = []
+    for number, song in enumerate(songs):
+        edits = []
+        for place, temperature in enumerate(TEMPERATURES):
+            same_length = [own[number * len(TARGETS) + place], *more[song.sha256][TARGETS[place]]]
+            for variant, edit in enumerate(same_length, 1):
+                name = f"temp_{temperature}" + (f"_v{variant}" if variant > 1 else "")
+                edits.append((variant, (name, temperature, edit)))
+        edits.sort(key=lambda edit: edit[0])  # the policy's own first, then variant by variant
+        out.append([edit for _, edit in edits][:per_song])
     return out
 
 
@@ -170,13 +163,15 @@ def select_tasks(
     folder: str | Path,
     model: RewardModel,
     n_pairs: int,
+    rule: str = "disagreement",
     random_share: float = 0.2,
     seed: int = 0,
 ) -> tuple[Manifest, np.ndarray]:
     """Return a manifest with only the pairs worth asking about, and the model's doubt of each.
 
-    The doubt is the ensemble's disagreement (`rlhf_lib.learning.active`); a random share
-    stays in as a fair test of the next reward model. Obvious checks are kept in their usual
+    The doubt is the ensemble's disagreement; pairs are chosen by `rule`
+    (`rlhf_lib.learning.active.RULES`); a random share stays in as a fair test of the next
+    reward model. Obvious checks are kept in their usual
     share, after the chosen pairs; they have no doubt.
 
     Parameters
@@ -194,7 +189,7 @@ def select_tasks(
         )
         for task in questions
     ]
-    doubt = disagreement(model, pairs)
-    chosen = select(doubt, n_pairs, random_share, np.random.default_rng(seed))
+    gaps = ensemble_gaps(model, pairs)
+    chosen = select(gaps, n_pairs, rule, random_share, np.random.default_rng(seed))
     tasks = [questions[place] for place in chosen] + checks[: n_checks(len(chosen))]
-    return Manifest.create(manifest.policy, manifest.songs, tasks), doubt[chosen]
+    return Manifest.create(manifest.policy, manifest.songs, tasks), disagreement(gaps[chosen])

@@ -100,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
         songs_dir=songs_dir,
         models_dir=models_dir,
         run_dir=("runs/policy_v14", "metrics and checkpoints on the way"),
-        pairs_per_song=(40, "synthetic pairs"),
-        epochs=(3, "of the reward model"),
+        groups_per_song=(12, "groups of four edits that synthetic judges compare"),
+        epochs=(4, "of the reward model"),
         episodes=(500, "of PPO"),
         seed=seed,
     )
@@ -197,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
         manifest=("eval_outputs/evaluation_manifest.json", "pairs to choose from"),
         reward_model=("models/reward_model_v9_feedback_final.pt", "checkpoint"),
         n_pairs=(20, "how many"),
+        rule=("disagreement", "disagreement, information or random"),
         random_share=(0.2, "share chosen at random, as a fair test"),
         output=(None, "default: selected_manifest.json beside the manifest", Path),
         seed=seed,

@@ -5,7 +5,7 @@ import json
 import sys
 from datetime import datetime
 
-from rlhf_lib.paths import resolve
+from rlhf_lib.paths import only_writer, resolve
 
 
 def compose_songs(args: argparse.Namespace) -> None:
@@ -17,26 +17,25 @@ def compose_songs(args: argparse.Namespace) -> None:
 
 def train_initial(args: argparse.Namespace) -> None:
     from rlhf_lib.learning.policy_training import PolicyTraining
-    from rlhf_lib.learning.reward_training import RewardTraining
-    from rlhf_lib.training import INITIAL_REWARD_TRAINING, train_policy_v14, train_reward_model_v8
+    from rlhf_lib.learning.pretraining import Pretraining
+    from rlhf_lib.training import train_policy_v14, train_reward_model_v8
 
     songs = _songs(args.songs_dir)
     models = resolve(args.models_dir)
-    print(f"reward model v8 from {args.pairs_per_song} synthetic pairs a song")
-    training = RewardTraining(**INITIAL_REWARD_TRAINING | {"epochs": args.epochs})
-    reward_path = models / "reward_model_v8.pt"
-    train_reward_model_v8(
-        songs, reward_path, args.pairs_per_song, training, args.seed, report=_print_epoch
-    )
-    print("policy v14 by PPO")
-    _, history = train_policy_v14(
-        songs,
-        reward_path,
-        models,
-        resolve(args.run_dir),
-        PolicyTraining(episodes=args.episodes, seed=args.seed),
-        report=_print_episodes,
-    )
+    with only_writer(models):
+        print("reward model v8 from synthetic judges")
+        training = Pretraining(groups_per_song=args.groups_per_song, epochs=args.epochs)
+        reward_path = models / "reward_model_v8.pt"
+        train_reward_model_v8(songs, reward_path, training, args.seed, report=_print_epoch)
+        print("policy v14 by PPO")
+        _, history = train_policy_v14(
+            songs,
+            reward_path,
+            models,
+            resolve(args.run_dir),
+            PolicyTraining(episodes=args.episodes, seed=args.seed),
+            report=_print_episodes,
+        )
     print(f"{history.stopped}; best after {history.best_episode} episodes")
     print(f"wrote {reward_path}, {models / 'policy_v14.pt'}, {models / 'policy_final.pt'}")
 
@@ -50,7 +49,10 @@ def generate_eval_candidates(args: argparse.Namespace) -> None:
     songs = _songs(args.songs_dir, args.n_songs)
     folder = resolve(args.output_dir)
     ref = PolicyRef(name=about["name"], sha256=file_sha256(resolve(args.policy)))
-    manifest = generate_candidates(songs, policy, ref, folder, args.candidates_per_song, args.seed)
+    with only_writer(folder):
+        manifest = generate_candidates(
+            songs, policy, ref, folder, args.candidates_per_song, args.seed
+        )
     n_candidates = sum(len(song.edits) for song in manifest.songs)
     checks = sum(task.check is not None for task in manifest.tasks)
     pairs = f"{len(manifest.tasks) - checks} pairs and {checks} obvious checks"
@@ -147,16 +149,17 @@ def train_from_feedback(args: argparse.Namespace) -> None:
     from rlhf_lib.training import train_from_feedback
 
     models = resolve(args.models_dir)
-    model, history, held_out = train_from_feedback(
-        resolve(args.feedback),
-        resolve(args.pretrained),
-        resolve(args.candidates_dir),
-        models,
-        RewardTraining(epochs=args.epochs),
-        args.min_confidence,
-        args.seed,
-        report=_print_epoch,
-    )
+    with only_writer(models):
+        model, history, held_out = train_from_feedback(
+            resolve(args.feedback),
+            resolve(args.pretrained),
+            resolve(args.candidates_dir),
+            models,
+            RewardTraining(epochs=args.epochs),
+            args.min_confidence,
+            args.seed,
+            report=_print_epoch,
+        )
     if held_out:
         from rlhf_lib.evaluation import accuracy_table
 
@@ -170,19 +173,21 @@ def train_rlhf_stable(args: argparse.Namespace) -> None:
     from rlhf_lib.learning.ppo import PPOConfig
     from rlhf_lib.training import next_version, train_rlhf_stable
 
+    models = resolve(args.models_dir)
     policy = resolve(args.policy)
     name = next_version(load_policy(policy)[1]["name"])
-    _, history = train_rlhf_stable(
-        resolve(args.reward_model),
-        policy,
-        _songs(args.songs_dir),
-        resolve(args.models_dir),
-        resolve(args.run_dir) / name,
-        PolicyTraining(episodes=args.episodes, seed=args.seed, ppo=PPOConfig(kl=args.kl)),
-        report=_print_episodes,
-    )
+    with only_writer(models):
+        _, history = train_rlhf_stable(
+            resolve(args.reward_model),
+            policy,
+            _songs(args.songs_dir),
+            models,
+            resolve(args.run_dir) / name,
+            PolicyTraining(episodes=args.episodes, seed=args.seed, ppo=PPOConfig(kl=args.kl)),
+            report=_print_episodes,
+        )
     print(f"{history.stopped}; best after {history.best_episode} episodes")
-    print(f"wrote {resolve(args.models_dir) / name}.pt and policy_final.pt")
+    print(f"wrote {models / name}.pt and policy_final.pt")
 
 
 def evaluate_policies(args: argparse.Namespace) -> None:
@@ -218,7 +223,13 @@ def select_pairs(args: argparse.Namespace) -> None:
     path = resolve(args.manifest)
     model, _ = load_reward_model(resolve(args.reward_model))
     chosen, doubt = select_tasks(
-        Manifest.load(path), path.parent, model, args.n_pairs, args.random_share, args.seed
+        Manifest.load(path),
+        path.parent,
+        model,
+        args.n_pairs,
+        args.rule,
+        args.random_share,
+        args.seed,
     )
     chosen.save(resolve(args.output) if args.output else path.with_name("selected_manifest.json"))
     for task, value in zip(chosen.tasks, doubt, strict=False):  # checks, last, have no doubt

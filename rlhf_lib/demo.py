@@ -22,6 +22,7 @@ from rlhf_lib.feedback.records import PolicyRef
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.learning.checkpoints import file_sha256, load_policy, load_reward_model
 from rlhf_lib.learning.policy_training import PolicyTraining
+from rlhf_lib.learning.pretraining import Pretraining
 from rlhf_lib.learning.reward_training import RewardTraining
 from rlhf_lib.music.compose import compose_songs
 from rlhf_lib.music.song import load_songs
@@ -30,7 +31,6 @@ from rlhf_lib.profiles import profile_named
 from rlhf_lib.report import Section, write_report
 from rlhf_lib.studio.session import AnnotationSession, run_rater
 from rlhf_lib.training import (
-    INITIAL_REWARD_TRAINING,
     train_from_feedback,
     train_policy_v14,
     train_reward_model_v8,
@@ -67,9 +67,9 @@ def run_demo(folder: str | Path, seed: int = 0, profile: str = "full") -> pd.Dat
         songs, _ = load_songs(folder / "songs", cache_dir=cache)
         ours, held_out = songs[: size.n_songs], songs[size.n_songs :]
     with _step("reward model v8 from synthetic pairs"):
-        first = RewardTraining(**INITIAL_REWARD_TRAINING | {"epochs": size.epochs_v8})
+        first = Pretraining(groups_per_song=size.groups_per_song, epochs=size.epochs_v8)
         v8_path = models / "reward_model_v8.pt"
-        v8, v8_history = train_reward_model_v8(ours, v8_path, size.pairs_per_song, first, seed)
+        v8, v8_history = train_reward_model_v8(ours, v8_path, first, seed)
     with _step("policy v14 by PPO"):
         plan = PolicyTraining(episodes=size.episodes_v14, seed=seed)
         v14, _ = train_policy_v14(ours, v8_path, models, folder / "runs/policy_v14", plan)

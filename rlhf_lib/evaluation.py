@@ -12,8 +12,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.raters import SimulatedRater
 from rlhf_lib.learning.comparisons import Comparison
 from rlhf_lib.learning.planner import Plan
-from rlhf_lib.learning.policy import Policy, rollout
-from rlhf_lib.learning.policy_training import every_target
+from rlhf_lib.learning.policy import CUTTING_TARGETS, Policy, every_target, rollout
 from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.learning.song_tensors import SongTensors
 from rlhf_lib.music.edit import Edit
@@ -80,12 +79,7 @@ def clustered_rate(
 
 
 def policy_edits(
-    policy: Policy,
-    songs: list[Song],
-    greedy: bool,
-    seed: int = 0,
-    weights: np.ndarray | None = None,
-    samples: int = 1,
+    policy: Policy, songs: list[Song], greedy: bool, seed: int = 0, samples: int = 1
 ) -> list[Edit]:
     """Return the policy's edits of every song at the four keep ratios that ask for cuts.
 
@@ -93,23 +87,20 @@ def policy_edits(
     ----------
     greedy : bool
         Its likeliest edit, else a sampled one.
-    weights : (len(ADDITIVE),) array, optional
-        Plan with these instead of the policy's own.
     samples : int
         Edits of each song and length; ordered sample by sample.
     """
-    tensors = SongTensors.build(songs, policy.feature_scale, policy.weights.device)
-    plan = Plan.build(tensors, policy.weights.cpu().numpy() if weights is None else weights)
     generator = torch.Generator(device=policy.weights.device).manual_seed(seed)
-    env = every_target(plan)
+    env = every_target(policy, songs)
     return [e for _ in range(samples) for e in rollout(policy, env, greedy, generator)]
 
 
 def planned_edits(weights: np.ndarray, policy: Policy, songs: list[Song]) -> list[Edit]:
     """Return the exact optimum under additive `weights` for the same songs and lengths."""
     tensors = SongTensors.build(songs, policy.feature_scale, policy.weights.device)
-    env = every_target(Plan.build(tensors, weights))
-    return env.plan.best_edits(env.song, env.target)
+    song = torch.arange(len(songs), device=tensors.device).repeat_interleave(len(CUTTING_TARGETS))
+    target = torch.tensor(CUTTING_TARGETS * len(songs), dtype=torch.float64, device=tensors.device)
+    return Plan.build(tensors, weights).best_edits(song, target)
 
 
 def wins(new: Sequence[float], old: Sequence[float]) -> np.ndarray:
@@ -164,9 +155,9 @@ def compare_policies(
 
     for greedy in (True, False):
         add("new policy", greedy, policy_edits(new, songs, greedy, seed + 1))
-        for name, part in (("planner alone", "planner"), ("network alone", "network")):
+        for part in ("planner", "planner and search", "network"):
             alone = speaking_alone(new, part)
-            add(f"new, {name}", greedy, policy_edits(alone, songs, greedy, seed + 1))
+            add(f"new, {part} alone", greedy, policy_edits(alone, songs, greedy, seed + 1))
     taste = judge.weights[: len(ADDITIVE)]
     if np.any(taste):
         add("re-plan under the taste", True, planned_edits(taste, new, songs))
@@ -176,8 +167,19 @@ def compare_policies(
 
 
 def speaking_alone(policy: Policy, part: str) -> Policy:
-    """Return the policy with only its ``"planner"`` or only its ``"network"`` speaking."""
-    config = replace(policy.config, planner=part == "planner", network=part == "network")
+    """Return the policy with only one part speaking.
+
+    Parameters
+    ----------
+    part : "planner", "planner and search" or "network"
+        The plan under the additive part of its reward; the best of its plans; the network.
+    """
+    config = replace(
+        policy.config,
+        planner=part != "network",
+        network=part == "network",
+        search=1 if part == "planner" else policy.config.search,
+    )
     alone = Policy(config, policy.weights.cpu().numpy(), policy.feature_scale)
     alone.load_state_dict(policy.state_dict())
     return alone.to(policy.weights.device).eval()

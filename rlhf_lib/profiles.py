@@ -15,7 +15,7 @@ class Profile:
         Composed songs to learn from, and further ones that nothing learns from.
     seconds : float
         Length of each song.
-    pairs_per_song, epochs_v8, episodes_v14 : int
+    groups_per_song, epochs_v8, episodes_v14 : int
         Initial training.
     candidates_per_song, epochs_v9, episodes_v15 : int
         Feedback and refinement.
@@ -24,7 +24,7 @@ class Profile:
     n_songs: int
     n_held_out: int
     seconds: float
-    pairs_per_song: int
+    groups_per_song: int
     epochs_v8: int
     episodes_v14: int
     candidates_per_song: int
@@ -33,8 +33,8 @@ class Profile:
 
 
 PROFILES = {
-    "full": Profile(10, 6, 120.0, 40, 3, 500, 15, 20, 500),
-    "smoke": Profile(4, 2, 40.0, 6, 1, 50, 10, 2, 50),
+    "full": Profile(10, 6, 120.0, 12, 4, 500, 20, 20, 500),
+    "smoke": Profile(4, 2, 40.0, 3, 1, 50, 10, 2, 50),
 }
 
 

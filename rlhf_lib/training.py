@@ -23,36 +23,29 @@ from rlhf_lib.learning.combined_reward import CombinedReward
 from rlhf_lib.learning.comparisons import (
     SYNTHETIC_WEIGHTS,
     Comparison,
+    measure_scale,
     split_by_song,
     synthetic_comparisons,
 )
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
 from rlhf_lib.learning.feedback_pairs import MIN_CONFIDENCE, comparisons_from_feedback
-from rlhf_lib.learning.planner import Plan
-from rlhf_lib.learning.policy import Policy, PolicyConfig, rollout
-from rlhf_lib.learning.policy_training import (
-    TARGETS,
-    PolicyHistory,
-    PolicyTraining,
-    every_target,
-    train_policy,
-)
+from rlhf_lib.learning.plan_search import greedy_edits
+from rlhf_lib.learning.policy import TARGETS, Policy, PolicyConfig, every_target, rollout
+from rlhf_lib.learning.policy_training import PolicyHistory, PolicyTraining, train_policy
+from rlhf_lib.learning.pretraining import Pretraining, pretrain
 from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
 from rlhf_lib.learning.reward_training import (
     RewardHistory,
     RewardTraining,
     fit,
     judge,
-    measure_scale,
 )
-from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
-from rlhf_lib.music.edit import Edit
+from rlhf_lib.learning.song_tensors import FeatureScale
 from rlhf_lib.music.song import Song
 from rlhf_lib.paths import atomic_path
 
 FEW_PAIRS = 30
-#: The first reward model meets an untrained transformer: it learns faster, and alone.
-INITIAL_REWARD_TRAINING = {"epochs": 3, "lr": 2e-4, "alone": 1.0}
+#: Synthetic pairs per song that v8's own taste is checked on.
+SYNTHETIC_PAIRS = 20
 HELD_OUT = 0.25
 Report = Callable[[dict[str, float]], None]
 
@@ -65,13 +58,15 @@ def default_device() -> torch.device:
 def train_reward_model_v8(
     songs: list[Song],
     path: str | Path,
-    pairs_per_song: int = 40,
-    training: RewardTraining | None = None,
+    training: Pretraining | None = None,
     seed: int = 0,
     device: torch.device | None = None,
     report: Report | None = None,
 ) -> tuple[RewardModel, RewardHistory]:
     """Train the first reward model on synthetic pairs and save it.
+
+    Its transformer learns the opinions of many synthetic judges; its own taste is the dense
+    reward, written into its linear head.
 
     Parameters
     ----------
@@ -79,25 +74,28 @@ def train_reward_model_v8(
         A quarter of them is held out.
     path : path of the checkpoint
     """
-    training = training or RewardTraining(**INITIAL_REWARD_TRAINING)
+    training = training or Pretraining()
     torch.manual_seed(seed)
-    pairs = synthetic_comparisons(songs, pairs_per_song, seed)
+    pairs = synthetic_comparisons(songs, SYNTHETIC_PAIRS, seed)
     train, held_out = split_by_song(pairs, HELD_OUT, seed)
-    scale = FeatureScale.fit(songs)
-    model = RewardModel(RewardConfig(), scale, measure_scale(train), SYNTHETIC_WEIGHTS)
+    spared = {c.a.song.sha256 for c in held_out}
+    ours = [song for song in songs if song.sha256 not in spared]
+    scale = FeatureScale.fit(ours)
+    model = RewardModel(RewardConfig(), scale, measure_scale(ours, seed), SYNTHETIC_WEIGHTS)
     model = model.to(device or default_device())
-    history = fit(model, train, held_out, training, seed, report)
+    others = [song for song in songs if song.sha256 in spared]
+    history = pretrain(model, ours, others, training, seed, report)
     model.eval()
     save_model(
         path,
         model,
         name="reward_model_v8",
         seed=seed,
-        training=asdict(training) | {"pairs": len(pairs), "pairs_from": "synthetic"},
+        training=asdict(training) | {"pairs_from": "synthetic"},
         metrics=_metrics(model, train, held_out),
         parents={},
-        songs=_song_list([c.a.song for c in train]),
-        held_out=_song_list([c.a.song for c in held_out]),
+        songs=_song_list(ours),
+        held_out=_song_list(others),
     )
     return model, history
 
@@ -116,10 +114,8 @@ def train_policy_v14(
     device = device or default_device()
     model, about = load_reward_model(reward_model, device)
     torch.manual_seed(training.seed)
-    policy = Policy(PolicyConfig(), DENSE_WEIGHTS, model.feature_scale).to(device)
-    tensors = SongTensors.build(songs, policy.feature_scale, device)
-    env = every_target(Plan.build(tensors, DENSE_WEIGHTS), TARGETS)
-    reference = env.plan.best_edits(env.song, env.target)
+    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS, model.feature_scale).to(device)
+    reference = greedy_edits(every_target(policy, songs, TARGETS))
     return _train_and_save(
         policy,
         CombinedReward(model, reference),
@@ -232,13 +228,7 @@ def train_rlhf_stable(
     device = device or default_device()
     model, model_about = load_reward_model(reward_model, device)
     parent, about = load_policy(policy, device)
-    env = every_target(
-        Plan.build(
-            SongTensors.build(songs, parent.feature_scale, device), parent.weights.cpu().numpy()
-        ),
-        TARGETS,
-    )
-    reference: list[Edit] = rollout(parent, env, greedy=True)
+    reference = rollout(parent, every_target(parent, songs, TARGETS), greedy=True)
     return _train_and_save(
         parent,
         CombinedReward(model, reference),

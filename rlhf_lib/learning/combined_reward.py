@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
 from rlhf_lib.learning.reward_model import RewardModel, within_song_std
 from rlhf_lib.music.edit import Edit
-from rlhf_lib.music.measures import ADDITIVE, measure
+from rlhf_lib.music.measures import ADDITIVE, MEASURES
 
 LEARNED_SHARE = 0.8
 
@@ -26,8 +26,8 @@ class CombinedReward:
 
     Attributes
     ----------
-    weights : (len(ADDITIVE),) float64 array
-        The additive part, to plan with.
+    weights : (len(MEASURES),) float64 array
+        The linear part: what a policy plans with.
     """
 
     def __init__(
@@ -39,21 +39,21 @@ class CombinedReward:
         self.model = model
         self.share = learned_share if model is not None else 0.0
         reference = list(reference)
-        dense = np.array([_additive(edit) @ DENSE_WEIGHTS for edit in reference])
+        dense = np.array([dense_reward(edit) for edit in reference])
         self._dense_mean, self._dense_std = float(dense.mean()), within_song_std(dense, reference)
-        self.weights = (1 - self.share) * DENSE_WEIGHTS / self._dense_std
+        self.weights = np.zeros(len(MEASURES))
+        self.weights[: len(ADDITIVE)] = (1 - self.share) * DENSE_WEIGHTS / self._dense_std
         if model is not None:
             model.set_normal(reference)
-            self._learned_weights = model.additive_weights()
-            self.weights = self.weights + self.share * self._learned_weights
+            self.weights = self.weights + self.share * model.linear_weights()
 
     def parts(self, edits: list[Edit]) -> dict[str, np.ndarray]:
         """Return dense, learned and combined reward of each edit, (n_edits,) each.
 
         Without a model, learned is 0.
         """
-        additive = np.stack([_additive(edit) for edit in edits])
-        dense = (additive @ DENSE_WEIGHTS - self._dense_mean) / self._dense_std
+        dense = np.array([dense_reward(edit) for edit in edits])
+        dense = (dense - self._dense_mean) / self._dense_std
         learned = np.zeros(len(edits))
         if self.model is not None:
             learned = self.model.score(edits).mean(1)
@@ -62,11 +62,3 @@ class CombinedReward:
             "learned": learned,
             "combined": self.share * learned + (1 - self.share) * dense,
         }
-
-    def remainder(self, parts: dict[str, np.ndarray], edits: list[Edit]) -> np.ndarray:
-        """Return what is left of the combined reward after its additive part, (n_edits,)."""
-        return parts["combined"] - np.stack([_additive(edit) for edit in edits]) @ self.weights
-
-
-def _additive(edit: Edit) -> np.ndarray:
-    return measure(edit)[: len(ADDITIVE)]

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
-from rlhf_lib.learning.planner import Plan
-from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.learning.plan_search import alternatives
 from rlhf_lib.music.edit import Action, Edit
 from rlhf_lib.music.measures import ADDITIVE, MEASURES, measure
 from rlhf_lib.music.song import Song
@@ -25,12 +23,15 @@ class Comparison:
         1 when a was preferred, 0 when b was, ½ for a tie.
     weight : float
         How much this answer counts.
+    strength : int
+        1 slight, 2 moderate, 3 strong; 0 for a tie, or when the strength is unknown.
     """
 
     a: Edit
     b: Edit
     preference: float
     weight: float = 1.0
+    strength: int = 0
 
 
 #: The judge of synthetic pairs: the dense reward, and the length that was asked for.
@@ -53,46 +54,43 @@ def synthetic_comparisons(songs: list[Song], pairs_per_song: int, seed: int) -> 
     several, choppy beat-by-beat cutting, a missing intro or ending, a wrong length, stray LOOP
     and REORDER. A model that never saw them is exploited there.
     """
-    rng = np.random.default_rng(seed)
-    planned = alternatives(songs, SYNTHETIC_TARGETS, N_REWEIGHTED, rng)
     out = []
+    for a, b in synthetic_groups(songs, pairs_per_song, 2, seed):
+        gap = float((measure(a) - measure(b)) @ SYNTHETIC_WEIGHTS)
+        answer = 0.5 if abs(gap) < SYNTHETIC_TIE else float(gap > 0)
+        out.append(Comparison(a, b, answer))
+    return out
+
+
+def synthetic_groups(
+    songs: list[Song], groups_per_song: int, size: int, seed: int
+) -> list[list[Edit]]:
+    """Return groups of `size` edits of one song that aim at one length, good and bad ones."""
+    rng = np.random.default_rng(seed)
+    planned = alternatives(songs, DENSE_WEIGHTS, SYNTHETIC_TARGETS, N_REWEIGHTED, 1.0, rng)
+    groups = []
     for song in songs:
-        for _ in range(pairs_per_song):
+        for _ in range(groups_per_song):
             target = SYNTHETIC_TARGETS[rng.integers(len(SYNTHETIC_TARGETS))]
-            kinds = rng.choice(len(_KINDS), size=2, p=_KIND_SHARES)
-            a, b = (_KINDS[k](song, target, planned[song.sha256], rng) for k in kinds)
-            gap = float((measure(a) - measure(b)) @ SYNTHETIC_WEIGHTS)
-            answer = 0.5 if abs(gap) < SYNTHETIC_TIE else float(gap > 0)
-            out.append(Comparison(a, b, answer))
-    return out
+            kinds = rng.choice(len(_KINDS), size=size, p=_KIND_SHARES)
+            groups.append([_KINDS[k](song, target, planned[song.sha256], rng) for k in kinds])
+    return groups
 
 
-def alternatives(
-    songs: list[Song],
-    targets: Sequence[float],
-    count: int,
-    rng: np.random.Generator,
-    weights: np.ndarray = DENSE_WEIGHTS,
-    spread: float = 1.0,
-) -> dict[str, dict[float, list[Edit]]]:
-    """Return good edits that differ: planned under `weights` times log-normal factors.
+def measure_scale(songs: list[Song], seed: int) -> np.ndarray:
+    """Return how much good edits of one length differ in each measure, (len(MEASURES),).
 
-    Returns
-    -------
-    dict
-        song sha256 → target → `count` edits.
+    The root mean square difference; 1 where they don't differ.
     """
-    repeated = [song for song in songs for _ in range(count)]
-    factors = np.exp(spread * rng.normal(size=(len(repeated), len(weights))))
-    tensors = SongTensors.build(repeated, FeatureScale.fit(songs))
-    plan = Plan.build(tensors, weights * factors)
-    numbers = torch.arange(len(repeated)).repeat_interleave(len(targets))
-    goals = torch.tensor(list(targets) * len(repeated), dtype=torch.float64)
-    edits = plan.best_edits(numbers, goals)
-    out = {song.sha256: {target: [] for target in targets} for song in songs}
-    for edit, target in zip(edits, list(targets) * len(repeated), strict=True):
-        out[edit.song.sha256][target].append(edit)
-    return out
+    rng = np.random.default_rng(seed)
+    gaps = []
+    good = alternatives(songs, DENSE_WEIGHTS, SYNTHETIC_TARGETS, N_REWEIGHTED, 1.0, rng)
+    for groups in good.values():
+        for edits in groups.values():
+            values = np.stack([measure(edit) for edit in edits])
+            gaps.append((values[:, None] - values)[np.triu_indices(len(edits), 1)])
+    size = np.sqrt((np.concatenate(gaps) ** 2).mean(axis=0))
+    return np.where(size > 1e-6, size, 1.0)
 
 
 def random_cuts(song: Song, target: float, n_cuts: int, rng: np.random.Generator) -> Edit:

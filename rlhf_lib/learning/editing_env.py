@@ -62,6 +62,7 @@ class EditingEnv:
         self.actions = torch.full((size, self.start), int(Action.CUT), device=device)
         self.seams = torch.zeros(size, device=device)
         self.cut_beats = torch.zeros(size, device=device)
+        self.since = torch.zeros(size, device=device)
         self.reordered = False
 
     @property
@@ -74,7 +75,7 @@ class EditingEnv:
 
         An action is allowed where its value is finite. The slots: 5 on the song as a whole; 6
         on the edit so far (beats in the current cut, quality of joining here, best join ahead,
-        gain of playing on now over cutting, seams so far, whether a cut is open); 2 on length
+        gain of playing on now over cutting, seams so far, beats since the last seam); 2 on length
         (share left, target); 1 position.
         """
         values = self.plan.action_values(self.song, self.last, self.unit, self.left)
@@ -91,7 +92,7 @@ class EditingEnv:
                 best,
                 gain.nan_to_num(nan=0.0).clamp(-GAIN_RANGE, GAIN_RANGE),
                 self.seams / 8,
-                (self.cut_beats > 0).float(),
+                torch.tanh(self.since / 16),
                 self.left / self.budget,
                 self.target.float(),
                 self.unit / self.n_units,
@@ -159,6 +160,7 @@ class EditingEnv:
         reward = self.plan.steps[self.song, self.last, beat].where(now, 0.0)
         seam = now & (self.last != self.start) & (beat != self.last + 1)
         self.seams += seam
+        self.since = torch.where(now, (self.since + 1).where(~seam, 0.0), self.since)
         self.last = torch.where(now, beat, self.last)
         return reward
 

@@ -1,18 +1,18 @@
 """From annotations to comparisons: which answers are learned from, and why not the others."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.agreement import by_pair
+from rlhf_lib.feedback.checks import failed_checks
 from rlhf_lib.feedback.records import Annotation, Manifest
 from rlhf_lib.learning.comparisons import Comparison
 from rlhf_lib.music.edit import Edit
 from rlhf_lib.music.song import Song
 
 MIN_CONFIDENCE = 0.7
-#: How much an answer counts by its strength (0 is a tie).
-STRENGTH_WEIGHTS = (1.0, 0.5, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,14 @@ class FeedbackPairs:
     comparisons : list of Comparison
     excluded : dict
         Reason → number of answers.
+    n_answers, n_pairs : int
+        The answers that the comparisons come from, and the different pairs they are about.
     """
 
     comparisons: list[Comparison]
     excluded: dict[str, int]
+    n_answers: int
+    n_pairs: int
 
 
 def comparisons_from_feedback(
@@ -35,11 +39,17 @@ def comparisons_from_feedback(
     manifests: Mapping[str, Manifest],
     songs: Mapping[str, Song],
     min_confidence: float = MIN_CONFIDENCE,
+    exclude_raters: Collection[str] = (),
+    max_failed_checks: int | None = None,
 ) -> FeedbackPairs:
     """Turn current annotations into comparisons.
 
-    Left out are answers to obvious checks, answers "can't tell" and answers whose confidence is given and not above
-    `min_confidence`.
+    Left out are answers to obvious checks, answers "can't tell", answers whose confidence is
+    given and not above `min_confidence`, and all answers of excluded raters.
+
+    Each rater has one vote on a pair: repeats share it. Equal answers of several raters become
+    one comparison that weighs as much as their votes; different answers to a pair stay beside
+    each other, whatever the order of its sides was.
 
     Parameters
     ----------
@@ -51,32 +61,74 @@ def comparisons_from_feedback(
         sha256 → Song.
     min_confidence : float
         0 … 1.
+    exclude_raters : collection of str
+        Raters whose answers are left out.
+    max_failed_checks : int, optional
+        Raters who failed more obvious checks are left out.
 
     Raises
     ------
     InputError
-        When an annotation refers to a manifest or a song that isn't there.
+        When an annotation refers to a manifest or a song that isn't there, or a rater to
+        exclude gave no answer.
     """
     if not 0 <= min_confidence <= 1:
         raise InputError(f"min_confidence {min_confidence!r} is outside 0 … 1")
-    comparisons, excluded = [], Counter()
+    distrusted = _distrusted(annotations, exclude_raters, max_failed_checks)
+    used, excluded = [], Counter()
     for annotation in annotations:
         if annotation.is_check:
             excluded["the answer to an obvious check"] += 1
-            continue
-        if annotation.cant_tell:
+        elif annotation.rater_id in distrusted:
+            excluded[distrusted[annotation.rater_id]] += 1
+        elif annotation.cant_tell:
             excluded["the rater could not tell"] += 1
-            continue
-        if annotation.confidence is not None and annotation.confidence <= min_confidence:
+        elif annotation.confidence is not None and annotation.confidence <= min_confidence:
             excluded[f"confidence not above {min_confidence}"] += 1
-            continue
-        a, b = (
-            _edit(annotation, candidate, manifests, songs)
-            for candidate in (annotation.edit_a_id, annotation.edit_b_id)
-        )
-        answer = {"a": 1.0, "tie": 0.5, "b": 0.0}[annotation.preference]
-        comparisons.append(Comparison(a, b, answer, STRENGTH_WEIGHTS[annotation.strength]))
-    return FeedbackPairs(comparisons, dict(excluded))
+        else:
+            used.append(annotation)
+    pairs = by_pair(used).values()
+    comparisons = [one for answers in pairs for one in _of_pair(answers, manifests, songs)]
+    return FeedbackPairs(comparisons, dict(excluded), len(used), len(pairs))
+
+
+def _distrusted(
+    annotations: Sequence[Annotation], exclude: Collection[str], max_failed: int | None
+) -> dict[str, str]:
+    """Return the raters to leave out, and why."""
+    raters = {annotation.rater_id for annotation in annotations}
+    for rater in exclude:
+        if rater not in raters:
+            raise InputError(
+                f"rater {rater!r} to exclude gave no answer; the raters are "
+                f"{', '.join(map(repr, sorted(raters)))}"
+            )
+    reasons = {rater: f"rater {rater!r} is excluded" for rater in exclude}
+    if max_failed is not None:
+        if max_failed < 0:
+            raise InputError(f"max_failed_checks is {max_failed}; give 0 or more")
+        for rater, failed in failed_checks(annotations).items():
+            if failed > max_failed:
+                reasons.setdefault(rater, f"rater {rater!r} failed {failed} obvious checks")
+    return reasons
+
+
+def _of_pair(
+    answers: list[Annotation], manifests: Mapping[str, Manifest], songs: Mapping[str, Song]
+) -> list[Comparison]:
+    first = answers[0]
+    a, b = (_edit(first, name, manifests, songs) for name in (first.edit_a_id, first.edit_b_id))
+    repeats = Counter(answer.rater_id for answer in answers)
+    votes: dict[tuple[float, int], float] = defaultdict(float)
+    for answer in answers:
+        preference = {"a": 1.0, "tie": 0.5, "b": 0.0}[answer.preference]
+        if answer.edit_a_id != first.edit_a_id:
+            preference = 1 - preference
+        votes[preference, answer.strength] += 1 / repeats[answer.rater_id]
+    return [
+        Comparison(a, b, preference, weight, strength)
+        for (preference, strength), weight in votes.items()
+    ]
 
 
 def _edit(

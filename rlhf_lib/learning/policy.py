@@ -1,10 +1,10 @@
 """The policy: a network on top of a planner.
 
-``logits = network(state) + (Q − max Q) / τ`` where Q are the planner's action values under the
-additive part of the current reward. This is residual policy learning (Silver et al., 2018;
-Johannink et al., 2019): where the reward adds up over joins the planner is already right, and
-the network learns what it can't see. With τ small the policy is nearly greedy; the planner's
-tables are computed anew whenever the reward changes, so the policy follows at once.
+``logits = (Q − max Q + network(state)) / τ`` where Q are the planner's action values under the
+current reward. This is residual policy learning (Silver et al., 2018; Johannink et al., 2019):
+the network corrects the plan's values, in units of reward, where the reward does not add up
+over joins. Training explores with a warm τ; with the cool τ of use the policy is nearly greedy.
+Plans are made anew whenever the reward changes, so the policy follows at once.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,12 +14,19 @@ import torch
 from torch import nn
 
 from rlhf_lib.learning.editing_env import N_SLOTS, EditingEnv
+from rlhf_lib.learning.plan_search import planned_env
 from rlhf_lib.learning.planner import NEVER
-from rlhf_lib.learning.song_tensors import N_CONTEXT, FeatureScale
-from rlhf_lib.music.edit import N_ACTIONS, Action, Edit
+from rlhf_lib.learning.song_tensors import N_CONTEXT, FeatureScale, SongTensors
+from rlhf_lib.music.edit import N_ACTIONS, TEMPERATURES, Action, Edit, target_keep_ratio
+from rlhf_lib.music.song import Song
 
 #: The 875 context numbers would drown the 14 that matter.
 CONTEXT_SCALE = 0.1
+
+
+#: Keep ratios that ask for cuts; 1.0 leaves nothing to decide.
+TARGETS = tuple(target_keep_ratio(t) for t in TEMPERATURES)
+CUTTING_TARGETS = TARGETS[1:]
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,17 @@ class PolicyConfig:
     hidden : int
         Width of the two hidden layers.
     tau : float
-        Temperature of the planner's values in the logits, in reward units.
+        Temperature in reward units: the logits are (planned + network) / tau.
+    search : int
+        Plans tried for each song and length (`plan_search`); 1 plans under the additive part
+        of the reward alone.
     planner, network : bool
         Whether each part speaks; switched off only to report the other alone.
     """
 
     hidden: int = 256
     tau: float = 0.03
+    search: int = 24
     planner: bool = True
     network: bool = True
 
@@ -48,8 +59,8 @@ class Policy(nn.Module):
     Parameters
     ----------
     config : PolicyConfig
-    weights : (len(ADDITIVE),) array
-        The additive reward it plans with; part of the policy, so that a checkpoint edits songs
+    weights : (len(MEASURES),) array
+        The linear reward it plans with; part of the policy, so that a checkpoint edits songs
         without any other file.
     scale : FeatureScale
         Standardisation of the beat features.
@@ -69,8 +80,8 @@ class Policy(nn.Module):
         self.critic = self._head(config.hidden, 1)
         if not config.planner:  # without a planner: start by keeping
             with torch.no_grad():
-                self.actor[-1].bias[:] = -3.0
-                self.actor[-1].bias[Action.KEEP] = 3.0
+                self.actor[-1].bias[:] = -3.0 * config.tau
+                self.actor[-1].bias[Action.KEEP] = 3.0 * config.tau
                 self.actor[-1].bias[Action.CUT] = 0.0
 
     @staticmethod
@@ -91,12 +102,21 @@ class Policy(nn.Module):
         """Return the configuration as plain values, for a checkpoint."""
         return asdict(self.config)
 
+    def env(self, tensors: SongTensors, song: torch.Tensor, target: torch.Tensor) -> EditingEnv:
+        """Return the environment in which this policy edits; see `planned_env`."""
+        weights = self.weights.cpu().numpy()
+        return planned_env(tensors, weights, song, target, self.config.search)
+
     def embed(self, context: torch.Tensor) -> torch.Tensor:
         """Return the context's part of the first layer, (..., 2 · hidden)."""
         return self.context(context * CONTEXT_SCALE)
 
     def forward(
-        self, embedded: torch.Tensor, slots: torch.Tensor, values: torch.Tensor
+        self,
+        embedded: torch.Tensor,
+        slots: torch.Tensor,
+        values: torch.Tensor,
+        tau: float | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log-probabilities (B, 9) and the expected reward to come (B,).
 
@@ -107,6 +127,8 @@ class Policy(nn.Module):
         slots : (B, 14)
         values : (B, 9)
             Planned action values, -inf where an action isn't allowed.
+        tau : float, optional
+            Instead of the policy's own.
         """
         first = embedded + self.slots(slots)
         acting, judging = first.chunk(2, dim=-1)
@@ -115,10 +137,20 @@ class Policy(nn.Module):
         if self.config.network:
             logits = logits + self.actor(acting)
         if self.config.planner:
-            logits = logits + (values - best).clamp(min=-1e3) / self.config.tau
-        logits = logits.where(values > NEVER, NEVER)
+            logits = logits + (values - best).clamp(min=-1e3)
+        logits = (logits / (tau or self.config.tau)).where(values > NEVER, NEVER)
         value = self.critic(judging).squeeze(-1) + best.squeeze(-1)
         return torch.log_softmax(logits, dim=-1), value
+
+
+def every_target(
+    policy: Policy, songs: list[Song], targets: tuple[float, ...] = CUTTING_TARGETS
+) -> EditingEnv:
+    """Return the policy's environment with one episode for each song and target, song by song."""
+    device = policy.weights.device
+    song = torch.arange(len(songs), device=device).repeat_interleave(len(targets))
+    target = torch.tensor(targets * len(songs), dtype=torch.float64, device=device)
+    return policy.env(SongTensors.build(songs, policy.feature_scale, device), song, target)
 
 
 @torch.no_grad()

@@ -17,16 +17,10 @@ from rlhf_lib.learning.checkpoints import load_content, save_content
 from rlhf_lib.learning.combined_reward import CombinedReward
 from rlhf_lib.learning.editing_env import EditingEnv
 from rlhf_lib.learning.metrics_log import MetricsLog
-from rlhf_lib.learning.planner import Plan
-from rlhf_lib.learning.policy import Policy, rollout
+from rlhf_lib.learning.policy import Policy, every_target, rollout
 from rlhf_lib.learning.ppo import PPOConfig, collect, update
-from rlhf_lib.learning.song_tensors import SongTensors
-from rlhf_lib.music.edit import TEMPERATURES, Edit, target_keep_ratio
+from rlhf_lib.music.edit import Edit
 from rlhf_lib.music.song import Song
-
-#: Keep ratios that ask for cuts; 1.0 leaves nothing to decide.
-TARGETS = tuple(target_keep_ratio(t) for t in TEMPERATURES)
-CUTTING_TARGETS = TARGETS[1:]
 
 
 @dataclass(frozen=True)
@@ -126,36 +120,33 @@ def train_policy(
     if not songs:
         raise InputError("no songs to train the policy on")
     folder = Path(folder)
-    device = policy.weights.device
     policy.weights.copy_(torch.as_tensor(reward.weights))
     state_path = folder / f"state_{_fingerprint(policy, songs, held_out, config)}.pt"
     run = _Run(policy, config)
     if state_path.is_file():
         run.restore(load_content(state_path))
-    train_plan = Plan.build(SongTensors.build(songs, policy.feature_scale, device), reward.weights)
-    judge_plan = Plan.build(
-        SongTensors.build(held_out or songs, policy.feature_scale, device), reward.weights
-    )
+    train_env = every_target(policy, songs)
+    judge_env = every_target(policy, held_out or songs)
     log = MetricsLog(folder, run.rows)
     size = config.ppo.episodes_per_update
     if run.held_out_rewards == []:
-        run.judge(_mean_reward(policy, judge_plan, reward))
+        run.judge(_mean_reward(policy, judge_env, reward))
     bar = tqdm(total=config.episodes, initial=run.episode, desc="PPO", unit="episode", leave=False)
     while run.episode < config.episodes and not run.stopped:
-        env = _draw_episodes(train_plan, min(size, config.episodes - run.episode), run.generator)
+        env = _draw_episodes(train_env, min(size, config.episodes - run.episode), run.generator)
         parts: dict[str, np.ndarray] = {}
 
-        def final(edits: list[Edit], parts=parts) -> np.ndarray:
+        def whole(edits: list[Edit], parts=parts) -> np.ndarray:
             parts |= reward.parts(edits)
-            return reward.remainder(parts, edits)
+            return parts["combined"]
 
-        batch = collect(policy, env, final, run.generator)
+        batch = collect(policy, env, whole, run.generator, config.ppo.tau)
         numbers = update(
             policy, run.reference, run.optimizer, env, batch, config.ppo, run.generator
         )
         first, run.episode = run.episode, run.episode + len(batch.edits)
         bar.update(len(batch.edits))
-        run.judge(_mean_reward(policy, judge_plan, reward))
+        run.judge(_mean_reward(policy, judge_env, reward))
         numbers["held_out"] = run.held_out_rewards[-1]
         run.check(numbers)
         for start in range(0, len(batch.edits), config.log_every):
@@ -272,26 +263,13 @@ class _Run:
             setattr(self, name, state[name])
 
 
-def _draw_episodes(plan: Plan, size: int, generator: torch.Generator) -> EditingEnv:
-    device = generator.device
-    song = torch.randint(len(plan.tensors.songs), (size,), generator=generator, device=device)
-    which = torch.randint(len(CUTTING_TARGETS), (size,), generator=generator, device=device)
-    return EditingEnv(
-        plan, song, torch.tensor(CUTTING_TARGETS, dtype=torch.float64, device=device)[which]
-    )
+def _draw_episodes(env: EditingEnv, size: int, generator: torch.Generator) -> EditingEnv:
+    chosen = torch.randint(len(env.song), (size,), generator=generator, device=generator.device)
+    return EditingEnv(env.plan, env.song[chosen], env.target[chosen])
 
 
-def _mean_reward(policy: Policy, plan: Plan, reward: CombinedReward) -> float:
-    edits = rollout(policy, every_target(plan), greedy=True)
-    return float(reward.parts(edits)["combined"].mean())
-
-
-def every_target(plan: Plan, targets: tuple[float, ...] = CUTTING_TARGETS) -> EditingEnv:
-    """Return an environment with one episode for each song and target, song by song."""
-    n_songs, device = len(plan.tensors.songs), plan.tensors.device
-    song = torch.arange(n_songs, device=device).repeat_interleave(len(targets))
-    target = torch.tensor(targets * n_songs, dtype=torch.float64, device=device)
-    return EditingEnv(plan, song, target)
+def _mean_reward(policy: Policy, env: EditingEnv, reward: CombinedReward) -> float:
+    return float(reward.parts(rollout(policy, env, greedy=True))["combined"].mean())
 
 
 def _fingerprint(

@@ -33,6 +33,8 @@ class PPOConfig:
         Weight of the leash: KL(policy ‖ reference) per decision, in reward units.
     max_norm : float
         Gradient clipping.
+    tau : float
+        Temperature of the policy while it explores, in reward units (see `Policy`).
     """
 
     episodes_per_update: int = 50
@@ -46,6 +48,7 @@ class PPOConfig:
     value: float = 0.5
     kl: float = 0.02
     max_norm: float = 0.5
+    tau: float = 0.2
 
 
 @dataclass
@@ -96,16 +99,19 @@ def clipped_loss(
 def collect(
     policy: Policy,
     env: EditingEnv,
-    final_reward: Callable[[list[Edit]], np.ndarray] | None,
+    whole_reward: Callable[[list[Edit]], np.ndarray] | None,
     generator: torch.Generator,
+    tau: float | None = None,
 ) -> Batch:
     """Walk all episodes once, sampling.
 
     Parameters
     ----------
-    final_reward : callable, optional
-        Edits → (B,) reward paid at the end on top of what the environment pays: the part of a
-        reward that doesn't add up over steps.
+    whole_reward : callable, optional
+        Edits → (B,) reward of whole edits. What the environment has not paid of it step by
+        step is paid at the end. None: the environment's pay is all.
+    tau : float, optional
+        Instead of the policy's own temperature.
     """
     env.reset()
     embedded = policy.embed(env.tensors.context)
@@ -113,7 +119,7 @@ def collect(
     real = []
     while env.unit < env.horizon:
         slots, values = env.observe()
-        log_p, judged = policy(embedded[env.song, env.unit], slots, values)
+        log_p, judged = policy(embedded[env.song, env.unit], slots, values, tau)
         action = choose(log_p, greedy=False, generator=generator)
         real.append(env.active)
         reward = env.step(action)
@@ -122,9 +128,10 @@ def collect(
             kept[name].append(value)
     batch = {name: torch.stack(rows) for name, rows in kept.items()}
     edits = env.edits()
-    if final_reward is not None:
-        final = torch.as_tensor(final_reward(edits), dtype=torch.float32, device=env.song.device)
-        batch["rewards"][env.n_units - 1, torch.arange(len(edits))] += final
+    if whole_reward is not None:
+        whole = torch.as_tensor(whole_reward(edits), dtype=torch.float32, device=env.song.device)
+        rest = whole - batch["rewards"].sum(0)
+        batch["rewards"][env.n_units - 1, torch.arange(len(edits))] += rest
     return Batch(**batch, real=torch.stack(real), edits=edits)
 
 
@@ -164,7 +171,10 @@ def update(
     if reference is not None:
         with torch.no_grad():
             anchor, _ = reference(
-                reference.embed(env.tensors.context)[songs, units], flat["slots"], flat["values"]
+                reference.embed(env.tensors.context)[songs, units],
+                flat["slots"],
+                flat["values"],
+                config.tau,
             )
     rows = []
     for _ in range(config.epochs):
@@ -174,6 +184,7 @@ def update(
                 policy.embed(env.tensors.context[songs[part], units[part]]),
                 flat["slots"][part],
                 flat["values"][part],
+                config.tau,
             )
             chosen = log_p.gather(1, flat["actions"][part, None]).squeeze(1)
             adv = (gain[part] - gain[part].mean()) / (gain[part].std() + 1e-8)

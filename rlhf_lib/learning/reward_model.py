@@ -1,10 +1,12 @@
 """The reward model: how much a listener would like an edit.
 
 score = linear head on the named measures + mean per-beat reward of a transformer over what is
-heard. The linear head has non-negative priors (a cost stays a cost) and needs few pairs; its
-additive part can be planned exactly. The transformer sees the beats themselves, each with the
-join it is reached by. Five members share the trunk and differ in their heads and in the pairs
-they saw, so that their disagreement tells where the model is unsure (Osband et al., 2016).
+heard. In the linear head a cost stays a cost; it needs few pairs, and its additive part can be
+planned exactly. The transformer sees the beats themselves, each with the join it is reached by.
+It was taught the opinions of many synthetic judges (`pretraining`); its part of the score is a
+mix of those opinions, so that new preferences have few numbers to find.
+Five members differ in their heads and in the pairs they saw, so that their disagreement tells
+where the model is unsure (Osband et al., 2016).
 """
 
 from dataclasses import asdict, dataclass
@@ -16,7 +18,7 @@ from torch.nn import functional as F
 
 from rlhf_lib.learning.song_tensors import N_FEATURES, FeatureScale
 from rlhf_lib.music.edit import Edit
-from rlhf_lib.music.measures import ADDITIVE, DIRECTION, MEASURES, measure, measure_steps
+from rlhf_lib.music.measures import ADDITIVE, MEASURES, measure, measure_steps
 
 #: Per token: beat features, the step to it, the step from it, and five numbers on its place.
 N_TOKEN = N_FEATURES + 2 * len(ADDITIVE) + 5
@@ -24,8 +26,6 @@ N_TOKEN = N_FEATURES + 2 * len(ADDITIVE) + 5
 #: Edits of a song share most of their beats, so means per beat differ by little; the gain lets
 #: them differ by as much as preferences do.
 GAIN = 16.0
-#: Where a signed weight of the linear head starts when nothing is known, in standard units.
-SMALLEST_WEIGHT = 0.05
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class RewardConfig:
         Ensemble size.
     head : int
         Hidden width of each member's per-beat head.
+    judges : int
+        Synthetic judges whose opinions the heads speak.
     window : int
         Beats seen at once. Longer edits are read window by window, so the cost is linear.
     """
@@ -50,6 +52,7 @@ class RewardConfig:
     feedforward: int = 1024
     members: int = 5
     head: int = 128
+    judges: int = 64
     window: int = 96
 
 
@@ -80,7 +83,6 @@ class RewardModel(nn.Module):
         self.register_buffer("feature_mean", torch.tensor(scale.mean))
         self.register_buffer("feature_std", torch.tensor(scale.std))
         self.register_buffer("measure_scale", torch.tensor(measure_scale, dtype=torch.float32))
-        self.register_buffer("direction", torch.as_tensor(DIRECTION, dtype=torch.float32))
         self.register_buffer("position", _sinusoids(config.window, width), persistent=False)
         # Renormalisation on the reference policy (mean 0, variance 1): see `set_normal`.
         self.register_buffer("normal", torch.tensor([0.0, 1.0]))
@@ -98,9 +100,14 @@ class RewardModel(nn.Module):
             layer, config.layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
         )
         self.head_in = nn.Linear(width, members * config.head)
-        self.head_out = nn.Parameter(torch.zeros(members, config.head))
-        start = _linear_start(np.zeros(len(MEASURES)) if prior is None else prior, measure_scale)
-        self.linear = nn.Parameter(start.repeat(members, 1))
+        # What each judge would say, and how much of it the score takes.
+        self.judges = nn.Parameter(
+            torch.randn(members, config.judges, config.head) / config.head**0.5
+        )
+        self.mix = nn.Parameter(torch.zeros(members, config.judges))
+        # Weights per typical difference of each measure.
+        start = np.zeros(len(MEASURES)) if prior is None else prior * measure_scale
+        self.linear = nn.Parameter(torch.tensor(start, dtype=torch.float32).repeat(members, 1))
 
     @property
     def feature_scale(self) -> FeatureScale:
@@ -117,17 +124,14 @@ class RewardModel(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     def weights(self) -> torch.Tensor:
-        """Return the linear head's weight per unit of each measure, (members, 16).
+        """Return the linear head's weight per unit of each measure, (members, measures).
 
-        Costs are ≤ 0 and goods ≥ 0 by construction; before renormalisation.
+        Before renormalisation.
         """
-        signed = torch.where(
-            self.direction == 0, self.linear, self.direction * F.softplus(self.linear)
-        )
-        return signed / self.measure_scale
+        return self.linear / self.measure_scale
 
-    def beat_rewards(self, tokens: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """Return the reward of each beat, (B, T, members).
+    def hidden(self, tokens: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """Return what the members' heads make of each beat, (B, T, members, head).
 
         Parameters
         ----------
@@ -137,38 +141,40 @@ class RewardModel(nn.Module):
         """
         inside = self.enter(tokens) + self.position[: tokens.shape[1]]
         seen = self.trunk(inside, src_key_padding_mask=~real)
-        hidden = F.gelu(self.head_in(seen)).unflatten(-1, self.head_out.shape)
-        return GAIN * (hidden * self.head_out).sum(-1)
+        shape = (self.config.members, self.config.head)
+        return GAIN * F.gelu(self.head_in(seen)).unflatten(-1, shape)
 
-    def mean_rewards(self, tokens: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """Return the mean per-beat reward of windows, (B, members); see `beat_rewards`."""
-        beats = self.beat_rewards(tokens, real) * real[..., None]
-        return beats.sum(1) / real.sum(1, keepdim=True)
+    def opinions(self, edits: list[Edit], batch: int = 64) -> torch.Tensor:
+        """Return what every judge thinks of whole edits, (n_edits, members, judges).
 
-    @torch.no_grad()
-    def score_parts(self, edits: list[Edit], batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
-        """Return (linear, transformer) raw scores of whole edits, each (n_edits, members)."""
-        device, window = self.direction.device, self.config.window
-        scale = self.feature_scale
-        measures = torch.as_tensor(
-            np.stack([measure(edit) for edit in edits]), dtype=torch.float32, device=device
-        )
+        The mean over the beats of an edit; only differences within a song mean anything.
+        """
+        device, window, scale = self.measure_scale.device, self.config.window, self.feature_scale
         pieces, owners = [], []
         for index, edit in enumerate(edits):
             tokens = torch.from_numpy(edit_tokens(edit, scale))
             pieces += tokens.split(window)
             owners += [index] * -(-len(tokens) // window)
-        sums = torch.zeros(len(edits), self.config.members, device=device)
-        lengths = torch.zeros(len(edits), 1, device=device)
+        sums = torch.zeros(len(edits), self.config.members, self.config.head, device=device)
         for first in range(0, len(pieces), batch):
-            part = pieces[first : first + batch]
-            tokens, real = pad(part, device)
+            tokens, real = pad(pieces[first : first + batch], device)
             owner = torch.tensor(owners[first : first + batch], device=device)
-            rewards = (self.beat_rewards(tokens, real) * real[..., None]).sum(1)
-            sums.index_add_(0, owner, rewards)
-            lengths.index_add_(0, owner, real.sum(1, keepdim=True).float())
-        linear = measures @ self.weights().T
-        return linear.cpu().numpy(), (sums / lengths).cpu().numpy()
+            seen = (self.hidden(tokens, real) * real[..., None, None]).sum(1)
+            sums = sums.index_add(0, owner, seen)
+        lengths = torch.tensor([len(edit.order) for edit in edits], device=device)
+        return torch.einsum("emh,mjh->emj", sums / lengths[:, None, None], self.judges)
+
+    @torch.no_grad()
+    def score_parts(self, edits: list[Edit]) -> tuple[np.ndarray, np.ndarray]:
+        """Return (linear, transformer) raw scores of whole edits, each (n_edits, members)."""
+        linear = self.measures(edits) @ self.weights().T
+        heard = (self.opinions(edits) * self.mix).sum(-1)
+        return linear.cpu().numpy(), heard.cpu().numpy()
+
+    def measures(self, edits: list[Edit]) -> torch.Tensor:
+        """Return the named measures of edits on the model's device, (n_edits, measures)."""
+        values = np.stack([measure(edit) for edit in edits])
+        return torch.tensor(values, dtype=torch.float32, device=self.measure_scale.device)
 
     def score(self, edits: list[Edit]) -> np.ndarray:
         """Return the renormalised score of whole edits by each member, (n_edits, members)."""
@@ -176,9 +182,9 @@ class RewardModel(nn.Module):
         mean, std = self.normal.tolist()
         return (linear + transformer - mean) / std
 
-    def additive_weights(self) -> np.ndarray:
-        """Return the additive part of the score as weights, ensemble mean, renormalised."""
-        mean = self.weights().detach().mean(0)[: len(ADDITIVE)] / self.normal[1]
+    def linear_weights(self) -> np.ndarray:
+        """Return the linear part of the score, (measures,): ensemble mean, renormalised."""
+        mean = self.weights().detach().mean(0) / self.normal[1]
         return mean.double().cpu().numpy()
 
     def set_normal(self, reference: list[Edit]) -> None:
@@ -235,17 +241,10 @@ def pad(
     return tokens.to(device), real.to(device)
 
 
-def _linear_start(weights: np.ndarray, scale: np.ndarray) -> torch.Tensor:
-    """Return the parameters that make `weights`; a weight of 0 starts small, on its own side."""
-    size = np.abs(weights * scale)
-    inverse = np.log(np.expm1(np.maximum(size, SMALLEST_WEIGHT)))
-    return torch.tensor(np.where(DIRECTION == 0, weights * scale, inverse), dtype=torch.float32)
-
-
 def _step_scale(n_beats: int) -> np.ndarray:
     """The shares (hook, oddity, length) of one beat are of order 1 / n; bring them to 1."""
     scale = np.ones(len(ADDITIVE))
-    for name in ("hook", "oddity", "length"):
+    for name in ("hook", "oddity", "length", "level", "activity"):
         scale[ADDITIVE.index(name)] = n_beats
     return scale
 

@@ -1,6 +1,7 @@
 """Songs as padded tensors, cut into the units between two decisions."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -122,6 +123,17 @@ class SongTensors:
             total_ticks=tensor(n_beats * TICKS_PER_BEAT),
             window=tensor(window),
         )
+
+    def take(self, places: Sequence[int]) -> "SongTensors":
+        """Return the songs at `places`, padded no more than they need; one may stand twice."""
+        rows = torch.as_tensor(places, device=self.device)
+        values = {f.name: getattr(self, f.name)[rows] for f in fields(self)[1:]}
+        units, beats = int(values["n_units"].max()), int(values["n_beats"].max())
+        for name in ("context", "first", "last", "unit_ticks", "first_ticks"):
+            values[name] = values[name][:, :units]
+        for name in ("first", "last"):
+            values[name] = values[name].clamp(max=beats)
+        return SongTensors(tuple(self.songs[place] for place in rows.tolist()), **values)
 
     @property
     def device(self) -> torch.device:

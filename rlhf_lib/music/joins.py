@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from rlhf_lib.music.feature_names import FEATURE_GROUPS, FEATURE_NAMES
-from rlhf_lib.music.likeness import beat_points
+from rlhf_lib.music.likeness import beat_points, kinds
 from rlhf_lib.music.oddity import beat_oddity
 
 if TYPE_CHECKING:
@@ -90,6 +90,11 @@ class JoinContext:
     def oddity(self) -> np.ndarray:
         """See `oddity`."""
         return beat_oddity(self.sound, self.beat_times, self.periods)
+
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """Which beats sound alike, (n_beats,) int; see `rlhf_lib.music.likeness.kinds`."""
+        return kinds(beat_points(self.sound))
 
     @cached_property
     def _starts(self) -> np.ndarray:

@@ -11,6 +11,9 @@ _ONSET = ([FEATURE_NAMES.index(name) for name in ("onset_mean", "onset_start")],
 _EDGE_WEIGHT, _EDGE_SPREAD = 0.25, 1.0
 _CHROMA_WEIGHT, _CHROMA_SPREAD = 0.25, 0.05
 _RANDOM_PAIRS = 4096
+#: Beats of a passage, and the share of a random pair's distance below which two are alike.
+_PASSAGE = 4
+_ALIKE = 0.25
 
 
 def beat_points(sound: np.ndarray, edge: str | None = None) -> np.ndarray:
@@ -51,6 +54,41 @@ def typical_unlikeness(points: np.ndarray) -> float:
     a, b = np.random.default_rng(0).integers(0, len(points), (2, _RANDOM_PAIRS))
     squared = ((points[a] - points[b]) ** 2).sum(axis=1)[a != b]
     return max(float(np.median(squared)), 1e-6)
+
+
+def kinds(points: np.ndarray) -> np.ndarray:
+    """Return the number of the kind each beat belongs to, in order of first appearance.
+
+    A beat is of the kind of the earlier passage it resembles most, when their mean squared
+    distance over the four beats around is below a quarter of a random pair's; else it founds a
+    new kind (leader clustering: Hartigan, 1975).
+
+    Parameters
+    ----------
+    points : (n_beats, n_dimensions) float array
+        See `beat_points`.
+
+    Returns
+    -------
+    (n_beats,) int array
+    """
+    limit = _ALIKE * typical_unlikeness(points)
+    padded = np.pad(points, ((1, _PASSAGE - 2), (0, 0)), mode="edge")
+    passages = np.lib.stride_tricks.sliding_window_view(padded, _PASSAGE, axis=0)
+    passages = passages.reshape(len(points), -1) / np.sqrt(_PASSAGE)
+    lengths = (passages**2).sum(axis=1)
+    leaders: list[int] = []
+    kind = np.empty(len(points), dtype=int)
+    for beat, passage in enumerate(passages):
+        if leaders:
+            squared = lengths[leaders] + lengths[beat] - 2 * passages[leaders] @ passage
+            nearest = int(squared.argmin())
+            if squared[nearest] < limit:
+                kind[beat] = nearest
+                continue
+        kind[beat] = len(leaders)
+        leaders.append(beat)
+    return kind
 
 
 def _weighted(values: np.ndarray, weight: float, floor: float) -> np.ndarray:

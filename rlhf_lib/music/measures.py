@@ -1,11 +1,12 @@
 """What can be said about an edit in numbers: the named measures.
 
-Eleven measures are *additive*: each is a sum over the steps of an edit, a step being one beat
-heard right after another (or after the start, or before the end). Whatever is a weighted sum
-of them can be planned exactly (see `rlhf_lib.learning.planner`). Five look at the edit as a
-whole. Every preference in this project, the dense reward, the linear part of a reward model, a
-simulated taste, is a set of weights over these names.
+Fourteen measures are *additive*: each is a sum over the steps of an edit, a step being one
+beat heard right after another (or after the start, or before the end). Whatever is a weighted
+sum of them can be planned exactly (see `rlhf_lib.learning.planner`). Fourteen look at the edit
+as a whole. The dense reward and the linear part of a reward model are weights over these names.
 """
+
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,36 +16,65 @@ from rlhf_lib.music.joins import hook_values, join_costs, oddity
 from rlhf_lib.music.song import Song
 
 #: Sums over steps. seams: joins of beats that do not follow each other. transition, energy,
-#: phrase, tempo: the squared join costs. repeats: steps that stay or go back. intro, ending:
-#: what is missing there. hook, oddity, length: shares of the song's total that are played.
+#: phrase, tempo: the squared join costs. loops: steps that stay on a beat; returns: steps that
+#: go back. intro, ending: what is missing there. hook, oddity, length: shares of the song's
+#: total that are played. level, activity: how loud and how busy the played beats are in their
+#: song (standard deviations from its mean, times the share of time).
 ADDITIVE = (
     "seams",
     "transition",
     "energy",
     "phrase",
     "tempo",
-    "repeats",
+    "loops",
+    "returns",
     "intro",
     "ending",
     "hook",
     "oddity",
     "length",
+    "level",
+    "activity",
 )
 #: worst_seam: largest squared transition cost. close_seams: how many seams come less than
-#: CLOSE_BEATS after another. whole_chorus: the best-kept share of a hook passage in one piece.
-#: energy_arc: 1 = the level rises and falls as in the song. length_error: distance from the
-#: keep ratio aimed at, in units of 0.03, at most 4.
-NOT_ADDITIVE = ("worst_seam", "close_seams", "whole_chorus", "energy_arc", "length_error")
+#: CLOSE_BEATS after another. seam_rate, loop_rate, return_rate: seams, loops and returns per
+#: minute / 10, squared. short_pieces: share of the played beats in pieces of less than
+#: SHORT_BEATS. again: share of the played beats whose like was heard before. whole_chorus: the
+#: best-kept share of a hook passage in one piece. energy_arc: 1 = the level rises and falls as
+#: in the song. level_1 … level_4: level of each quarter of the edit above the whole, in
+#: ARC_SCALE_DB. length_error: distance from the keep ratio aimed at, in units of 0.03, at most 4.
+NOT_ADDITIVE = (
+    "worst_seam",
+    "close_seams",
+    "seam_rate",
+    "loop_rate",
+    "return_rate",
+    "short_pieces",
+    "again",
+    "whole_chorus",
+    "energy_arc",
+    "level_1",
+    "level_2",
+    "level_3",
+    "level_4",
+    "length_error",
+)
 MEASURES = ADDITIVE + NOT_ADDITIVE
+_BETTER = ("hook", "whole_chorus", "energy_arc")
+_EITHER = ("loops", "returns", "length", "level", "activity", "again")
+_EITHER += ("level_1", "level_2", "level_3", "level_4")
 #: −1: the more the worse; +1: the more the better; 0: a matter of taste.
-DIRECTION = np.array([-1, -1, -1, -1, -1, -1, -1, -1, 1, -1, 0, -1, -1, 1, 1, -1])
+DIRECTION = np.array([1 if m in _BETTER else 0 if m in _EITHER else -1 for m in MEASURES])
 
 INTRO_BEATS = 16  # missing this many beats at either end costs the full amount
 CLOSE_BEATS = 8
+SHORT_BEATS = 16
 CHORUS_BEATS = 16
 ARC_POINTS = 32
 ARC_SCALE_DB = 10.0
+_BACK = [ADDITIVE.index(name) for name in ("loops", "returns")]
 _LEVEL = FEATURE_GROUPS["rms"].start
+_ACTIVITY = FEATURE_GROUPS["onset"].start
 
 
 def step_measures(song: Song, before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -71,22 +101,22 @@ def step_measures(song: Song, before: np.ndarray, after: np.ndarray) -> np.ndarr
     seam = joins & (j != i + 1)
     costs = np.where(seam[..., None], join_costs(song, i, j) ** 2, 0.0)
     missing = n - 1 - i
-    hook, odd = _shares(song)
+    shares = _shares(song)
     plays = ~ends
     forward = plays & (starts | (j > i))
     columns = [
         seam,
         *np.moveaxis(costs, -1, 0),
-        joins & (j <= i),
+        joins & (j == i),
+        joins & (j < i),
         np.where(starts & plays, np.minimum(1.0, j / INTRO_BEATS), 0.0),
         np.where(
             ends & ~starts & (missing > 0),
             0.5 + 0.5 * np.minimum(1.0, missing / INTRO_BEATS),
             0.0,
         ),
-        np.where(forward, hook[j], 0.0),
-        np.where(plays, odd[j], 0.0),
-        np.where(plays, song.beat_durations[j] / song.duration, 0.0),
+        np.where(forward, shares[0, j], 0.0),
+        *np.where(plays, shares[1:, j], 0.0),
     ]
     return np.stack([np.asarray(c, dtype=np.float32) for c in columns], axis=-1)
 
@@ -132,11 +162,17 @@ def measure_steps(edit: Edit) -> np.ndarray:
 def measure(edit: Edit) -> np.ndarray:
     """Return all measures of an edit in the order of `MEASURES`, float64."""
     steps = measure_steps(edit)
+    pieces = np.diff(np.concatenate([[0], edit.seams, [len(edit.order)]]))
+    kinds = edit.song.join_context.kinds[edit.order]
     whole = [
         float(steps[:, ADDITIVE.index("transition")].max()),
         float((np.diff(edit.seams) < CLOSE_BEATS).sum()),
+        *(np.array([len(edit.seams), *steps[:, _BACK].sum(axis=0)]) / edit.duration * 6.0) ** 2,
+        float(pieces[pieces < SHORT_BEATS].sum()) / len(edit.order),
+        1.0 - len(np.unique(kinds)) / len(kinds),
         _best_chorus(edit),
         _energy_arc(edit),
+        *_course(edit),
         min(4.0, abs(edit.keep_ratio - edit.target) / 0.03),
     ]
     return np.concatenate([steps.sum(axis=0, dtype=np.float64), whole])
@@ -176,9 +212,16 @@ def choruses(song: Song) -> np.ndarray:
     return runs[runs[:, 1] - runs[:, 0] >= CHORUS_BEATS]
 
 
-def _shares(song: Song) -> tuple[np.ndarray, np.ndarray]:
+@lru_cache(maxsize=256)
+def _shares(song: Song) -> np.ndarray:
+    """Return what each beat adds to hook, oddity, length, level and activity, (5, n_beats)."""
     hook, odd = hook_values(song), oddity(song)
-    return hook / max(hook.sum(), 1e-9), odd / max(odd.sum(), 1e-9)
+    time = song.beat_durations / song.duration
+    heard = song.features[:, [_LEVEL, _ACTIVITY]].astype(np.float64).T
+    deviation = heard - (heard * time).sum(axis=1, keepdims=True)
+    spread = np.sqrt((deviation**2 * time).sum(axis=1, keepdims=True))
+    content = deviation / np.maximum(spread, 1e-6) * time
+    return np.stack([hook / max(hook.sum(), 1e-9), odd / max(odd.sum(), 1e-9), time, *content])
 
 
 def _best_chorus(edit: Edit) -> float:
@@ -202,3 +245,9 @@ def _energy_arc(edit: Edit) -> float:
 
     gap = np.abs(contour(level[edit.order]) - contour(level)).mean()
     return 1.0 - min(1.0, float(gap) / ARC_SCALE_DB)
+
+
+def _course(edit: Edit) -> list[float]:
+    level = edit.song.features[edit.order, _LEVEL].astype(np.float64)
+    quarters = [part.mean() if len(part) else level.mean() for part in np.array_split(level, 4)]
+    return [float(quarter - level.mean()) / ARC_SCALE_DB for quarter in quarters]

@@ -1,0 +1,98 @@
+"""How answers follow from score differences: the loss of one answer, and its gradient.
+
+Every function takes score differences (a − b, in logits), answers (1, ½, 0: a, tie, b, or a
+mean of several), strengths (0 … 3) and three shape numbers, and returns the loss of each answer
+in nats, its derivative by the difference and by the three numbers.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import expit, log_expit
+
+#: Where a difference stops being a tie, a slight, a moderate preference, in logits, before any
+#: answer was seen. The three shape numbers move the logarithms of the gaps between them.
+THRESHOLDS = np.array([0.25, 1.5, 3.5])
+_GAPS = np.diff(THRESHOLDS, prepend=0.0)
+#: How much an answer counts by its strength (0 is a tie), and how far apart it says that two
+#: edits are.
+STRENGTH_WEIGHTS = np.array([1.0, 0.5, 1.0, 1.5])
+STRENGTH_MARGINS = np.array([0.0, 0.75, 2.25, 4.0])
+
+Likelihood = Callable[
+    [np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]
+]
+
+
+def plain(gap, answer, strength, shape):
+    """Bradley and Terry (1952); a tie counts half for each side, strength does not count."""
+    return _shapeless(np.logaddexp(0, gap) - answer * gap, expit(gap) - answer)
+
+
+def weighted(gap, answer, strength, shape):
+    """Bradley and Terry, an answer counting by its strength."""
+    loss, slope, none = plain(gap, answer, strength, shape)
+    weight = STRENGTH_WEIGHTS[strength]
+    return loss * weight, slope * weight, none
+
+
+def margin(gap, answer, strength, shape):
+    """Bradley and Terry with strength as a margin that the difference has to pass.
+
+    As in Touvron et al. (2023), half the size the strength stands for.
+    """
+    shift = (2 * answer - 1) * STRENGTH_MARGINS[strength] / 2
+    return plain(gap - shift, answer, strength, shape)
+
+
+def squared(gap, answer, strength, shape):
+    """Least squares on the signed strength, in logits."""
+    distance = gap - (2 * answer - 1) * STRENGTH_MARGINS[np.where(answer == 0.5, 0, strength)]
+    return _shapeless(distance**2 / 4, distance / 2)
+
+
+def ordinal(gap, answer, strength, shape):
+    """The seven answers as steps of one scale with logistic noise (Agresti, 1992).
+
+    An answer says that the noisy difference lies between two thresholds, symmetric about 0:
+    Bradley and Terry's model with ties and strengths, none of which is thrown away. An answer
+    without strength only says on which side of a tie it lies; a mean of several answers is
+    taken as Bradley and Terry would.
+    """
+    steps = _GAPS * np.exp(shape)
+    bounds = np.concatenate([[0.0], np.cumsum(steps), [np.inf]])
+    side = np.where(answer < 0.5, -1.0, 1.0)
+    tie, mixed = answer == 0.5, ~np.isin(answer, (0.0, 0.5, 1.0))
+    level = np.where(tie, 0, np.where(strength == 0, 1, strength))
+    low = np.where(tie, -bounds[1], bounds[level])
+    top = np.where(tie, 1, np.where(strength == 0, 4, level + 1))
+    high = bounds[top]
+    here = gap * side
+    # P = σ(high − here) − σ(low − here), by logarithms so that it never vanishes.
+    upper, lower = log_expit(high - here), log_expit(low - here)
+    share = upper + np.log(-np.expm1(np.minimum(lower - upper, -1e-12)))
+    p = np.exp(share)
+    density_high = np.where(np.isinf(high), 0.0, expit(high - here) * expit(here - high))
+    density_low = expit(low - here) * expit(here - low)
+    slope = side * (density_high - density_low) / p
+    moves = np.tril(np.ones((3, 3))) * steps  # threshold k by shape number j
+    by_bound = np.zeros((len(gap), 5))
+    rows = np.arange(len(gap))
+    by_bound[rows, top] -= density_high / p
+    by_bound[rows[~tie], level[~tie]] += (density_low / p)[~tie]
+    by_bound[rows[tie], 1] -= (density_low / p)[tie]
+    by_shape = by_bound[:, 1:4] @ moves
+    loss = -share
+    if mixed.any():
+        loss[mixed], slope[mixed] = (x[mixed] for x in plain(gap, answer, strength, shape)[:2])
+        by_shape[mixed] = 0.0
+    return loss, slope, by_shape
+
+
+def _shapeless(loss: np.ndarray, slope: np.ndarray):
+    return loss, slope, np.zeros((len(loss), 3))
+
+
+LIKELIHOODS: dict[str, Likelihood] = {
+    each.__name__: each for each in (plain, weighted, margin, squared, ordinal)
+}
