@@ -8,6 +8,7 @@ et al., 1995). Fine-tuning all 2.7 million parameters on so few answers made the
 held-out songs (docs/results.md).
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -109,6 +110,14 @@ class Gaps:
     def __len__(self) -> int:
         return len(self.answers)
 
+    def answered(self, places: Sequence[int], answers: np.ndarray, strengths: np.ndarray) -> "Gaps":
+        """Return the pairs at `places` with other answers, each of weight 1."""
+        out = copy.copy(self)
+        out.inputs = self.inputs[places]
+        out.answers, out.strengths = np.asarray(answers, float), np.asarray(strengths, int)
+        out.weights = np.ones(len(out.answers))
+        return out
+
 
 def fit(
     model: RewardModel,
@@ -134,15 +143,27 @@ def fit(
     """
     if not train:
         raise InputError("no comparisons to train on; collect or simulate preferences first")
+    check = Gaps(held_out, model) if held_out else None
+    return fit_gaps(model, Gaps(train, model), check, config, seed, report)
+
+
+def fit_gaps(
+    model: RewardModel,
+    data: Gaps,
+    check: Gaps | None,
+    config: RewardTraining,
+    seed: int,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> RewardHistory:
+    """Do what `fit` does, with what distinguishes the edits already known."""
     if config.likelihood not in LIKELIHOODS:
         raise InputError(
             f"unknown likelihood {config.likelihood!r}; choose one of {', '.join(LIKELIHOODS)}"
         )
     rng = np.random.default_rng(seed)
-    data, check = Gaps(train, model), Gaps(held_out, model) if held_out else None
-    start = _parameters(model)
-    counts = rng.exponential(size=(model.config.members, len(train)))
-    counts *= len(train) / counts.sum(axis=1, keepdims=True)
+    start = parameters(model)
+    counts = rng.exponential(size=(model.config.members, len(data)))
+    counts *= len(data) / counts.sum(axis=1, keepdims=True)
     paths = [
         _optimum(start[m], data.inputs[:, m], data, counts[m], config, model.linear.shape[1])
         for m in range(model.config.members)
@@ -156,11 +177,11 @@ def fit(
         history.epochs.append(line)
         if report is not None:
             report(line)
-    name = "valid_loss" if held_out else "train_loss"
+    name = "train_loss" if check is None else "valid_loss"
     history.best_epoch = int(np.argmin([line[name] for line in history.epochs]))
     for epoch in (history.best_epoch, len(history.epochs) - 1):
         now = np.stack([path[min(epoch, len(path) - 1)] for path in paths])
-        _set_parameters(model, now)
+        set_parameters(model, now)
         if epoch == history.best_epoch:
             history.best_state = {k: v.clone() for k, v in model.state_dict().items()}
     return history
@@ -217,13 +238,14 @@ def _optimum(
     return path
 
 
-def _parameters(model: RewardModel) -> np.ndarray:
-    """Return what `fit` moves, (members, measures + judges) float64."""
+def parameters(model: RewardModel) -> np.ndarray:
+    """Return what `fit` moves, (members, measures + judges) float64; see `Gaps.inputs`."""
     both = torch.cat([model.linear, model.mix], dim=1)
     return both.detach().double().cpu().numpy()
 
 
-def _set_parameters(model: RewardModel, values: np.ndarray) -> None:
+def set_parameters(model: RewardModel, values: np.ndarray) -> None:
+    """Put what `parameters` returned back into a model."""
     n = model.linear.shape[1]
     with torch.no_grad():
         model.linear.copy_(torch.from_numpy(values[:, :n]))
