@@ -57,7 +57,8 @@ def render_song(song: Song, song_id: str, edits: Sequence[NamedEdit], folder: Pa
     `finished_song`) comes last.
     """
     note = _note_path(song_id, folder)
-    note.unlink(missing_ok=True)
+    for stale in (note, *note.parent.glob(f".{song_id}*")):  # parts that a killed run left
+        stale.unlink(missing_ok=True)
     audio = load_audio(song.path)
     candidates = []
     for name, temperature, edit in edits:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from rlhf_lib.errors import InputError
 
 
@@ -65,6 +67,35 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # such as a folder that is a file: then there is no part
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold a folder for the block, so that two long commands never write into it at once.
+
+    The hold ends with the process, however it ends.
+
+    Raises
+    ------
+    InputError
+        When another process holds it, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(
+            f"another command is writing into {folder}; wait for it or give another folder"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error}); give a folder with rights"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _flush_folder(folder: Path) -> None:
