@@ -130,7 +130,7 @@ def train_policy(
     log = MetricsLog(folder, run.rows)
     size = config.ppo.episodes_per_update
     if run.held_out_rewards == []:
-        run.judge(_mean_reward(policy, judge_env, reward))
+        run.judge(_rewards(policy, judge_env, reward))
     bar = tqdm(total=config.episodes, initial=run.episode, desc="PPO", unit="episode", leave=False)
     while run.episode < config.episodes and not run.stopped:
         env = _draw_episodes(train_env, min(size, config.episodes - run.episode), run.generator)
@@ -146,7 +146,7 @@ def train_policy(
         )
         first, run.episode = run.episode, run.episode + len(batch.edits)
         bar.update(len(batch.edits))
-        run.judge(_mean_reward(policy, judge_env, reward))
+        run.judge(_rewards(policy, judge_env, reward))
         numbers["held_out"] = run.held_out_rewards[-1]
         run.check(numbers)
         for start in range(0, len(batch.edits), config.log_every):
@@ -209,16 +209,24 @@ class _Run:
         self.episode = 0
         self.rows: list[dict[str, float]] = []
         self.held_out_rewards: list[float] = []
+        self.best_rewards = np.empty(0)
         self.best_state = copy.deepcopy(policy.state_dict())
         self.best_episode = 0
         self.stopped = ""
 
-    def judge(self, held_out_reward: float) -> None:
-        """Remember the policy when it is the best so far on the held-out songs."""
-        if not self.held_out_rewards or held_out_reward > max(self.held_out_rewards):
+    def judge(self, rewards: np.ndarray) -> None:
+        """Remember the policy when it is clearly the best so far on the held-out songs.
+
+        Clearly: by more than a standard error of the difference, edit by edit (the rule of
+        Breiman et al., 1984). A few songs tell too little for less.
+        """
+        gain = rewards - self.best_rewards if len(self.best_rewards) else np.array([np.inf])
+        error = gain.std() / np.sqrt(len(gain)) if len(self.best_rewards) else 0.0
+        if gain.mean() > error:
             self.best_state = copy.deepcopy(self.policy.state_dict())
             self.best_episode = self.episode
-        self.held_out_rewards.append(held_out_reward)
+            self.best_rewards = rewards
+        self.held_out_rewards.append(float(rewards.mean()))
 
     def check(self, numbers: dict[str, float]) -> None:
         """Decide whether training has gone wrong."""
@@ -243,6 +251,7 @@ class _Run:
             "episode": self.episode,
             "rows": self.rows,
             "held_out_rewards": self.held_out_rewards,
+            "best_rewards": torch.from_numpy(self.best_rewards),
             "best_state": self.best_state,
             "best_episode": self.best_episode,
             "stopped": self.stopped,
@@ -252,6 +261,7 @@ class _Run:
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        self.best_rewards = state["best_rewards"].numpy()
         for name in (
             "episode",
             "rows",
@@ -268,8 +278,8 @@ def _draw_episodes(env: EditingEnv, size: int, generator: torch.Generator) -> Ed
     return EditingEnv(env.plan, env.song[chosen], env.target[chosen])
 
 
-def _mean_reward(policy: Policy, env: EditingEnv, reward: CombinedReward) -> float:
-    return float(reward.parts(rollout(policy, env, greedy=True))["combined"].mean())
+def _rewards(policy: Policy, env: EditingEnv, reward: CombinedReward) -> np.ndarray:
+    return reward.parts(rollout(policy, env, greedy=True))["combined"].astype(np.float64)
 
 
 def _fingerprint(

@@ -48,7 +48,7 @@ class PPOConfig:
     value: float = 0.5
     kl: float = 0.02
     max_norm: float = 0.5
-    tau: float = 0.2
+    tau: float = 0.1
 
 
 @dataclass

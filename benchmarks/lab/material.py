@@ -1,0 +1,203 @@
+"""What every experiment shares: songs split once and for all, pairs, tastes, first models."""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import expit
+
+from rlhf_lib.candidates import candidate_edits, comparison_tasks
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.raters import TIE_MARGIN, noise_for_agreement
+from rlhf_lib.feedback.tastes import TASTES, Taste
+from rlhf_lib.learning.checkpoints import load_policy, load_reward_model
+from rlhf_lib.learning.comparisons import Comparison
+from rlhf_lib.learning.policy import Policy
+from rlhf_lib.learning.policy_training import PolicyTraining
+from rlhf_lib.learning.pretraining import Pretraining
+from rlhf_lib.learning.reward_model import RewardModel
+from rlhf_lib.learning.reward_training import Gaps
+from rlhf_lib.music.compose import compose_songs
+from rlhf_lib.music.edit import Edit
+from rlhf_lib.music.song import Song, load_songs
+from rlhf_lib.training import train_policy_v14, train_reward_model_v8
+
+PARTS = ("train", "valid", "test")
+#: Two raters of one taste agree on so many of the pairs that both decide.
+AGREEMENT = 0.78
+#: Utility differences at which a preference becomes moderate and strong: `raters.STRENGTH_STEPS`.
+ADDITIVE_TASTES = ("smooth", "hooks", "phrases")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a profile does.
+
+    Attributes
+    ----------
+    songs : tuple of int
+        Composed songs to train, to choose settings and to test on.
+    seconds : float
+        Length of each.
+    candidates : int
+        Edits per song that pairs are made of.
+    seeds, active_seeds : int
+    pretraining : Pretraining
+    episodes : int
+        Of PPO.
+    pairs : tuple of int
+        Numbers of answers.
+    policy_pairs : tuple of int
+        Numbers of answers after which a policy is trained.
+    """
+
+    songs: tuple[int, int, int]
+    seconds: float
+    candidates: int
+    seeds: int
+    active_seeds: int
+    pretraining: Pretraining
+    episodes: int
+    pairs: tuple[int, ...]
+    policy_pairs: tuple[int, ...]
+
+
+SIZES = {
+    "quick": Size((6, 3, 6), 60.0, 20, 2, 3, Pretraining(4, epochs=2), 100, (10, 50, 150), (50,)),
+    "full": Size(
+        (16, 8, 16),
+        90.0,
+        25,
+        5,
+        10,
+        Pretraining(),
+        300,
+        (10, 30, 50, 100, 200, 400),
+        (50, 200),
+    ),
+}
+
+
+@dataclass
+class Material:
+    """See the module's text.
+
+    Attributes
+    ----------
+    songs, pairs, gaps : dict
+        By part: the songs; pairs of edits worth comparing; what distinguishes them (`Gaps`).
+    utility : dict
+        Taste → part → utility difference of each pair.
+    noise : dict
+        Taste → noise at which two raters agree on AGREEMENT of the training pairs.
+    v8_path, v14_path : Path
+    """
+
+    size: Size
+    songs: dict[str, list[Song]]
+    pairs: dict[str, list[tuple[Edit, Edit]]]
+    gaps: dict[str, Gaps]
+    utility: dict[str, dict[str, np.ndarray]]
+    noise: dict[str, float]
+    v8_path: Path
+    v14_path: Path
+
+    def v8(self) -> RewardModel:
+        """Return a fresh copy of the first reward model."""
+        return load_reward_model(self.v8_path)[0]
+
+    def v14(self) -> Policy:
+        """Return a fresh copy of the first policy."""
+        return load_policy(self.v14_path)[0]
+
+    def song_ids(self, part: str) -> np.ndarray:
+        """Return the song of each pair."""
+        return np.array([a.song.sha256 for a, _ in self.pairs[part]])
+
+    def answers(
+        self, taste: str, part: str, places: np.ndarray, rng: np.random.Generator
+    ) -> Gaps:
+        """Return pairs answered by a simulated rater of a taste, with its noise."""
+        felt = self.utility[taste][part][places]
+        felt = felt + rng.logistic(0, self.noise[taste], len(places))
+        size = np.abs(felt)
+        tie = size <= TIE_MARGIN
+        strength = np.where(tie, 0, 1 + (size > 0.75) + (size > 1.75))
+        answer = np.where(tie, 0.5, felt > 0)
+        return self.gaps[part].answered(places, answer, strength)
+
+    def vote_shares(self, taste: str, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return how probable a vote for a, and one for b, is on each pair."""
+        felt, noise = self.utility[taste][part], self.noise[taste]
+        return expit((felt - TIE_MARGIN) / noise), expit((-felt - TIE_MARGIN) / noise)
+
+
+def prepare(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> Material:
+    """Compose (or load) songs, train v8 and v14, make pairs and ask the tastes; cached."""
+    cache = folder / "material.pickle"
+    if cache.is_file():
+        with cache.open("rb") as file:
+            return pickle.load(file)
+    songs = _split(size, folder, songs_dir, seed)
+    v8_path = folder / "models" / "reward_model_v8.pt"
+    v8, _ = train_reward_model_v8(songs["train"], v8_path, size.pretraining, seed)
+    training = PolicyTraining(episodes=size.episodes // 50 * 50, seed=seed)
+    v14, _ = train_policy_v14(songs["train"], v8_path, folder / "models", folder / "v14", training)
+    pairs = {
+        part: _pairs(v14, songs[part], size.candidates, seed + k) for k, part in enumerate(PARTS)
+    }
+    gaps = {
+        part: Gaps([Comparison(a, b, 0.5) for a, b in some], v8) for part, some in pairs.items()
+    }
+    utility = {
+        name: {part: _utility_gaps(Taste.named(name), some) for part, some in pairs.items()}
+        for name in TASTES
+    }
+    noise = {name: noise_for_agreement(each["train"], AGREEMENT) for name, each in utility.items()}
+    material = Material(
+        size, songs, pairs, gaps, utility, noise, v8_path, v8_path.with_name("policy_v14.pt")
+    )
+    with cache.open("wb") as file:
+        pickle.dump(material, file)
+    return material
+
+
+def _split(
+    size: Size, folder: Path, songs_dir: Path | None, seed: int
+) -> dict[str, list[Song]]:
+    if songs_dir is None:
+        out = {}
+        for place, (part, count) in enumerate(zip(PARTS, size.songs, strict=True)):
+            compose_songs(folder / "songs" / part, count, seed + 100 * (place + 1), size.seconds)
+            out[part] = load_songs(folder / "songs" / part)[0]
+        return out
+    songs, _ = load_songs(songs_dir)
+    if len(songs) < 6:
+        raise InputError(f"{songs_dir} holds {len(songs)} songs; the laboratory needs at least 6")
+    order = np.random.default_rng(seed).permutation(len(songs))
+    edges = [0, len(songs) * 2 // 5, len(songs) * 3 // 5, len(songs)]
+    return {
+        part: [songs[k] for k in order[edges[p] : edges[p + 1]]] for p, part in enumerate(PARTS)
+    }
+
+
+def _pairs(policy: Policy, songs: list[Song], per_song: int, seed: int) -> list:
+    out = []
+    for edits in candidate_edits(policy, songs, per_song, seed):
+        by_id = {name: edit for name, _, edit in edits}
+        tasks = comparison_tasks("song", edits)
+        out += [(by_id[task.edit_a_id], by_id[task.edit_b_id]) for task in tasks]
+    return out
+
+
+def _utility_gaps(taste: Taste, pairs: list[tuple[Edit, Edit]]) -> np.ndarray:
+    edits = {id(edit): edit for pair in pairs for edit in pair}
+    known = {name: taste.utility(edit) for name, edit in edits.items()}
+    return np.array([known[id(a)] - known[id(b)] for a, b in pairs])
+
+
+def one_thread() -> None:
+    """Let workers run side by side: one thread each."""
+    torch.set_num_threads(1)

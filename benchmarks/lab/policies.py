@@ -1,0 +1,270 @@
+"""Policies: the dense scale, win rates after feedback, over-optimisation, cycles."""
+
+import tempfile
+
+import numpy as np
+import pandas as pd
+import torch
+from lab.material import Material
+from lab.rewards import fitted, member_gaps
+
+from rlhf_lib.candidates import candidate_edits, comparison_tasks
+from rlhf_lib.evaluation import planned_edits, speaking_alone, wins
+from rlhf_lib.feedback.raters import SimulatedRater
+from rlhf_lib.feedback.tastes import Taste
+from rlhf_lib.learning.combined_reward import CombinedReward
+from rlhf_lib.learning.comparisons import Comparison, random_cuts
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
+from rlhf_lib.learning.plan_search import alternatives
+from rlhf_lib.learning.policy import CUTTING_TARGETS, TARGETS, Policy, every_target, rollout
+from rlhf_lib.learning.policy_training import PolicyTraining, load_snapshots, train_policy
+from rlhf_lib.learning.ppo import PPOConfig
+from rlhf_lib.learning.reward_model import RewardModel
+from rlhf_lib.learning.reward_training import RewardTraining, fit
+from rlhf_lib.music.edit import Action, Edit
+from rlhf_lib.music.song import Song
+
+#: Random edits that make the zero of the dense scale, for each song and length.
+RANDOM_EDITS = 64
+#: Alternatives among which the bound is sought where no exact optimum is known.
+BOUND_EDITS = 32
+#: PPO without leash and rule, to see what it finds in the reward model.
+UNLEASHED = PPOConfig(kl=0.0, lr=1e-3)
+FEW_PAIRS = 10
+
+
+def own_edits(policy: Policy, songs: list[Song]) -> list[list[Edit]]:
+    """Return the policy's five greedy edits of each song, one at each temperature."""
+    edits = rollout(policy, every_target(policy, songs, TARGETS), greedy=True)
+    return [edits[k : k + len(TARGETS)] for k in range(0, len(edits), len(TARGETS))]
+
+
+def utilities(taste: str, edits: list[Edit]) -> np.ndarray:
+    """Return how much a taste likes each edit, without noise."""
+    judge = Taste.named(taste)
+    return np.array([judge.utility(edit) for edit in edits])
+
+
+def _edits(policy: Policy, songs: list[Song], greedy: bool, seed: int = 0) -> list[Edit]:
+    generator = torch.Generator().manual_seed(seed)
+    return rollout(policy, every_target(policy, songs), greedy, generator)
+
+
+def dense_scale(material: Material) -> pd.DataFrame:
+    """Where v14 lies between a random single cut (0) and the exact optimum (1)."""
+    songs, policy = material.songs["test"], material.v14()
+    rng = np.random.default_rng(0)
+    best = [dense_reward(e) for e in planned_edits(DENSE_WEIGHTS, policy, songs)]
+    zero = [
+        np.mean([dense_reward(random_cuts(song, target, 1, rng)) for _ in range(RANDOM_EDITS)])
+        for song in songs
+        for target in CUTTING_TARGETS
+    ]
+    rows = []
+    lines = {
+        "v14": policy,
+        "planner under the dense reward": _plain(policy),
+    }
+    for name, each in lines.items():
+        for greedy in (True, False):
+            edits = _edits(each, songs, greedy)
+            reached = (np.array([dense_reward(e) for e in edits]) - zero) / (
+                np.array(best) - zero
+            )
+            for edit, value in zip(edits, reached, strict=True):
+                about = {"line": name, "mode": "greedy" if greedy else "sampled"}
+                rows.append(about | {"song": edit.song.sha256, "target": edit.target, "value": value})
+    return pd.DataFrame(rows)
+
+
+def _plain(policy: Policy) -> Policy:
+    alone = speaking_alone(policy, "planner")
+    with torch.no_grad():
+        alone.weights.zero_()
+        alone.weights[: len(DENSE_WEIGHTS)] = torch.as_tensor(DENSE_WEIGHTS)
+    return alone
+
+
+def refined(
+    material: Material,
+    parent: Policy,
+    model: RewardModel,
+    seed: int,
+    ppo: PPOConfig | None = None,
+    **settings,
+):
+    """Return (policy before PPO, policy after it, history, snapshots), against `model`."""
+    songs = material.songs
+    reference = rollout(parent, every_target(parent, songs["train"], TARGETS), greedy=True)
+    reward = CombinedReward(model, reference)
+    torch.manual_seed(seed)
+    training = PolicyTraining(
+        episodes=settings.pop("episodes", material.size.episodes),
+        seed=seed,
+        ppo=ppo or PPOConfig(),
+        **settings,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        history = train_policy(
+            parent, reward, songs["train"], songs["valid"], training, folder
+        )
+        snapshots = load_snapshots(folder, parent)
+    return speaking_alone(parent, "planner and search"), parent, history, snapshots
+
+
+def win_rates(material: Material, taste: str) -> pd.DataFrame:
+    """Every line against v14, one row for each test song and length."""
+    songs, old = material.songs["test"], material.v14()
+    base = {greedy: _edits(old, songs, greedy) for greedy in (True, False)}
+    liked = {greedy: utilities(taste, edits) for greedy, edits in base.items()}
+    rows = []
+
+    def add(line: str, greedy: bool, edits: list[Edit], gold: np.ndarray, **about) -> None:
+        for edit, won, gain in zip(
+            edits, wins(gold, liked[greedy]), gold - liked[greedy], strict=True
+        ):
+            rows.append(
+                {"taste": taste, "line": line, "mode": "greedy" if greedy else "sampled"}
+                | about
+                | {"song": edit.song.sha256, "target": edit.target, "win": won, "gain": gain}
+                | {
+                    "loops": int(((edit.actions > Action.CUT) & (edit.actions <= Action.LOOP_4)).sum()),
+                    "reorders": int((edit.actions > Action.LOOP_4).sum()),
+                }
+            )
+
+    edits, gold = _bound(material, taste, base[True])
+    add("bound", True, edits, gold, pairs=0, seed=0)
+    for n_pairs in material.size.policy_pairs:
+        for seed in range(material.size.seeds):
+            model = fitted(material, taste, n_pairs, seed, RewardTraining())
+            search, both, history, _ = refined(material, material.v14(), model, seed)
+            about = {"pairs": n_pairs, "seed": seed, "stopped": history.stopped}
+            lines = {"planner": speaking_alone(both, "planner"), "planner + search": search}
+            for name, policy in (lines | {"planner + search + network": both}).items():
+                for greedy in (True, False):
+                    edits = _edits(policy, songs, greedy)
+                    add(name, greedy, edits, utilities(taste, edits), **about)
+    return pd.DataFrame(rows)
+
+
+def _bound(material: Material, taste: str, old: list[Edit]) -> tuple[list[Edit], np.ndarray]:
+    """Return, for each song and length, the best edit known under the taste itself."""
+    songs, rng = material.songs["test"], np.random.default_rng(0)
+    weights = Taste.named(taste).measured[: len(DENSE_WEIGHTS)]
+    rounds = [old]
+    if np.any(weights):
+        rounds.append(planned_edits(weights, material.v14(), songs))
+    more = alternatives(songs, DENSE_WEIGHTS, CUTTING_TARGETS, BOUND_EDITS, 1.0, rng)
+    for k in range(BOUND_EDITS):
+        rounds.append([more[e.song.sha256][e.target][k] for e in old])
+    gold = np.stack([utilities(taste, edits) for edits in rounds])
+    best = gold.argmax(axis=0)
+    return [rounds[k][place] for place, k in enumerate(best)], gold.max(axis=0)
+
+
+def overoptimisation(material: Material, taste: str) -> pd.DataFrame:
+    """Learned and true reward over KL, with leash and rule and without, after few answers."""
+    songs = material.songs["test"]
+    rows = []
+    for seed in range(min(3, material.size.seeds)):
+        for name, ppo, settings in (
+            ("leash and rule", PPOConfig(), {}),
+            ("no leash, no rule", UNLEASHED, {"kl_limit": 1e9, "drop_limit": 1e9}),
+        ):
+            model = fitted(material, taste, FEW_PAIRS, seed, RewardTraining())
+            start, _, history, snapshots = refined(
+                material,
+                material.v14(),
+                model,
+                seed,
+                ppo,
+                episodes=4 * material.size.episodes,
+                checkpoint_every=material.size.episodes // 2 // 50 * 50,
+                **settings,
+            )
+            env = every_target(start, songs)
+            kl = {row["episode"]: row["kl"] for row in history.rows}
+            for episode, policy in [(0, start), *snapshots]:
+                generator = torch.Generator().manual_seed(0)
+                edits = rollout(policy, env, greedy=False, generator=generator)
+                learned, gold = model.score(edits).mean(axis=1), utilities(taste, edits)
+                for edit, a, b in zip(edits, learned, gold, strict=True):
+                    rows.append(
+                        {"taste": taste, "run": name, "seed": seed, "episode": episode}
+                        | {"kl": kl.get(episode, 0.0), "song": edit.song.sha256}
+                        | {"target": edit.target, "learned": a, "gold": b}
+                        | {"best_episode": history.best_episode, "stopped": history.stopped}
+                    )
+    return pd.DataFrame(rows)
+
+
+def cycles(material: Material, taste: str, n_cycles: int = 3, per_cycle: int = 50) -> pd.DataFrame:
+    """Three cycles of asking, fitting and refining, feedback accumulating."""
+    songs, rows = material.songs["test"], []
+    base = utilities(taste, _edits(material.v14(), songs, True))
+    for seed in range(min(3, material.size.seeds)):
+        rater = SimulatedRater("simulated", taste, material.noise[taste], seed=seed)
+        policy, model, answered = material.v14(), material.v8(), []
+        before = None
+        for cycle in range(1, n_cycles + 1):
+            answered += _asked(policy, material.songs["train"], rater, per_cycle, seed + 10 * cycle)
+            fit(model, answered, [], RewardTraining(), seed)
+            _, policy, _, _ = refined(material, policy, model, seed)
+            edits = _edits(policy, songs, True)
+            gaps = member_gaps(material, model, "test").mean(axis=1)
+            same = np.nan if before is None else float(np.mean((gaps > 0) == (before > 0)))
+            agrees = float(np.mean((gaps > 0) == (material.utility[taste]["test"] > 0)))
+            before = gaps
+            gold = utilities(taste, edits)
+            for edit, won, gain in zip(edits, wins(gold, base), gold - base, strict=True):
+                rows.append(
+                    {"taste": taste, "seed": seed, "cycle": cycle, "answers": len(answered)}
+                    | {"song": edit.song.sha256, "win": won, "gain": gain}
+                    | {"consistency": same, "alignment": agrees}
+                )
+    return pd.DataFrame(rows)
+
+
+def free_length(material: Material, taste: str) -> pd.DataFrame:
+    """How much utility is lost by playing each song at the length the reward recommends."""
+    edits = own_edits(material.v14(), material.songs["test"])
+    liked = utilities(taste, [e for row in edits for e in row]).reshape(len(edits), -1)
+    spread = liked.max(axis=1) - liked.min(axis=1)
+    rows = []
+    for n_pairs in material.size.policy_pairs:
+        for seed in range(material.size.seeds):
+            model = fitted(material, taste, n_pairs, seed, RewardTraining())
+            scores = model.score([e for row in edits for e in row]).mean(axis=1)
+            chosen = scores.reshape(len(edits), -1).argmax(axis=1)
+            lost = liked.max(axis=1) - liked[np.arange(len(edits)), chosen]
+            for song, (regret, random, hit) in enumerate(
+                zip(
+                    lost / np.maximum(spread, 1e-9),
+                    (liked.max(axis=1) - liked.mean(axis=1)) / np.maximum(spread, 1e-9),
+                    lost == 0,
+                    strict=True,
+                )
+            ):
+                rows.append(
+                    {"taste": taste, "pairs": n_pairs, "seed": seed, "song": song}
+                    | {"regret": regret, "random": random, "best_chosen": float(hit)}
+                )
+    return pd.DataFrame(rows)
+
+
+def _asked(
+    policy: Policy, songs: list[Song], rater: SimulatedRater, count: int, seed: int
+) -> list[Comparison]:
+    pairs = []
+    for edits in candidate_edits(policy, songs, 20, seed):
+        by_id = {name: edit for name, _, edit in edits}
+        tasks = comparison_tasks("song", edits)
+        pairs += [(by_id[task.edit_a_id], by_id[task.edit_b_id]) for task in tasks]
+    out = []
+    for place in np.random.default_rng(seed).permutation(len(pairs))[:count]:
+        a, b = pairs[place]
+        answer = rater.compare(a.song, a, b)
+        preference = {"a": 1.0, "tie": 0.5, "b": 0.0}[answer.preference]
+        out.append(Comparison(a, b, preference, strength=answer.strength))
+    return out

@@ -1,0 +1,151 @@
+"""Reward models: accuracy against the noise ceiling, calibration, losses, priors, active asking."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from lab.material import Material
+from scipy.special import expit
+
+from rlhf_lib.evaluation import clustered_rate
+from rlhf_lib.learning.active import RULES, select
+from rlhf_lib.learning.reward_model import RewardModel
+from rlhf_lib.learning.reward_training import RewardTraining, fit_gaps, parameters
+from rlhf_lib.music.measures import MEASURES
+
+#: What may speak in a fit.
+PARTS_OF_MODEL = {
+    "reward model": {},
+    "linear head alone": {"mix_prior": 0.0},
+    "transformer alone": {"prior": 1e-6},
+}
+ACTIVE_START, ACTIVE_STEP, ACTIVE_END = 10, 10, 100
+
+
+def fitted(
+    material: Material, taste: str, n_pairs: int, seed: int, config: RewardTraining
+) -> RewardModel:
+    """Return v8 fine-tuned on `n_pairs` random answers of a simulated rater."""
+    rng = np.random.default_rng([seed, n_pairs])
+    places = rng.permutation(len(material.pairs["train"]))[:n_pairs]
+    model = material.v8()
+    fit_gaps(model, material.answers(taste, "train", places, rng), None, config, seed)
+    return model
+
+
+def member_gaps(material: Material, model: RewardModel, part: str) -> np.ndarray:
+    """Return each member's score difference of each pair, (n_pairs, members)."""
+    return np.einsum("nmf,mf->nm", material.gaps[part].inputs, parameters(model))
+
+
+def correctness(material: Material, taste: str, part: str, gap: np.ndarray) -> tuple:
+    """Return (expected agreement with a vote, weight) of each pair: weight = P(decided)."""
+    for_a, for_b = material.vote_shares(taste, part)
+    decided = for_a + for_b
+    right = np.where(gap == 0, decided / 2, np.where(gap > 0, for_a, for_b))
+    return right, decided
+
+
+def accuracy_rows(material: Material, taste: str, part: str, gap: np.ndarray, **about) -> dict:
+    """Return one line: accuracy against votes, noise-free accuracy and the ceiling."""
+    right, decided = correctness(material, taste, part, gap)
+    felt = material.utility[taste][part]
+    best = np.maximum(*material.vote_shares(taste, part))
+    rate = clustered_rate(right / decided, material.song_ids(part))
+    return {
+        "taste": taste,
+        **about,
+        "accuracy": float(right.sum() / decided.sum()),
+        "low": rate.low,
+        "high": rate.high,
+        "ceiling": float(best.sum() / decided.sum()),
+        "gold": float(np.mean(np.where(gap == 0, 0.5, (gap > 0) == (felt > 0)))),
+    }
+
+
+def ece(material: Material, taste: str, part: str, model: RewardModel, bins: int = 10) -> float:
+    """Return the expected calibration error of P(a) among decided votes, equal-mass bins."""
+    predicted = expit(member_gaps(material, model, part)).mean(axis=1)
+    for_a, for_b = material.vote_shares(taste, part)
+    # Both orders of every pair: which edit is called a means nothing.
+    predicted = np.concatenate([predicted, 1 - predicted])
+    actual = np.concatenate([for_a, for_b]) / np.tile(for_a + for_b, 2)
+    order = np.argsort(predicted)
+    gaps = [
+        abs(predicted[chunk].mean() - actual[chunk].mean()) * len(chunk)
+        for chunk in np.array_split(order, bins)
+    ]
+    return float(np.sum(gaps) / len(order))
+
+
+def accuracies(material: Material, taste: str) -> pd.DataFrame:
+    """Accuracy on test songs by number of pairs and part of the model, and deaf baselines."""
+    rows = []
+    pairs = material.pairs["test"]
+    deaf = {
+        "v8": member_gaps(material, material.v8(), "test").mean(axis=1),
+        "longer is better": np.array([a.duration - b.duration for a, b in pairs]),
+        "cooler temperature": np.array([a.target - b.target for a, b in pairs]),
+    }
+    for name, gap in deaf.items():
+        rows.append(accuracy_rows(material, taste, "test", gap, model=name, pairs=0, seed=0))
+    for n_pairs in material.size.pairs:
+        for seed in range(material.size.seeds):
+            for name, speaks in PARTS_OF_MODEL.items():
+                config = replace(RewardTraining(), **speaks)
+                model = fitted(material, taste, n_pairs, seed, config)
+                gap = member_gaps(material, model, "test").mean(axis=1)
+                row = accuracy_rows(
+                    material, taste, "test", gap, model=name, pairs=n_pairs, seed=seed
+                )
+                rows.append(row | {"ece": ece(material, taste, "test", model)})
+    return pd.DataFrame(rows)
+
+
+def settings(material: Material, taste: str) -> pd.DataFrame:
+    """Likelihoods and priors compared on the validation songs."""
+    rows = []
+    choices = [("likelihood", name) for name in ("ordinal", "plain", "weighted", "margin", "squared")]
+    choices += [("prior", value) for value in (0.3, 1.0, 3.0)]
+    choices += [("mix_prior", value) for value in (0.0, 0.5, 1.0)]
+    for n_pairs in (p for p in (50, 200) if p <= max(material.size.pairs)):
+        for seed in range(material.size.seeds):
+            for name, value in choices:
+                config = replace(RewardTraining(), **{name: value})
+                model = fitted(material, taste, n_pairs, seed, config)
+                gap = member_gaps(material, model, "valid").mean(axis=1)
+                about = {"setting": name, "value": value, "pairs": n_pairs, "seed": seed}
+                rows.append(accuracy_rows(material, taste, "valid", gap, **about))
+    return pd.DataFrame(rows)
+
+
+def active(material: Material, taste: str) -> pd.DataFrame:
+    """Accuracy by number of answers when pairs are chosen by each rule."""
+    rows = []
+    pool = len(material.pairs["train"])
+    for seed in range(material.size.active_seeds):
+        for rule in RULES:
+            rng = np.random.default_rng(seed)
+            asked = rng.permutation(pool)[:ACTIVE_START]
+            while True:
+                model = material.v8()
+                noise = np.random.default_rng([seed, 1])
+                answers = material.answers(taste, "train", np.arange(pool), noise)
+                data = answers.answered(asked, answers.answers[asked], answers.strengths[asked])
+                fit_gaps(model, data, None, RewardTraining(), seed)
+                gap = member_gaps(material, model, "test").mean(axis=1)
+                about = {"rule": rule, "pairs": len(asked), "seed": seed}
+                rows.append(accuracy_rows(material, taste, "test", gap, **about))
+                if len(asked) >= min(ACTIVE_END, pool - ACTIVE_STEP):
+                    break
+                left = np.setdiff1d(np.arange(pool), asked)
+                gaps = member_gaps(material, model, "train")[left]
+                chosen = select(gaps, ACTIVE_STEP, rule, 0.2, rng)
+                asked = np.concatenate([asked, left[chosen]])
+    return pd.DataFrame(rows)
+
+
+def learned_weights(material: Material, taste: str, n_pairs: int) -> dict[str, float]:
+    """Return what the linear head learned, in logits per typical difference of a measure."""
+    model = fitted(material, taste, n_pairs, 0, RewardTraining())
+    return dict(zip(MEASURES, parameters(model)[:, : len(MEASURES)].mean(axis=0), strict=True))
