@@ -9,6 +9,7 @@ from rlhf_lib.plots.evaluation import (
     win_rates_by_song,
 )
 from rlhf_lib.plots.feedback import answers, disagreement
+from rlhf_lib.plots.lab import explanation, learning_curves, overoptimisation
 from rlhf_lib.plots.lines import lines
 from rlhf_lib.plots.quality import quality
 from rlhf_lib.plots.song import feature_map, waveform
@@ -23,9 +24,12 @@ __all__ = [
     "disagreement",
     "durations",
     "edit_map",
+    "explanation",
     "feature_map",
+    "learning_curves",
     "lines",
     "over_optimisation",
+    "overoptimisation",
     "policy_curves",
     "quality",
     "reward_curves",

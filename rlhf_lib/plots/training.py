@@ -30,7 +30,7 @@ _REWARDS = {
 def reward_curves(history: RewardHistory, fig: Figure | SubFigure | None = None) -> Figure:
     """Draw loss and accuracy of a reward model over its epochs, the best epoch marked.
 
-    Epoch 0 is the model before training; it has held-out values only.
+    An epoch is a pass over all pairs; epoch 0, where there is one, is the model before training.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def reward_curves(history: RewardHistory, fig: Figure | SubFigure | None = None)
             label=f"best epoch: {history.best_epoch}",
         )
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.set_xlabel("epoch")
+        ax.set_xlabel("epoch (pass over the pairs)")
         ax.set_ylabel(name + unit)
         ax.set_title(name.capitalize())
     ax.set_ylim(min(0.4, ax.get_ylim()[0]), 1.02)
@@ -172,7 +172,7 @@ def weights(
     """
     if not models:
         raise InputError("no reward model to draw; give at least one under its name")
-    ax = axes_or_new(ax, 7.5, 5.2)
+    ax = axes_or_new(ax, 7.5, 1.2 + 0.25 * len(MEASURES))
     scale = next(iter(models.values())).measure_scale.cpu().numpy()
     if len(pairs):
         gaps = np.stack([measure(pair.a) - measure(pair.b) for pair in pairs])
@@ -224,5 +224,5 @@ def weights(
     ax.set_ylim(len(MEASURES) - 0.4, -0.6)
     ax.set_xlabel("log-odds of being preferred, per typical difference of two edits")
     ax.set_title("What the linear head weighs")
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3)
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=3)
     return figure_of(ax)
