@@ -171,8 +171,8 @@ def select_tasks(
 
     The doubt is the ensemble's disagreement; pairs are chosen by `rule`
     (`rlhf_lib.learning.active.RULES`); a random share stays in as a fair test of the next
-    reward model. Obvious checks are kept in their usual
-    share, after the chosen pairs; they have no doubt.
+    reward model. Obvious checks are kept in their usual share, after the chosen pairs; they
+    have no doubt.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from feedback_examples import answer
 
 from rlhf_lib.candidates import (
     MANIFEST_NAME,
@@ -11,12 +12,13 @@ from rlhf_lib.candidates import (
     comparison_tasks,
     generate_candidates,
     load_manifest_songs,
+    load_rated_songs,
     n_checks,
     select_tasks,
 )
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.records import Manifest, PolicyRef
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
+from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
 from rlhf_lib.learning.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
 from rlhf_lib.learning.song_tensors import FeatureScale
@@ -32,7 +34,7 @@ def made(tmp_path_factory):
     compose_songs(folder / "songs", 2, seed=3, seconds=30.0)
     songs, _ = load_songs(folder / "songs", cache_dir=folder / "cache")
     torch.manual_seed(0)
-    policy = Policy(PolicyConfig(), DENSE_WEIGHTS, FeatureScale.fit(songs))
+    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
     ref = PolicyRef(name="policy_v14", sha256="0" * 64)
     manifest = generate_candidates(songs, policy, ref, folder / "out", per_song=7, seed=1)
     return folder, songs, policy, manifest
@@ -76,10 +78,36 @@ def test_tasks_are_worth_comparing(made):
     _, songs, policy, manifest = made
     ids = {(t.song_id, t.edit_a_id, t.edit_b_id) for t in manifest.tasks}
     assert ("song_001", "temp_0.1", "temp_0.9") in ids
-    assert not any(a == "temp_0.1" and b == "temp_0.1_v2" for _, a, b in ids), "the same edit"
+    for song_id, a, b in ids:
+        one, other = (manifest.candidate(song_id, name) for name in (a, b))
+        assert one.actions != other.actions
     assert len(ids) == len(manifest.tasks)
     (edits,) = candidate_edits(policy, songs[:1], 5, seed=0)
     assert len(comparison_tasks("song_001", edits)) == 10
+
+
+def test_originals_of_several_cycles_are_found_by_their_content(made, tmp_path):
+    """Two manifests whose folders and names differ; one folder above both is enough."""
+    folder, songs, policy, first = made
+    ref = PolicyRef(name="policy_v15", sha256="1" * 64)
+    second = generate_candidates(songs[1:], policy, ref, tmp_path / "second", per_song=2)
+    (folder / "out").rename(tmp_path / "first")
+    try:
+        manifests = {one.manifest_id: one for one in (first, second)}
+        rated = [
+            answer(song_id="song_001", manifest_id=first.manifest_id),
+            answer(song_id="song_001", manifest_id=second.manifest_id),
+        ]
+        loaded = load_rated_songs(rated, manifests, tmp_path, folder / "cache")
+        assert set(loaded) == {song.sha256 for song in songs}
+        only = load_rated_songs(rated[1:], manifests, tmp_path / "second", folder / "cache")
+        assert set(only) == {songs[1].sha256}
+        both = [tmp_path / "second", folder / "songs"]
+        assert set(load_rated_songs(rated, manifests, both, folder / "cache")) == set(loaded)
+        with pytest.raises(InputError, match=r"original of song 'song_001' .*give the folder"):
+            load_rated_songs(rated, manifests, tmp_path / "second", folder / "cache")
+    finally:
+        (tmp_path / "first").rename(folder / "out")
 
 
 def test_selected_pairs_are_the_doubtful_ones(made):
@@ -90,10 +118,10 @@ def test_selected_pairs_are_the_doubtful_ones(made):
     with torch.no_grad():
         model.linear.normal_(0, 3.0)
     n_questions = sum(task.check is None for task in manifest.tasks)
-    everything, doubt = select_tasks(manifest, folder / "out", model, n_questions, 0.0)
+    everything, doubt = select_tasks(manifest, folder / "out", model, n_questions, random_share=0.0)
     assert all(np.diff(doubt) <= 0)
     assert [task.check is None for task in everything.tasks] == [True] * n_questions + [False]
-    chosen, top = select_tasks(manifest, folder / "out", model, 3, 0.0)
+    chosen, top = select_tasks(manifest, folder / "out", model, 3, random_share=0.0)
     assert list(chosen.tasks) == list(everything.tasks[:3])
     np.testing.assert_allclose(top, doubt[:3], rtol=1e-5)
 
