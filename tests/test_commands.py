@@ -27,7 +27,7 @@ def test_the_whole_loop(workspace, capsys):
     (folder / "broken.wav").write_bytes(b"RIFF not really")
     capsys.readouterr()
 
-    assert run("train_initial", "--pairs_per_song", 3, "--epochs", 1, "--episodes", 50) == 0
+    assert run("train_initial", "--groups_per_song", 2, "--epochs", 1, "--episodes", 50) == 0
     assert "wrote" in capsys.readouterr().out
     where = ("--songs_dir", "data/test_songs", "--output_dir", "eval_outputs")
     sizes = ("--n_songs", 10, "--candidates_per_song", 5)
