@@ -67,22 +67,19 @@ def ordinal(gap, answer, strength, shape):
     low = np.where(tie, -bounds[1], bounds[level])
     top = np.where(tie, 1, np.where(strength == 0, 4, level + 1))
     high = bounds[top]
-    here = gap * side
-    # P = σ(high − here) − σ(low − here), by logarithms so that it never vanishes.
-    upper, lower = log_expit(high - here), log_expit(low - here)
-    share = upper + np.log(-np.expm1(np.minimum(lower - upper, -1e-12)))
-    p = np.exp(share)
-    density_high = np.where(np.isinf(high), 0.0, expit(high - here) * expit(here - high))
-    density_low = expit(low - here) * expit(here - low)
-    slope = side * (density_high - density_low) / p
-    moves = np.tril(np.ones((3, 3))) * steps  # threshold k by shape number j
+    width, above, below = high - low, high - gap * side, low - gap * side
+    # P = σ(above) − σ(below) as a product, which keeps its digits however small it is.
+    loss = -(log_expit(above) + log_expit(-below) + np.log(-np.expm1(-width)))
+    slope = side * (expit(-above) - expit(below))
+    by_high = -(expit(-above) + 1 / np.expm1(width))
+    by_low = expit(below) + 1 / np.expm1(width)
     by_bound = np.zeros((len(gap), 5))
     rows = np.arange(len(gap))
-    by_bound[rows, top] -= density_high / p
-    by_bound[rows[~tie], level[~tie]] += (density_low / p)[~tie]
-    by_bound[rows[tie], 1] -= (density_low / p)[tie]
+    by_bound[rows, top] += by_high
+    by_bound[rows[~tie], level[~tie]] += by_low[~tie]
+    by_bound[rows[tie], 1] -= by_low[tie]
+    moves = np.tril(np.ones((3, 3))) * steps  # threshold k by shape number j
     by_shape = by_bound[:, 1:4] @ moves
-    loss = -share
     if mixed.any():
         loss[mixed], slope[mixed] = (x[mixed] for x in plain(gap, answer, strength, shape)[:2])
         by_shape[mixed] = 0.0

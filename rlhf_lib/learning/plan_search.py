@@ -161,19 +161,21 @@ def planned_env(
         Of the re-weightings, see `reweighted`.
     """
     additive = np.asarray(weights, dtype=np.float64)[: len(ADDITIVE)]
-    if tries == 1 or int(tensors.n_beats.max()) > LONGEST_SEARCHED:
+    if tries == 1:
         return EditingEnv(Plan.build(tensors, additive), song, target)
     kept, sets, place = [], [], torch.zeros_like(song)
     for number in song.unique().tolist():
         ours = torch.nonzero(song == number).squeeze(1)
-        tried = reweighted(
-            tensors.songs[number], additive, tries - 1, spread, np.random.default_rng(0)
-        )
-        tried = np.concatenate([additive[None], tried])
-        plan = Plan.build(tensors.take([number] * tries), tried)
-        which = torch.arange(tries, device=song.device).repeat_interleave(len(ours))
-        edits = greedy_edits(EditingEnv(plan, which, target[ours].repeat(tries)))
-        rewards = (np.stack([measure(edit) for edit in edits]) @ weights).reshape(tries, -1)
+        source = tensors.songs[number]
+        count = tries if source.n_beats <= LONGEST_SEARCHED else 1
+        rng = np.random.default_rng(0)
+        tried = np.stack([additive, *reweighted(source, additive, count - 1, spread, rng)])
+        rewards = np.zeros((1, len(ours)))
+        if count > 1:
+            plan = Plan.build(tensors.take([number] * count), tried)
+            which = torch.arange(count, device=song.device).repeat_interleave(len(ours))
+            edits = greedy_edits(EditingEnv(plan, which, target[ours].repeat(count)))
+            rewards = (np.stack([measure(edit) for edit in edits]) @ weights).reshape(count, -1)
         chosen, inverse = np.unique(rewards.argmax(axis=0), return_inverse=True)
         place[ours] = torch.as_tensor(inverse + len(kept), device=song.device)
         kept += [number] * len(chosen)

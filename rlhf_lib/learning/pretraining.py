@@ -32,6 +32,9 @@ _COURSE = [FEATURE_NAMES.index(name) for name in ("rms_mean", "onset_mean")]
 _MOST = 4
 #: Typical size of a judge's utility differences, in units of the logistic noise.
 _DECIDEDNESS = 1.5
+#: Share of the steps in which the learning rate rises: a tenth, and a little more, because the
+#: schedule divides by zero where that is exactly one step.
+_RISE = 0.1 + 1e-9
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def pretrain(
     steps = -(-len(ours.groups) // config.groups_per_step)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.lr, total_steps=config.epochs * steps, pct_start=0.1
+        optimizer, config.lr, total_steps=config.epochs * steps, pct_start=_RISE
     )
     history = RewardHistory()
     bar = tqdm(total=config.epochs * steps, desc="pretraining", unit="step", leave=False)
@@ -167,7 +170,7 @@ def pretrain(
             optimizer.step()
             schedule.step()
             bar.update()
-            rows.append((len(chosen), len(chosen) * float(loss), len(chosen) * accuracy))
+            rows.append((len(chosen), len(chosen) * loss.item(), len(chosen) * accuracy))
         count, loss_sum, right = np.sum(rows, axis=0)
         line = {"epoch": epoch, "train_loss": loss_sum / count, "train_accuracy": right / count}
         if others.groups:
