@@ -128,7 +128,8 @@ function render({ model, el }) {
       return;
     }
     if (serial !== screen.serial) return;
-    draw();
+    const songEnd = timelines.O.beats.length;
+    drawMap(parts.tracks[side].map, { ...player.tracks[side], songEnd });
     if (!soundMissing()) say(screen.error, Boolean(screen.error));
     refresh();
   }
@@ -157,7 +158,7 @@ function render({ model, el }) {
       const earlier = screen.previous ?? {};
       form = { answer: earlier.answer, confidence: earlier.confidence, tags: new Set(earlier.tags) };
       parts.notes.value = earlier.notes ?? "";
-      for (const side of SIDES) clearMap(side);
+      for (const side of SIDES) drawMap(parts.tracks[side].map, null);
       loadSounds();
       if (before.stage && document.activeElement !== parts.notes) parts.root.focus({ preventScroll: true });
     } else if (screen.error) say(screen.error, true);
@@ -176,18 +177,6 @@ function render({ model, el }) {
       address.searchParams.set("rater", screen.rater);
       history.replaceState(null, "", address);
     } else if (screen.stage === "sign in" && rater && !screen.error) ask("sign in", { rater });
-  }
-
-  function clearMap(side) {
-    const { map } = parts.tracks[side];
-    map.width = map.clientWidth;
-  }
-
-  function draw() {
-    for (const side of SIDES) {
-      const track = player.tracks[side];
-      if (track) drawMap(parts.tracks[side].map, track, screen.timelines.O.beats.length);
-    }
   }
 
   function refresh() {
@@ -249,7 +238,7 @@ function render({ model, el }) {
       const { row, listen, slider, head } = parts.tracks[side];
       const known = here && player.tracks[side];
       const share = known ? player.position(side) / soundEnd(side) : 0;
-      head.style.transform = `translateX(${share * slider.clientWidth}px)`;
+      head.style.left = `${share * 100}%`;
       slider.setAttribute("aria-valuenow", String(Math.round(share * 100)));
       row.classList.toggle("current", side === player.side);
       press(listen, player.playing && side === player.side);
@@ -298,12 +287,6 @@ function render({ model, el }) {
   }
 
   parts.root.addEventListener("keydown", onKey);
-  const resized = new ResizeObserver(draw);
-  resized.observe(parts.tracks.A.slider);
-  const themed = new MutationObserver(draw);
-  themed.observe(document.body, { attributeFilter: ["data-jp-theme-name", "class"] });
-  const darker = matchMedia("(prefers-color-scheme: dark)");
-  darker.addEventListener("change", draw);
   model.on("change:screen", show);
   model.on("msg:custom", receive);
   el.append(parts.root);
@@ -313,9 +296,6 @@ function render({ model, el }) {
     player.clear();
     clearTimeout(waiting);
     cancelAnimationFrame(frame);
-    resized.disconnect();
-    themed.disconnect();
-    darker.removeEventListener("change", draw);
     model.off("change:screen", show);
     model.off("msg:custom", receive);
   };

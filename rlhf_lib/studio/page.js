@@ -1,4 +1,4 @@
-// What the annotator looks like: its elements, and the drawing of the edit maps.
+// What the annotator consists of: its elements, and the edit maps.
 
 export const ANSWERS = [
   ["1", "A strongly", "A is much better"],
@@ -51,7 +51,7 @@ export function build(act, tags, confidences) {
       class: "side",
       "aria-pressed": "false",
     });
-    const map = element("canvas", { "aria-hidden": "true" });
+    const map = emptyMap();
     const head = element("i", { class: "head" });
     const slider = element(
       "div",
@@ -171,43 +171,46 @@ export function build(act, tags, confidences) {
   return parts;
 }
 
+// A map is drawn in units of its own and stretched to its place; the colours are the style sheet's.
+const WIDE = 1000;
+const TALL = 100;
+
+function emptyMap() {
+  const made = (tag) => document.createElementNS("http://www.w3.org/2000/svg", tag);
+  const map = made("svg");
+  map.setAttribute("viewBox", `0 0 ${WIDE} ${TALL}`);
+  map.setAttribute("preserveAspectRatio", "none");
+  map.setAttribute("aria-hidden", "true");
+  for (const name of ["wave", "seam", "flag", "beats"]) {
+    const path = made("path");
+    path.setAttribute("class", name);
+    map.append(path);
+  }
+  return map;
+}
+
 /** Draw an edit map: time to the right, the song from bottom to top, seams, the sound behind. */
-export function drawMap(canvas, { buffer, timeline, seams }, songEnd) {
-  const { clientWidth: width, clientHeight: height } = canvas;
-  const scale = globalThis.devicePixelRatio || 1;
-  canvas.width = width * scale;
-  canvas.height = height * scale;
-  const paint = canvas.getContext("2d");
-  paint.scale(scale, scale);
-  const style = getComputedStyle(canvas);
-  const colour = (name) => style.getPropertyValue(name);
-  const end = duration(timeline);
-  paint.fillStyle = colour("--wave");
-  const loudest = peaks(buffer, Math.max(1, Math.floor(width)));
-  loudest.forEach((peak, x) => {
-    const tall = Math.max(1, peak * (height - 8));
-    paint.fillRect(x, (height - tall) / 2, 1, tall);
-  });
-  paint.fillStyle = colour("--seam");
-  for (const seam of seams) {
-    const x = (seam / end) * width;
-    paint.fillRect(x - 0.5, 0, 1, height);
-    paint.beginPath();
-    paint.moveTo(x - 4, 0);
-    paint.lineTo(x + 4, 0);
-    paint.lineTo(x, 6);
-    paint.fill();
+export function drawMap(map, track) {
+  const { buffer, timeline, seams, songEnd } = track ?? {};
+  const paths = { wave: "", seam: "", flag: "", beats: "" };
+  if (track) {
+    const x = (seconds) => ((seconds / duration(timeline)) * WIDE).toFixed(1);
+    const y = (beat) => (TALL - 4 - (beat / songEnd) * (TALL - 8)).toFixed(1);
+    peaks(buffer, WIDE).forEach((peak, column) => {
+      const half = (0.5 + peak * 44).toFixed(1);
+      paths.wave += `M${column + 0.5} ${TALL / 2 - half}v${2 * half}`;
+    });
+    for (const seam of seams) {
+      paths.seam += `M${x(seam)} 0v${TALL}`;
+      paths.flag += `M${x(seam)} 0v9`;
+    }
+    for (const [first, stop] of segmentsOf(timeline)) {
+      const { starts, beats } = timeline;
+      paths.beats += `M${x(starts[first])} ${y(beats[first])}`;
+      paths.beats += `L${x(starts[stop])} ${y(beats[stop - 1] + 1)}`;
+    }
   }
-  paint.strokeStyle = colour("--side");
-  paint.lineWidth = 2.5;
-  paint.lineCap = "round";
-  const y = (beat) => height - 3 - (beat / songEnd) * (height - 6);
-  for (const [first, stop] of segmentsOf(timeline)) {
-    paint.beginPath();
-    paint.moveTo((timeline.starts[first] / end) * width, y(timeline.beats[first]));
-    paint.lineTo((timeline.starts[stop] / end) * width, y(timeline.beats[stop - 1] + 1));
-    paint.stroke();
-  }
+  for (const path of map.children) path.setAttribute("d", paths[path.getAttribute("class")]);
 }
 
 /** The largest sample of each of `n` stretches of a sound, of its first channel. */
