@@ -23,7 +23,7 @@ def test_a_jump_costs_the_dense_reward_that_it_loses():
     rest = measures_by_name(edit)
     others = sum(
         DENSE_WEIGHTS[ADDITIVE.index(name)] * rest[name]
-        for name in ("repeats", "intro", "ending", "hook", "oddity", "length")
+        for name in ("loops", "returns", "intro", "ending", "hook", "oddity", "length")
     )
     assert cost[20, 9] == pytest.approx(others - dense_reward(edit), abs=1e-5)
 

@@ -1,11 +1,14 @@
 """Measures of edits whose joins are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toy import toy_song
 
 from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward, dense_terms
 from rlhf_lib.music.edit import Action, Edit
+from rlhf_lib.music.features import FEATURE_NAMES
 from rlhf_lib.music.joins import hook_values, join_costs, oddity
 from rlhf_lib.music.measures import (
     ADDITIVE,
@@ -31,10 +34,10 @@ def edit_of(song, *kept, target=0.5):
 
 def test_the_whole_song_is_without_fault(song):
     whole = measures_by_name(edit_of(song, (0, 64), target=1.0))
-    shares = {"hook": 1.0, "oddity": 1.0, "length": 1.0, "whole_chorus": None, "energy_arc": 1.0}
+    full = {"hook": 1.0, "oddity": 1.0, "length": 1.0, "energy_arc": 1.0}
     for name, value in whole.items():
-        if shares.get(name, 0.0) is not None:
-            assert value == pytest.approx(shares.get(name, 0.0), abs=1e-5), name
+        if name not in ("whole_chorus", "again", "level_1", "level_2", "level_3", "level_4"):
+            assert value == pytest.approx(full.get(name, 0.0), abs=1e-5), name
 
 
 def test_one_cut_by_hand(song):
@@ -49,7 +52,9 @@ def test_one_cut_by_hand(song):
     assert values["length"] == pytest.approx(48 / 64)
     assert values["worst_seam"] == pytest.approx(costs[0], abs=1e-6)
     assert values["length_error"] == pytest.approx(4.0)  # 0.75 instead of 0.5, capped
-    assert values["intro"] == values["ending"] == values["repeats"] == 0
+    assert values["seam_rate"] == pytest.approx(0.25**2)  # 1 in 24 s: 2.5 a minute
+    zero = ("intro", "ending", "loops", "returns", "loop_rate", "return_rate", "short_pieces")
+    assert all(values[name] == 0 for name in zero)
 
 
 @pytest.mark.parametrize("missing, cost", [(4, 0.25), (16, 1.0), (40, 1.0)])
@@ -62,16 +67,68 @@ def test_missing_ending(song, missing, cost):
     assert measures_by_name(edit_of(song, (0, 64 - missing)))["ending"] == pytest.approx(cost)
 
 
-def test_repeats_and_close_seams(song):
+def test_loops_returns_and_close_seams(song):
     actions = np.zeros(64, int)
     actions[8] = Action.LOOP_3  # two steps that stay; seams at 9, 10
     actions[20] = Action.REORDER_2  # 19→21, 22→20 (back), 20→23
     values = measures_by_name(Edit(song, actions, 1.0))
     assert values["seams"] == 5
-    assert values["repeats"] == 3
+    assert (values["loops"], values["returns"]) == (2, 1)
+    # 66 beats of 0.5 s = 0.55 minutes
+    for name, count in (("seam_rate", 5), ("loop_rate", 2), ("return_rate", 1)):
+        assert values[name] == pytest.approx((count / 0.55 / 10) ** 2), name
+    assert values["short_pieces"] == pytest.approx((9 + 1 + 12 + 2 + 1) / 66)
     # places of the seams in the output: 9, 10, 22, 24, 25 → gaps 1, 12, 2, 1
     assert values["close_seams"] == 3
     assert values["hook"] < 1  # the beat that goes back does not count again
+
+
+def sounding(song, **columns):
+    """The song with other values in some feature columns."""
+    features = song.features.copy()
+    for name, values in columns.items():
+        features[:, FEATURE_NAMES.index(name)] = values
+    return replace(song, features=features)
+
+
+def test_pieces_of_less_than_sixteen_beats(song):
+    values = measures_by_name(edit_of(song, (0, 10), (20, 50), (60, 64)))
+    assert values["short_pieces"] == pytest.approx(14 / 44)
+    assert measures_by_name(edit_of(song, (0, 16), (20, 40)))["short_pieces"] == 0
+
+
+def test_level_and_activity_count_standard_deviations_by_time(song):
+    """Half of the beats lie one standard deviation above the mean, half one below."""
+    halves = np.repeat([-30.0, -10.0], 32)
+    loud_end = sounding(song, rms_mean=halves, onset_mean=-halves)
+    for kept, level in (((32, 64), 0.5), ((0, 32), -0.5), ((16, 40), -0.125)):
+        values = measures_by_name(edit_of(loud_end, kept))
+        assert values["level"] == pytest.approx(level, abs=1e-5)
+        assert values["activity"] == pytest.approx(-level, abs=1e-5)
+
+
+def test_levels_of_the_quarters(song):
+    rising = sounding(song, rms_mean=np.repeat([-30.0, -20.0, -10.0, 0.0], 16))
+    names = ("level_1", "level_2", "level_3", "level_4")
+    whole = measures_by_name(edit_of(rising, (0, 64), target=1.0))
+    assert [whole[name] for name in names] == pytest.approx([-1.5, -0.5, 0.5, 1.5])
+    # quarters of 8 beats: −30, −30 | −20, −20 … the second half of the song alone
+    half = measures_by_name(edit_of(rising, (32, 64)))
+    assert [half[name] for name in names] == pytest.approx([-0.5, -0.5, 0.5, 0.5])
+
+
+def test_again_counts_beats_whose_like_was_heard():
+    """A song of five times the same 16 beats, all of them unlike each other."""
+    song = toy_song(80, seed=1)
+    pattern = np.random.default_rng(0).normal(size=(16, song.features.shape[1]))
+    song = replace(song, features=np.tile(pattern, (5, 1)))
+    once, twice = edit_of(song, (16, 32)), edit_of(song, (16, 48))
+    apart, shifted = edit_of(song, (16, 32), (48, 64)), edit_of(song, (16, 24), (40, 48))
+    found = [measures_by_name(edit)["again"] for edit in (once, twice, apart, shifted)]
+    assert found == [0.0, 0.5, 0.5, 0.0]
+    actions = once.actions.copy()
+    actions[20] = Action.LOOP_3
+    assert measures_by_name(Edit(song, actions, 0.5))["again"] == pytest.approx(2 / 18)
 
 
 def test_step_table_holds_every_edit(song):
@@ -98,9 +155,14 @@ def test_dense_reward_is_its_weights_and_terms_lie_in_0_1(song):
 
 
 def test_directions_cover_all_measures():
-    assert len(DIRECTION) == len(MEASURES) == 16
-    assert DIRECTION[MEASURES.index("hook")] == 1
-    assert DIRECTION[MEASURES.index("length")] == 0
+    assert len(DIRECTION) == len(MEASURES) == len(set(MEASURES)) == 28
+    assert len(ADDITIVE) == 14
+    better = {name for name, sign in zip(MEASURES, DIRECTION, strict=True) if sign == 1}
+    either = {name for name, sign in zip(MEASURES, DIRECTION, strict=True) if sign == 0}
+    assert better == {"hook", "whole_chorus", "energy_arc"}
+    assert either == {"loops", "returns", "length", "level", "activity", "again"} | {
+        f"level_{quarter}" for quarter in (1, 2, 3, 4)
+    }
 
 
 def test_unknown_weight_name():

@@ -1,6 +1,7 @@
 """The planner against brute force: every KEEP/CUT edit of a short song is tried."""
 
 import itertools
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
 from rlhf_lib.learning.planner import Plan
 from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
 from rlhf_lib.music.edit import Action, Edit
+from rlhf_lib.music.measures import ADDITIVE, measure
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +67,30 @@ def test_padding_changes_nothing(songs):
             single.best_edits(torch.tensor([0]), torch.tensor([0.6]))[0].actions,
             together.best_edits(torch.tensor([index]), torch.tensor([0.6]))[0].actions,
         )
+
+
+def test_songs_taken_out_are_as_if_built_alone(songs):
+    scale = FeatureScale.fit(songs)
+    for places in ([1, 2], [2, 0, 2], [1]):
+        taken = SongTensors.build(songs, scale).take(places)
+        alone = SongTensors.build([songs[place] for place in places], scale)
+        assert taken.songs == alone.songs
+        for field in fields(SongTensors)[1:]:
+            assert torch.equal(getattr(taken, field.name), getattr(alone, field.name)), field.name
+
+
+def test_each_song_may_be_planned_under_weights_of_its_own(songs):
+    """The same song twice: each plan is optimal under its weights, tried against all edits."""
+    sets = np.stack([DENSE_WEIGHTS, np.zeros(len(ADDITIVE))])
+    sets[1, ADDITIVE.index("level")] = 3.0
+    sets[1, ADDITIVE.index("seams")] = -0.1
+    tensors = SongTensors.build(songs, FeatureScale.fit(songs)).take([2, 2])
+    plan = Plan.build(tensors, sets)
+    planned = plan.best_edits(torch.tensor([0, 1]), torch.tensor([0.6, 0.6]))
+    values = plan.best_values(torch.tensor([0, 1]), torch.tensor([0.6, 0.6])).tolist()
+    every = np.stack([measure(e)[: len(ADDITIVE)] for e in every_edit(songs[2], 0.6)])
+    for edit, value, weights in zip(planned, values, sets, strict=True):
+        best = (every @ weights).max()
+        assert measure(edit)[: len(ADDITIVE)] @ weights == pytest.approx(best, abs=1e-4)
+        assert value == pytest.approx(best, abs=1e-4)
+    assert (planned[0].actions != planned[1].actions).any()

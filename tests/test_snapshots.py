@@ -6,7 +6,7 @@ import torch
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.checkpoints import save_content
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
+from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
 from rlhf_lib.learning.policy import Policy, PolicyConfig
 from rlhf_lib.learning.policy_training import load_snapshots
 from rlhf_lib.learning.song_tensors import N_FEATURES, FeatureScale
@@ -14,7 +14,7 @@ from rlhf_lib.learning.song_tensors import N_FEATURES, FeatureScale
 
 def policy_of(hidden: int, bias: float = 0.0) -> Policy:
     scale = FeatureScale(np.zeros(N_FEATURES, np.float32), np.ones(N_FEATURES, np.float32))
-    policy = Policy(PolicyConfig(hidden=hidden), DENSE_WEIGHTS, scale)
+    policy = Policy(PolicyConfig(hidden=hidden), SYNTHETIC_WEIGHTS, scale)
     torch.nn.init.constant_(policy.actor[-1].bias, bias)
     return policy
 
