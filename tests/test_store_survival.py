@@ -4,7 +4,6 @@ import errno
 import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
 import tempfile
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from children import full_disk, no_rights, told_by_a_child
 from feedback_examples import answer
 
 from rlhf_lib import paths
@@ -145,11 +145,10 @@ def test_a_file_size_limit_leaves_the_old_file_whole(store):
     before = store.path.read_bytes()
 
     def limited():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+        full_disk(8000)
         store.add(answer())
 
-    told = _told_by_a_child(limited)
+    told = told_by_a_child(limited)
     assert told.startswith("InputError") and "cannot be written" in told and "Free disk" in told
     assert store.path.read_bytes() == before
     assert store.add(answer()) == 1
@@ -170,31 +169,12 @@ def test_a_read_only_folder_is_a_clear_error(lockable):
         store.folder.chmod(0o555)
 
         def without_rights():
-            if os.getuid() == 0:
-                os.setuid(65534)
+            no_rights()
             store.add(answer())
 
-        told = _told_by_a_child(without_rights)
+        told = told_by_a_child(without_rights)
         assert told.startswith("InputError") and "make the folder writable" in told
         assert store.path.read_bytes() == before
     finally:
         (folder / "feedback").chmod(0o755)
         shutil.rmtree(folder)
-
-
-def _told_by_a_child(run) -> str:
-    """Run in a forked process, which may give up rights; return the error it ended with."""
-    reading, writing = os.pipe()
-    if os.fork() == 0:
-        try:
-            run()
-            told = "no error"
-        except BaseException as error:
-            told = f"{type(error).__name__}: {error}"
-        os.write(writing, told.encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        told = pipe.read()
-    os.wait()
-    return told

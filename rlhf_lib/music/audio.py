@@ -1,5 +1,6 @@
 """Sound in memory and on disk: decode, encode, resample, measure loudness."""
 
+import io
 import os
 import re
 from dataclasses import dataclass
@@ -185,7 +186,8 @@ def save_audio(path: str | Path, audio: Audio) -> None:
     Raises
     ------
     InputError
-        When the suffix is none of these or a sample lies beyond −1 … 1 or is not a number.
+        When the suffix is none of these, a sample lies beyond −1 … 1 or is not a number, or the
+        file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in _ENCODINGS:
@@ -201,18 +203,18 @@ def save_audio(path: str | Path, audio: Audio) -> None:
         )
     form, subtype = _ENCODINGS[path.suffix.lower()]
     block = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on very long writes
-    with (
-        atomic_path(path) as part,
-        soundfile.SoundFile(
-            part, "w", audio.sample_rate, audio.n_channels, format=form, subtype=subtype
-        ) as handle,
-    ):
+    encoded = io.BytesIO()  # libsndfile would not tell when a disk is full
+    with soundfile.SoundFile(
+        encoded, "w", audio.sample_rate, audio.n_channels, format=form, subtype=subtype
+    ) as handle:
         for start in range(0, audio.n_samples, block):
             samples = audio.samples[start : start + block]
             if subtype == "PCM_16":
                 # libsndfile reads int / 32768 but writes float * 32767; this is its inverse.
                 samples = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
             handle.write(samples)
+    with atomic_path(path) as part:
+        part.write_bytes(encoded.getbuffer())
 
 
 def resample(mono: np.ndarray, sr_from: int, sr_to: int) -> np.ndarray:
