@@ -46,7 +46,7 @@ def test_the_whole_loop(workspace, capsys):
     parent = ("--pretrained", "models/reward_model_v8.pt")
     assert run("train_from_feedback", *feedback, *parent, "--epochs", 2) == 0
     lines = re.findall(r"epoch +\d+  train_loss .*valid_accuracy", capsys.readouterr().out)
-    assert len(lines) == 2
+    assert len(lines) == 3  # before training and after each epoch
     reward = ("--reward_model", "models/reward_model_v9_feedback_final.pt")
     assert run("train_rlhf_stable", "--episodes", 50, *reward) == 0
     assert len(re.findall(r"^episode +\d+ ", capsys.readouterr().out, re.M)) == 5
