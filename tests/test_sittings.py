@@ -27,7 +27,7 @@ def _found(report):
     return " | ".join(warning["found"] for warning in report["warnings"])
 
 
-def test_drift_over_asitting():
+def test_drift_over_a_sitting():
     fading = [
         one.model_copy(update={"strength": 3 - i // 10, "annotation_id": f"f{i}"})
         for i, one in enumerate(sitting(30))
