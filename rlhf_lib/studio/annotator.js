@@ -166,6 +166,7 @@ function render({ model, el }) {
     rememberRater();
     parts.refusal.textContent = screen.stage === "sign in" ? screen.error : "";
     refresh();
+    if (before.stage === "sign in") parts.root.scrollIntoView({ block: "nearest" });
   }
 
   /** On a page of its own the address names the rater, so that a reload goes on at once. */
