@@ -94,7 +94,7 @@ def read_or_refuse(path: Path, read: Callable[[Path], Any], check: Callable[[Any
     A refusal is an InputError that names the file. Whatever happens, the file stays as it was.
     """
     before = path.read_bytes()
-    with no_longer_than(20):
+    with no_longer_than(60):
         try:
             value = read(path)
         except InputError as error:

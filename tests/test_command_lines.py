@@ -46,7 +46,7 @@ def filled(workspace):
 
 
 def _status(arguments) -> int:
-    with no_longer_than(20):
+    with no_longer_than(60):
         try:
             return main(arguments)
         except SystemExit as exit:  # how argparse refuses
@@ -82,10 +82,10 @@ def test_odd_flags(filled, capsys, command):
         ["compose_songs", "--seconds", "1e12"],
         ["compose_songs", "--n_songs", "0"],
         ["compose_songs", "--n_songs", "1.5"],
-        ["compose_songs", "--output_dir", "/dev/null/x"],
+        ["compose_songs", "--output_dir", "/dev/null/x", "--n_songs", "1", "--seconds", "20"],
         ["demo", "--profile", ""],
         ["demo", "--seed", "9" * 40],
-        ["demo", "--run_dir", "/dev/null/x"],
+        ["demo", "--run_dir", "/dev/null/x", "--profile", "smoke"],
     ],
 )
 def test_commands_that_need_no_input(workspace, capsys, arguments):
