@@ -27,12 +27,13 @@ from rlhf_lib.paths import atomic_path, resolve
 #: Experiment → (function, tastes it is run for).
 EXPERIMENTS = {
     "accuracies": (rewards.accuracies, tuple(TASTES)),
-    "settings": (rewards.settings, tuple(TASTES)),
     "win_rates": (policies.win_rates, tuple(TASTES)),
     "active": (rewards.active, ("smooth", "hooks", "phrases", "arc", "fresh")),
+    "settings": (rewards.settings, tuple(TASTES)),
+    "cycles": (policies.cycles, ("smooth", "hooks", "arc")),
     "overoptimisation": (policies.overoptimisation, ("hooks", "arc", "chorus")),
-    "cycles": (policies.cycles, ("smooth", "hooks", "calm", "arc")),
     "free_length": (policies.free_length, tuple(TASTES)),
+    "shares": (policies.shares, tuple(TASTES)),
 }
 
 

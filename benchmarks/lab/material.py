@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from rlhf_lib.candidates import candidate_edits, comparison_tasks
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.raters import TIE_MARGIN, noise_for_agreement
+from rlhf_lib.feedback.raters import STRENGTH_STEPS, TIE_MARGIN, noise_for_agreement
 from rlhf_lib.feedback.tastes import TASTES, Taste
 from rlhf_lib.learning.checkpoints import load_policy, load_reward_model
 from rlhf_lib.learning.comparisons import Comparison
@@ -27,7 +27,7 @@ from rlhf_lib.training import train_policy_v14, train_reward_model_v8
 PARTS = ("train", "valid", "test")
 #: Two raters of one taste agree on so many of the pairs that both decide.
 AGREEMENT = 0.78
-#: Utility differences at which a preference becomes moderate and strong: `raters.STRENGTH_STEPS`.
+#: Tastes that a planner can follow exactly.
 ADDITIVE_TASTES = ("smooth", "hooks", "phrases")
 
 
@@ -67,8 +67,8 @@ class Size:
 SIZES = {
     "quick": Size((6, 3, 6), 60.0, 20, 2, 3, Pretraining(4, epochs=2), 100, (10, 50, 150), (50,)),
     "full": Size(
-        (16, 8, 16),
-        90.0,
+        (14, 7, 14),
+        80.0,
         25,
         5,
         10,
@@ -116,15 +116,13 @@ class Material:
         """Return the song of each pair."""
         return np.array([a.song.sha256 for a, _ in self.pairs[part]])
 
-    def answers(
-        self, taste: str, part: str, places: np.ndarray, rng: np.random.Generator
-    ) -> Gaps:
+    def answers(self, taste: str, part: str, places: np.ndarray, rng: np.random.Generator) -> Gaps:
         """Return pairs answered by a simulated rater of a taste, with its noise."""
         felt = self.utility[taste][part][places]
         felt = felt + rng.logistic(0, self.noise[taste], len(places))
         size = np.abs(felt)
         tie = size <= TIE_MARGIN
-        strength = np.where(tie, 0, 1 + (size > 0.75) + (size > 1.75))
+        strength = np.where(tie, 0, 1 + np.searchsorted(STRENGTH_STEPS, size))
         answer = np.where(tie, 0.5, felt > 0)
         return self.gaps[part].answered(places, answer, strength)
 
@@ -164,9 +162,7 @@ def prepare(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> Mate
     return material
 
 
-def _split(
-    size: Size, folder: Path, songs_dir: Path | None, seed: int
-) -> dict[str, list[Song]]:
+def _split(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> dict[str, list[Song]]:
     if songs_dir is None:
         out = {}
         for place, (part, count) in enumerate(zip(PARTS, size.songs, strict=True)):

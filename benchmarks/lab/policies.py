@@ -5,9 +5,9 @@ import tempfile
 import numpy as np
 import pandas as pd
 import torch
+
 from lab.material import Material
 from lab.rewards import fitted, member_gaps
-
 from rlhf_lib.candidates import candidate_edits, comparison_tasks
 from rlhf_lib.evaluation import planned_edits, speaking_alone, wins
 from rlhf_lib.feedback.raters import SimulatedRater
@@ -15,7 +15,7 @@ from rlhf_lib.feedback.tastes import Taste
 from rlhf_lib.learning.combined_reward import CombinedReward
 from rlhf_lib.learning.comparisons import Comparison, random_cuts
 from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
-from rlhf_lib.learning.plan_search import alternatives
+from rlhf_lib.learning.plan_search import alternatives, greedy_edits
 from rlhf_lib.learning.policy import CUTTING_TARGETS, TARGETS, Policy, every_target, rollout
 from rlhf_lib.learning.policy_training import PolicyTraining, load_snapshots, train_policy
 from rlhf_lib.learning.ppo import PPOConfig
@@ -23,6 +23,7 @@ from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.learning.reward_training import RewardTraining, fit
 from rlhf_lib.music.edit import Action, Edit
 from rlhf_lib.music.song import Song
+from rlhf_lib.training import REFINED_SHARE
 
 #: Random edits that make the zero of the dense scale, for each song and length.
 RANDOM_EDITS = 64
@@ -31,6 +32,11 @@ BOUND_EDITS = 32
 #: PPO without leash and rule, to see what it finds in the reward model.
 UNLEASHED = PPOConfig(kl=0.0, lr=1e-3)
 FEW_PAIRS = 10
+
+
+def reference_edits(material: Material, policy: Policy) -> list[Edit]:
+    """Return the edits of the training songs that rewards are renormalised on."""
+    return rollout(policy, every_target(policy, material.songs["train"], TARGETS), greedy=True)
 
 
 def own_edits(policy: Policy, songs: list[Song]) -> list[list[Edit]]:
@@ -68,12 +74,12 @@ def dense_scale(material: Material) -> pd.DataFrame:
     for name, each in lines.items():
         for greedy in (True, False):
             edits = _edits(each, songs, greedy)
-            reached = (np.array([dense_reward(e) for e in edits]) - zero) / (
-                np.array(best) - zero
-            )
+            reached = (np.array([dense_reward(e) for e in edits]) - zero) / (np.array(best) - zero)
             for edit, value in zip(edits, reached, strict=True):
                 about = {"line": name, "mode": "greedy" if greedy else "sampled"}
-                rows.append(about | {"song": edit.song.sha256, "target": edit.target, "value": value})
+                rows.append(
+                    about | {"song": edit.song.sha256, "target": edit.target, "value": value}
+                )
     return pd.DataFrame(rows)
 
 
@@ -89,14 +95,14 @@ def refined(
     material: Material,
     parent: Policy,
     model: RewardModel,
+    reference: list[Edit],
     seed: int,
     ppo: PPOConfig | None = None,
     **settings,
 ):
     """Return (policy before PPO, policy after it, history, snapshots), against `model`."""
     songs = material.songs
-    reference = rollout(parent, every_target(parent, songs["train"], TARGETS), greedy=True)
-    reward = CombinedReward(model, reference)
+    reward = CombinedReward(model, reference, REFINED_SHARE)
     torch.manual_seed(seed)
     training = PolicyTraining(
         episodes=settings.pop("episodes", material.size.episodes),
@@ -105,9 +111,7 @@ def refined(
         **settings,
     )
     with tempfile.TemporaryDirectory() as folder:
-        history = train_policy(
-            parent, reward, songs["train"], songs["valid"], training, folder
-        )
+        history = train_policy(parent, reward, songs["train"], songs["valid"], training, folder)
         snapshots = load_snapshots(folder, parent)
     return speaking_alone(parent, "planner and search"), parent, history, snapshots
 
@@ -127,25 +131,34 @@ def win_rates(material: Material, taste: str) -> pd.DataFrame:
                 {"taste": taste, "line": line, "mode": "greedy" if greedy else "sampled"}
                 | about
                 | {"song": edit.song.sha256, "target": edit.target, "win": won, "gain": gain}
-                | {
-                    "loops": int(((edit.actions > Action.CUT) & (edit.actions <= Action.LOOP_4)).sum()),
-                    "reorders": int((edit.actions > Action.LOOP_4).sum()),
-                }
+                | dict(zip(("loops", "reorders"), _moves(edit), strict=True))
             )
 
     edits, gold = _bound(material, taste, base[True])
     add("bound", True, edits, gold, pairs=0, seed=0)
+    reference = reference_edits(material, old)
     for n_pairs in material.size.policy_pairs:
         for seed in range(material.size.seeds):
             model = fitted(material, taste, n_pairs, seed, RewardTraining())
-            search, both, history, _ = refined(material, material.v14(), model, seed)
-            about = {"pairs": n_pairs, "seed": seed, "stopped": history.stopped}
-            lines = {"planner": speaking_alone(both, "planner"), "planner + search": search}
-            for name, policy in (lines | {"planner + search + network": both}).items():
+            search, both, history, _ = refined(material, material.v14(), model, reference, seed)
+            planner = speaking_alone(both, "planner")
+            about = {"pairs": n_pairs, "seed": seed, "best_episode": history.best_episode}
+            plain, searched = every_target(planner, songs), every_target(both, songs)
+            for name, policy, env in (
+                ("planner", planner, plain),
+                ("planner + search", search, searched),
+                ("planner + search + network", both, searched),
+            ):
                 for greedy in (True, False):
-                    edits = _edits(policy, songs, greedy)
+                    edits = rollout(policy, env, greedy, torch.Generator().manual_seed(seed))
                     add(name, greedy, edits, utilities(taste, edits), **about)
     return pd.DataFrame(rows)
+
+
+def _moves(edit: Edit) -> tuple[int, int]:
+    """Return how many beats an edit loops, and how many it moves."""
+    moved = edit.actions > Action.LOOP_4
+    return int(((edit.actions > Action.CUT) & ~moved).sum()), int(moved.sum())
 
 
 def _bound(material: Material, taste: str, old: list[Edit]) -> tuple[list[Edit], np.ndarray]:
@@ -165,9 +178,9 @@ def _bound(material: Material, taste: str, old: list[Edit]) -> tuple[list[Edit],
 
 def overoptimisation(material: Material, taste: str) -> pd.DataFrame:
     """Learned and true reward over KL, with leash and rule and without, after few answers."""
-    songs = material.songs["test"]
-    rows = []
-    for seed in range(min(3, material.size.seeds)):
+    songs, rows = material.songs["test"], []
+    reference = reference_edits(material, material.v14())
+    for seed in range(min(2, material.size.seeds)):
         for name, ppo, settings in (
             ("leash and rule", PPOConfig(), {}),
             ("no leash, no rule", UNLEASHED, {"kl_limit": 1e9, "drop_limit": 1e9}),
@@ -177,9 +190,10 @@ def overoptimisation(material: Material, taste: str) -> pd.DataFrame:
                 material,
                 material.v14(),
                 model,
+                reference,
                 seed,
                 ppo,
-                episodes=4 * material.size.episodes,
+                episodes=3 * material.size.episodes,
                 checkpoint_every=material.size.episodes // 2 // 50 * 50,
                 **settings,
             )
@@ -199,18 +213,42 @@ def overoptimisation(material: Material, taste: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def shares(material: Material, taste: str) -> pd.DataFrame:
+    """Shares of the learned reward compared on the validation songs, without PPO."""
+    songs, old = material.songs["valid"], material.v14()
+    base = utilities(taste, _edits(old, songs, True))
+    reference, rows = reference_edits(material, old), []
+    for n_pairs in material.size.policy_pairs:
+        for seed in range(min(2, material.size.seeds)):
+            model = fitted(material, taste, n_pairs, seed, RewardTraining())
+            for share in (0.8, REFINED_SHARE, 1.0):
+                policy = material.v14()
+                reward = CombinedReward(model, reference, share)
+                with torch.no_grad():
+                    policy.weights.copy_(torch.as_tensor(reward.weights))
+                edits = greedy_edits(every_target(policy, songs))
+                gold = utilities(taste, edits)
+                for edit, won in zip(edits, wins(gold, base), strict=True):
+                    rows.append(
+                        {"taste": taste, "pairs": n_pairs, "seed": seed, "share": share}
+                        | {"song": edit.song.sha256, "win": won, "moves": _moves(edit)[1]}
+                    )
+    return pd.DataFrame(rows)
+
+
 def cycles(material: Material, taste: str, n_cycles: int = 3, per_cycle: int = 50) -> pd.DataFrame:
     """Three cycles of asking, fitting and refining, feedback accumulating."""
     songs, rows = material.songs["test"], []
     base = utilities(taste, _edits(material.v14(), songs, True))
-    for seed in range(min(3, material.size.seeds)):
+    for seed in range(min(2, material.size.seeds)):
         rater = SimulatedRater("simulated", taste, material.noise[taste], seed=seed)
         policy, model, answered = material.v14(), material.v8(), []
         before = None
         for cycle in range(1, n_cycles + 1):
             answered += _asked(policy, material.songs["train"], rater, per_cycle, seed + 10 * cycle)
             fit(model, answered, [], RewardTraining(), seed)
-            _, policy, _, _ = refined(material, policy, model, seed)
+            reference = reference_edits(material, policy)
+            _, policy, _, _ = refined(material, policy, model, reference, seed)
             edits = _edits(policy, songs, True)
             gaps = member_gaps(material, model, "test").mean(axis=1)
             same = np.nan if before is None else float(np.mean((gaps > 0) == (before > 0)))

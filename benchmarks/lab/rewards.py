@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from lab.material import Material
 from scipy.special import expit
 
+from lab.material import Material
 from rlhf_lib.evaluation import clustered_rate
 from rlhf_lib.learning.active import RULES, select
 from rlhf_lib.learning.reward_model import RewardModel
@@ -105,7 +105,9 @@ def accuracies(material: Material, taste: str) -> pd.DataFrame:
 def settings(material: Material, taste: str) -> pd.DataFrame:
     """Likelihoods and priors compared on the validation songs."""
     rows = []
-    choices = [("likelihood", name) for name in ("ordinal", "plain", "weighted", "margin", "squared")]
+    choices = [
+        ("likelihood", name) for name in ("ordinal", "plain", "weighted", "margin", "squared")
+    ]
     choices += [("prior", value) for value in (0.3, 1.0, 3.0)]
     choices += [("mix_prior", value) for value in (0.0, 0.5, 1.0)]
     for n_pairs in (p for p in (50, 200) if p <= max(material.size.pairs)):

@@ -80,7 +80,9 @@ def synthetic_groups(
 def measure_scale(songs: list[Song], seed: int) -> np.ndarray:
     """Return how much good edits of one length differ in each measure, (len(MEASURES),).
 
-    The root mean square difference; 1 where they don't differ.
+    The root mean square difference; 1 where they don't differ. Loops and returns are seams as
+    well, but rare ones: they get at least the size of seams, or a fit would blame or praise
+    them for what all seams do, and a plan would make many of them.
     """
     rng = np.random.default_rng(seed)
     gaps = []
@@ -90,6 +92,8 @@ def measure_scale(songs: list[Song], seed: int) -> np.ndarray:
             values = np.stack([measure(edit) for edit in edits])
             gaps.append((values[:, None] - values)[np.triu_indices(len(edits), 1)])
     size = np.sqrt((np.concatenate(gaps) ** 2).mean(axis=0))
+    rare = np.isin(MEASURES, ("loops", "returns"))
+    size[rare] = np.maximum(size[rare], size[MEASURES.index("seams")])
     return np.where(size > 1e-6, size, 1.0)
 
 
