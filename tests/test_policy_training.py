@@ -17,12 +17,12 @@ from rlhf_lib.learning.checkpoints import (
     save_model,
 )
 from rlhf_lib.learning.combined_reward import CombinedReward
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
-from rlhf_lib.learning.planner import Plan
-from rlhf_lib.learning.policy import Policy, PolicyConfig
-from rlhf_lib.learning.policy_training import PolicyTraining, every_target, train_policy
+from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
+from rlhf_lib.learning.plan_search import greedy_edits
+from rlhf_lib.learning.policy import Policy, PolicyConfig, every_target
+from rlhf_lib.learning.policy_training import PolicyTraining, train_policy
 from rlhf_lib.learning.ppo import PPOConfig
-from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.learning.song_tensors import FeatureScale
 
 CONFIG = PolicyTraining(
     episodes=80, ppo=PPOConfig(episodes_per_update=20, lr=1e-3), checkpoint_every=20
@@ -37,13 +37,13 @@ def songs():
 @pytest.fixture
 def policy(songs):
     torch.manual_seed(0)
-    return Policy(PolicyConfig(tau=0.5), DENSE_WEIGHTS, FeatureScale.fit(songs))
+    config = PolicyConfig(hidden=32, search=2)
+    return Policy(config, SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
 
 
 @pytest.fixture
-def reward(songs):
-    env = every_target(Plan.build(SongTensors.build(songs, FeatureScale.fit(songs)), DENSE_WEIGHTS))
-    return CombinedReward(None, env.plan.best_edits(env.song, env.target))
+def reward(songs, policy):
+    return CombinedReward(None, greedy_edits(every_target(policy, songs)))
 
 
 class Killed(Exception):
@@ -92,11 +92,22 @@ def test_divergence_stops_training_and_the_best_policy_is_kept(
     songs, reward, tmp_path, policy, monkeypatch
 ):
     rewards = iter([0.0, 0.5, 0.1, 0.0, -0.1, -0.2])
-    monkeypatch.setattr(policy_training, "_mean_reward", lambda *_: next(rewards))
+    monkeypatch.setattr(policy_training, "_rewards", lambda *_: np.full(4, next(rewards)))
     history = train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path)
     assert "held-out reward fell" in history.stopped
     assert history.best_episode == 20
     assert history.rows[-1]["episode"] == 80
+
+
+@pytest.mark.parametrize("fourth, kept", [(1.4, 20), (-0.6, 0)])
+def test_a_policy_is_kept_only_when_clearly_better(
+    songs, reward, tmp_path, policy, monkeypatch, fourth, kept
+):
+    """Edits gain 1, −1, 1 and a fourth: 0.6 ± 0.47 on average is kept, 0.1 ± 0.46 is not."""
+    rewards = iter([np.zeros(4), np.array([1.0, -1.0, 1.0, fourth]), *3 * [np.zeros(4)]])
+    monkeypatch.setattr(policy_training, "_rewards", lambda *_: next(rewards))
+    history = train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path)
+    assert history.best_episode == kept
 
 
 def test_kl_limit_stops_training(songs, reward, tmp_path, policy):

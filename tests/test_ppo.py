@@ -5,13 +5,15 @@ import pytest
 import torch
 from toy import toy_song
 
+from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
 from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
 from rlhf_lib.learning.editing_env import EditingEnv
-from rlhf_lib.learning.planner import Plan
-from rlhf_lib.learning.policy import Policy, PolicyConfig, rollout
+from rlhf_lib.learning.planner import NEVER, Plan
+from rlhf_lib.learning.policy import Policy, PolicyConfig, every_target, rollout
 from rlhf_lib.learning.ppo import PPOConfig, advantages, clipped_loss, collect, update
 from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
-from rlhf_lib.music.measures import ADDITIVE
+from rlhf_lib.music.edit import Action
+from rlhf_lib.music.measures import MEASURES, measure
 
 
 def test_gae_by_hand():
@@ -62,7 +64,7 @@ def plan(songs):
 
 def new_policy(songs, **config):
     torch.manual_seed(0)
-    return Policy(PolicyConfig(**config), DENSE_WEIGHTS, FeatureScale.fit(songs))
+    return Policy(PolicyConfig(**config), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
 
 
 def grid(plan):
@@ -80,32 +82,129 @@ def test_an_untrained_policy_with_planner_is_the_planner(songs, plan):
 
 
 def test_policy_does_not_touch_the_weights_it_was_given(songs):
-    before = DENSE_WEIGHTS.copy()
+    before = SYNTHETIC_WEIGHTS.copy()
     policy = new_policy(songs)
-    policy.weights.copy_(torch.ones(len(ADDITIVE)))
-    np.testing.assert_array_equal(before, DENSE_WEIGHTS)
+    policy.weights.copy_(torch.ones(len(MEASURES)))
+    np.testing.assert_array_equal(before, SYNTHETIC_WEIGHTS)
 
 
-def test_collected_rewards_are_the_scores_of_the_edits(songs, plan):
+def test_the_environment_pays_the_dense_reward(songs, plan):
     generator = torch.Generator().manual_seed(0)
-    batch = collect(new_policy(songs, tau=1.0), grid(plan), lambda e: np.ones(len(e)), generator)
-    scores = torch.tensor([dense_reward(edit) + 1.0 for edit in batch.edits])
+    batch = collect(new_policy(songs), grid(plan), None, generator, tau=1.0)
+    scores = torch.tensor([dense_reward(edit) for edit in batch.edits])
     torch.testing.assert_close(batch.rewards.sum(0), scores.float(), atol=1e-3, rtol=0)
+
+
+def test_what_is_missing_of_the_whole_reward_is_paid_at_the_end(songs):
+    """Songs of different length: the rest comes with the last real decision of each."""
+    mixed = [songs[0], toy_song(60, seed=4)]
+    policy = new_policy(songs)
+    env = every_target(policy, mixed, (0.83, 0.5))
+    given = np.array([3.0, -2.0, 0.5, 7.0])
+    step_by_step, whole = (
+        collect(policy, env, reward, torch.Generator().manual_seed(0), tau=1.0)
+        for reward in (None, lambda edits: given)
+    )
+    assert torch.equal(whole.actions, step_by_step.actions)
+    np.testing.assert_allclose(whole.rewards.sum(0), given, atol=1e-4)
+    last = mixed[0].decision_points.size - 1, mixed[1].decision_points.size - 1
+    changed = (whole.rewards != step_by_step.rewards).nonzero().tolist()
+    assert sorted(changed) == sorted([[last[0], 0], [last[0], 1], [last[1], 2], [last[1], 3]])
+
+
+@pytest.mark.parametrize("tau", [0.03, 0.2, None])
+def test_logits_are_rewards_over_tau(songs, tau):
+    """log p(x) − log p(y) = (Q(x) + network(x) − Q(y) − network(y)) / τ."""
+    policy = new_policy(songs, tau=0.05)
+    network = torch.tensor([0.0, 0.1, 0, 0, 0, 0, 0, 0, -0.2])
+    with torch.no_grad():
+        policy.actor[-1].bias += network
+    values = torch.tensor([[1.0, 1.02, 0.9, 0.8, NEVER, NEVER, NEVER, NEVER, 1.1]])
+    inputs = torch.zeros(1, 2 * policy.config.hidden), torch.zeros(1, 14), values
+    log_p, judged = policy(*inputs, tau)
+    allowed = values[0] > NEVER
+    wanted = (values[0] + network)[allowed] / (tau or 0.05)
+    found = log_p[0][allowed]
+    torch.testing.assert_close(found - found[0], wanted - wanted[0], atol=1e-4, rtol=1e-5)
+    assert log_p.exp().sum().item() == pytest.approx(1)
+    assert (log_p[0][~allowed] == NEVER).all()
+    assert judged.item() == pytest.approx(1.1)  # an untrained critic expects the plan's value
 
 
 def test_ppo_without_a_planner_learns(songs, plan):
     """From scratch: the held-in return after training beats the start by a wide margin."""
-    policy = new_policy(songs, planner=False)
+    policy = new_policy(songs, planner=False, hidden=64)
     generator = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-3)
-    config = PPOConfig(kl=0.0)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=2e-3)
+    config = PPOConfig(kl=0.0, tau=0.5)
     returns = []
-    for _ in range(12):
-        batch = collect(policy, grid(plan), None, generator)
+    for _ in range(8):
+        batch = collect(policy, grid(plan), None, generator, config.tau)
         returns.append(float(batch.rewards.sum(0).mean()))
         numbers = update(policy, None, optimizer, grid(plan), batch, config, generator)
         assert all(np.isfinite(list(numbers.values())))
-    assert np.mean(returns[-3:]) > np.mean(returns[:3]) + 1.0
+    assert np.mean(returns[-2:]) > np.mean(returns[:2]) + 1.0
+
+
+def test_a_batch_is_learned_from_at_the_temperature_it_was_sampled_at(songs, plan):
+    """Without a step taken the ratio is 1 everywhere; at another temperature it is not."""
+    policy, generator = new_policy(songs), torch.Generator().manual_seed(0)
+    still = torch.optim.SGD(policy.parameters(), lr=0.0)
+    batch = collect(policy, grid(plan), None, generator, tau=0.2)
+    same = update(policy, None, still, grid(plan), batch, PPOConfig(tau=0.2), generator)
+    other = update(policy, None, still, grid(plan), batch, PPOConfig(tau=0.4), generator)
+    assert abs(same["kl_step"]) < 1e-5 and same["clip_fraction"] == 0
+    assert other["kl_step"] > 1e-2
+
+
+def test_a_warm_tau_finds_what_a_cool_one_never_tries():
+    """A bandit: cutting the first bar is planned to cost 0.3, but the whole reward pays 1."""
+    song = toy_song(32, seed=5)
+    torch.manual_seed(0)
+    policy = Policy(PolicyConfig(hidden=16, search=1), np.zeros(28), FeatureScale.fit([song]))
+    env = every_target(policy, [song], (0.5,) * 32)
+    plain = env.observe
+
+    def observe():
+        slots, values = plain()
+        if env.unit == 0:
+            values[:, Action.CUT] -= 0.3
+        return slots, values
+
+    env.observe = observe
+
+    def pays(edits):
+        return np.array([float(edit.actions[0] == Action.CUT) for edit in edits])
+
+    config, generator = PPOConfig(kl=0.0, tau=0.2), torch.Generator().manual_seed(0)
+    assert pays(collect(policy, env, pays, generator).edits).sum() == 0  # at τ 0.03: never
+    assert 0 < pays(collect(policy, env, pays, generator, 0.2).edits).mean() < 0.5
+    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-2)
+    for _ in range(8):
+        batch = collect(policy, env, pays, generator, config.tau)
+        update(policy, None, optimizer, env, batch, config, generator)
+    assert pays(rollout(policy, env, greedy=True)).mean() == 1.0
+
+
+def test_the_network_learns_what_does_not_add_up():
+    """Six seams are wanted, no more and no fewer: no weight of a seam asks for that."""
+    songs = [toy_song(64, seed=s) for s in (1, 2, 3)]
+    weights = 0.2 * SYNTHETIC_WEIGHTS
+    torch.manual_seed(0)
+    policy = Policy(PolicyConfig(hidden=32, search=1), weights, FeatureScale.fit(songs))
+
+    def whole(edits):
+        additive = np.stack([measure(edit) for edit in edits]) @ weights
+        return additive - np.array([abs(len(edit.seams) - 6) for edit in edits])
+
+    env = every_target(policy, songs, (0.83, 0.73, 0.6, 0.5) * 4)
+    planned = whole(rollout(policy, env, greedy=True)).mean()
+    config, generator = PPOConfig(kl=0.0, tau=0.2), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=3e-3)
+    for _ in range(10):
+        batch = collect(policy, env, whole, generator, config.tau)
+        update(policy, None, optimizer, env, batch, config, generator)
+    assert whole(rollout(policy, env, greedy=True)).mean() > planned + 1.0
 
 
 def test_the_leash_pulls_back_to_the_reference(songs, plan):
@@ -116,8 +215,8 @@ def test_the_leash_pulls_back_to_the_reference(songs, plan):
         policy.actor[-1].bias += torch.tensor([0.0, 3.0, 0, 0, 0, 0, 0, 0, 0])
     optimizer = torch.optim.Adam(policy.parameters(), lr=1e-2)
     generator = torch.Generator().manual_seed(0)
-    config = PPOConfig(kl=100.0)
-    batch = collect(policy, grid(plan), None, generator)
+    config = PPOConfig(kl=100.0, tau=1.0)
+    batch = collect(policy, grid(plan), None, generator, config.tau)
     first = update(policy, reference, optimizer, grid(plan), batch, config, generator)["kl"]
     last = update(policy, reference, optimizer, grid(plan), batch, config, generator)["kl"]
     assert first > 0
