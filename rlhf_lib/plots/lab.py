@@ -154,6 +154,7 @@ def overoptimisation(
 def explanation(
     explained: Explanation,
     against: Explanation | None = None,
+    unit: str = "logits",
     fig: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw what a score is made of: a bar for each measure, and what each seam adds.
@@ -165,6 +166,8 @@ def explanation(
     against : Explanation, optional
         Of another edit of the same song: the bars are then the differences, and its seams are
         drawn below. Only differences within a song mean anything.
+    unit : str
+        Of the scores: logits, until the model is renormalised.
     """
     other = against
     parts = dict(explained.by_measure) | {"heard (transformer)": explained.heard}
@@ -185,12 +188,14 @@ def explanation(
     fig = new_figure(8, height + 1.6 * len(strips)) if fig is None else fig
     axes = fig.subplots(1 + len(strips), 1, height_ratios=[height] + [1.5] * len(strips))
     _bars(axes[0], [*ranked, ("sum", total)], other is not None)
+    axes[0].set_xlabel(f"score ({unit})")
     for ax, seams, name in zip(axes[1:], strips, ("the first", "the other"), strict=False):
         _seams(ax, seams, f"Seams of {name} edit" if other else "What each seam adds")
     last = max((seam.place for seams in strips for seam in seams), default=1.0)
     least = min((seam.total for seams in strips for seam in seams), default=-1.0)
     for ax in axes[1:]:  # one scale for both, with room for what is written beside the last
         ax.set_xlim(0, 1.3 * last)
+        ax.set_ylabel(unit)
         ax.set_ylim(min(1.25 * least, 0), max(ax.get_ylim()[1], -0.2 * least))
     axes[-1].set_xlabel("time in the edit (s)")
     return figure_of(fig)
@@ -218,7 +223,6 @@ def _bars(ax: Axes, parts: list[tuple[str, float]], difference: bool) -> None:
     ax.set_ylim(len(parts) - 0.4, -0.6)
     ax.margins(x=0.12)
     ax.grid(False, axis="y")
-    ax.set_xlabel("score (sd of the reference policy's edits of a song)")
     ax.set_title(
         "Why the first edit scores so much more" if difference else "What the score adds up"
     )
@@ -238,10 +242,11 @@ def _seams(ax: Axes, seams: tuple[SeamPart, ...], title: str) -> None:
         ax.annotate(
             f"{totals[worst]:+.2f}, mostly {cause}",
             (places[worst], totals[worst]),
-            (6, -1),
+            (6, -2),
             textcoords="offset points",
             fontsize=7.5,
             va="center",
+            bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 0.5},
+            zorder=4,
         )
-    ax.set_ylabel("score")
     ax.set_title(f"{title} ({len(seams)})")

@@ -75,7 +75,7 @@ def reward_curves(history: RewardHistory, fig: Figure | SubFigure | None = None)
         ax.set_ylabel(name + unit)
         ax.set_title(name.capitalize())
     ax.set_ylim(min(0.4, ax.get_ylim()[0]), 1.02)
-    ax.legend(loc="lower right")
+    ax.legend(loc="best")
     return figure_of(fig)
 
 
