@@ -24,7 +24,7 @@ FLAGS = (
     "--js-flags=--expose-gc",
 )
 #: Milliseconds until a test gives up waiting; servers and kernels start slowly on busy machines.
-PATIENCE = 60_000
+PATIENCE = 120_000
 
 #: Records what every AudioContext puts out: `heard()` returns [[seconds, sample], …] since the
 #: last `forget()`, in the time of the context. It also counts the decoded sounds still in memory.

@@ -258,6 +258,9 @@ def test_reloaded_page_and_killed_kernel_resume_at_the_right_task(rating):
     pid = int((rating.folder / "kernel.pid").read_text())
     os.kill(pid, signal.SIGKILL)
     page.locator(".jp-Dialog").get_by_role("button", name="Ok").click()
+    rating.root.click(position={"x": 5, "y": 5})
+    page.keyboard.press("u")
+    page.get_by_role("alert").filter(has_text="The kernel does not answer").wait_for()
     rating.run()
     assert int((rating.folder / "kernel.pid").read_text()) != pid
     rating.sign_in(rating.rater)
