@@ -165,6 +165,8 @@ def _parser() -> argparse.ArgumentParser:
         models_dir=models_dir,
         epochs=(20, "passes over the pairs"),
         min_confidence=(0.7, "leave out answers with a confidence not above"),
+        exclude_raters=("", "leave out these raters, separated by commas"),
+        max_failed_checks=(None, "leave out raters who failed more obvious checks", int),
         seed=seed,
     )
     command(

@@ -159,6 +159,8 @@ def train_from_feedback(args: argparse.Namespace) -> None:
             args.min_confidence,
             args.seed,
             report=_print_epoch,
+            exclude_raters=[name for name in args.exclude_raters.split(",") if name],
+            max_failed_checks=args.max_failed_checks,
         )
     if held_out:
         from rlhf_lib.evaluation import accuracy_table

@@ -1,16 +1,15 @@
 """The training steps from files to files: what notebooks and commands call."""
 
 import json
-import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from rlhf_lib.candidates import load_manifest_songs
+from rlhf_lib.candidates import load_rated_songs
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.learning.checkpoints import (
@@ -30,7 +29,12 @@ from rlhf_lib.learning.comparisons import (
 from rlhf_lib.learning.feedback_pairs import MIN_CONFIDENCE, comparisons_from_feedback
 from rlhf_lib.learning.plan_search import greedy_edits
 from rlhf_lib.learning.policy import TARGETS, Policy, PolicyConfig, every_target, rollout
-from rlhf_lib.learning.policy_training import PolicyHistory, PolicyTraining, train_policy
+from rlhf_lib.learning.policy_training import (
+    PolicyHistory,
+    PolicyTraining,
+    forget_state,
+    train_policy,
+)
 from rlhf_lib.learning.pretraining import Pretraining, pretrain
 from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
 from rlhf_lib.learning.reward_training import (
@@ -40,6 +44,7 @@ from rlhf_lib.learning.reward_training import (
     judge,
 )
 from rlhf_lib.learning.song_tensors import FeatureScale
+from rlhf_lib.lineage import merged, next_version, song_list
 from rlhf_lib.music.song import Song
 from rlhf_lib.paths import atomic_path
 
@@ -79,28 +84,32 @@ def train_reward_model_v8(
     path : path of the checkpoint
     """
     training = training or Pretraining()
-    torch.manual_seed(seed)
     pairs = synthetic_comparisons(songs, SYNTHETIC_PAIRS, seed)
     train, held_out = split_by_song(pairs, HELD_OUT, seed)
     spared = {c.a.song.sha256 for c in held_out}
     ours = [song for song in songs if song.sha256 not in spared]
+    others = [song for song in songs if song.sha256 in spared]
+    facts = {
+        "name": "reward_model_v8",
+        "seed": seed,
+        "training": asdict(training) | {"pairs_from": "synthetic"},
+        "parents": {},
+        "songs": song_list(ours),
+        "held_out": song_list(others),
+    }
+    device = device or default_device()
+    if Path(path).is_file():  # made by the same call: an interrupted run need not start over
+        model, about = load_reward_model(path, device)
+        if all(about.get(key) == value for key, value in facts.items()):
+            return model, RewardHistory(about["epochs"], training.epochs, model.state_dict())
+    torch.manual_seed(seed)
     scale = FeatureScale.fit(ours)
     model = RewardModel(RewardConfig(), scale, measure_scale(ours, seed), SYNTHETIC_WEIGHTS)
-    model = model.to(device or default_device())
-    others = [song for song in songs if song.sha256 in spared]
+    model = model.to(device)
     history = pretrain(model, ours, others, training, seed, report)
     model.eval()
-    save_model(
-        path,
-        model,
-        name="reward_model_v8",
-        seed=seed,
-        training=asdict(training) | {"pairs_from": "synthetic"},
-        metrics=_metrics(model, train, held_out),
-        parents={},
-        songs=_song_list(ours),
-        held_out=_song_list(others),
-    )
+    metrics = _metrics(model, train, held_out)
+    save_model(path, model, **facts, metrics=metrics, epochs=history.epochs)
     return model, history
 
 
@@ -136,7 +145,7 @@ def train_policy_v14(
 def train_from_feedback(
     feedback: str | Path,
     pretrained: str | Path,
-    candidates_dir: str | Path,
+    candidates_dir: str | Path | Sequence[str | Path],
     models_dir: str | Path,
     training: RewardTraining | None = None,
     min_confidence: float = MIN_CONFIDENCE,
@@ -145,6 +154,8 @@ def train_from_feedback(
     device: torch.device | None = None,
     report: Report | None = None,
     warn: Callable[[str], None] = print,
+    exclude_raters: Collection[str] = (),
+    max_failed_checks: int | None = None,
 ) -> tuple[RewardModel, RewardHistory, list[Comparison]]:
     """Fine-tune a reward model on collected feedback: v8 → v9, v9 → v10 ….
 
@@ -155,12 +166,16 @@ def train_from_feedback(
     ----------
     feedback : path
         preferences.json, or the folder that holds it and ``manifests/``.
-    candidates_dir : path
-        Folder of the manifest's audio; only the originals are read.
+    candidates_dir : path or sequence of paths
+        Folders of the manifests' audio, searched for the originals of the rated songs.
     min_confidence : float
         Answers with a confidence at or below it are left out.
     warn : callable
         Told what was left out, and when there are few pairs.
+    exclude_raters : collection of str
+        Raters whose answers are left out.
+    max_failed_checks : int, optional
+        Raters who failed more obvious checks are left out.
 
     Returns
     -------
@@ -168,16 +183,15 @@ def train_from_feedback(
     """
     training = training or RewardTraining()
     store = PreferenceStore(feedback)
-    annotations = store.current()
+    annotations, feedback_sha256 = store.current(), file_sha256(store.path)
     manifests = {
         name: store.load_manifest(name)
         for name in {a.manifest_id for a in annotations if a.manifest_id}
     }
-    songs = {}
-    for manifest in manifests.values():
-        loaded = load_manifest_songs(manifest, candidates_dir, cache_dir)
-        songs |= {song.sha256: song for song in loaded.values()}
-    pairs = comparisons_from_feedback(annotations, manifests, songs, min_confidence)
+    songs = load_rated_songs(annotations, manifests, candidates_dir, cache_dir)
+    pairs = comparisons_from_feedback(
+        annotations, manifests, songs, min_confidence, exclude_raters, max_failed_checks
+    )
     for reason, count in pairs.excluded.items():
         warn(f"left out {count} of {len(annotations)} answers: {reason}")
     if len(pairs.comparisons) < FEW_PAIRS:
@@ -199,11 +213,12 @@ def train_from_feedback(
         "name": name,
         "seed": seed,
         "training": asdict(training)
-        | {"pairs": len(pairs.comparisons), "pairs_from": " and ".join(kinds)},
+        | {"pairs": len(pairs.comparisons), "pairs_from": " and ".join(kinds)}
+        | {"answers": pairs.n_answers, "excluded": pairs.excluded},
         "parents": {about["name"]: file_sha256(pretrained)},
-        "feedback_sha256": file_sha256(store.path),
-        "songs": _merged(_song_list([c.a.song for c in train]), about["songs"]),
-        "held_out": _song_list([c.a.song for c in held_out]),
+        "feedback_sha256": feedback_sha256,
+        "songs": merged(song_list([c.a.song for c in train]), about["songs"]),
+        "held_out": song_list([c.a.song for c in held_out]),
     }
     final_state = {key: value.clone() for key, value in model.state_dict().items()}
     for kind, state in (("best", history.best_state), ("final", final_state)):
@@ -246,20 +261,6 @@ def train_rlhf_stable(
     )
 
 
-def next_version(name: str) -> str:
-    """Return the name with its version number raised by one: policy_v14 → policy_v15.
-
-    Raises
-    ------
-    InputError
-        When the name does not end in ``_v`` and a number.
-    """
-    match = re.fullmatch(r"(.*_v)(\d+)", name)
-    if match is None:
-        raise InputError(f"model name {name!r} does not end in a version such as _v9")
-    return f"{match[1]}{int(match[2]) + 1}"
-
-
 def _train_and_save(
     policy: Policy,
     reward: CombinedReward,
@@ -272,8 +273,8 @@ def _train_and_save(
     report: Report | None,
 ) -> tuple[Policy, PolicyHistory]:
     """Train, then save with the songs that this policy or any of its parents learned from."""
-    learned_from = _merged(*(about["songs"] for about in abouts))
-    spared = _merged(*(about["held_out"] for about in abouts))
+    learned_from = merged(*(about["songs"] for about in abouts))
+    spared = merged(*(about["held_out"] for about in abouts))
     spared_ids = {song["sha256"] for song in spared} - {song["sha256"] for song in learned_from}
     train, held_out = _split_songs(songs, spared_ids, training.seed)
     history = train_policy(policy, reward, train, held_out, training, run_dir, report)
@@ -287,11 +288,12 @@ def _train_and_save(
         | {"stopped": history.stopped, "best_episode": history.best_episode},
         metrics={key: float(last[key]) for key in ("dense", "learned", "combined", "kl")},
         parents=parents,
-        songs=_merged(_song_list(train), learned_from),
-        held_out=_song_list(held_out),
+        songs=merged(song_list(train), learned_from),
+        held_out=song_list(held_out),
     )
     with atomic_path(path.with_name("policy_final.pt")) as part:
         shutil.copyfile(path, part)
+    forget_state(run_dir)
     return policy, history
 
 
@@ -310,15 +312,3 @@ def _metrics(
 ) -> dict[str, dict[str, float]]:
     parts = {"train": train, "held_out": held_out}
     return {name: judge(model, pairs) for name, pairs in parts.items() if pairs}
-
-
-def _song_list(songs: list[Song]) -> list[dict[str, str]]:
-    """Name each song once, for the lineage."""
-    unique = {song.sha256: song for song in songs}
-    return [
-        {"song_id": s.song_id, "path": str(s.path), "sha256": s.sha256} for s in unique.values()
-    ]
-
-
-def _merged(*lists: list[dict[str, str]]) -> list[dict[str, str]]:
-    return list({song["sha256"]: song for songs in lists for song in songs}.values())

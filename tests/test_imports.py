@@ -18,7 +18,15 @@ LAYERS = (
     {"music"},
     {"feedback"},
     {"learning"},
-    {"calibration", "candidate_files", "candidates", "demo_songs", "evaluation", "training"},
+    {
+        "calibration",
+        "candidate_files",
+        "candidates",
+        "demo_songs",
+        "evaluation",
+        "lineage",
+        "training",
+    },
     {"studio", "plots", "report", "demo", "commands", "cli"},
     {"__main__"},
 )

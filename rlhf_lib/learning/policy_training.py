@@ -101,7 +101,8 @@ def train_policy(
     keeps the network from finding what only the reward model likes.
 
     An interrupted run goes on from its last checkpoint when called again with the same
-    arguments, and ends with the same result as an uninterrupted one.
+    arguments, and ends with the same result as an uninterrupted one; a finished run is not
+    run again before `forget_state`.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def train_policy(
         raise InputError("no songs to train the policy on")
     folder = Path(folder)
     policy.weights.copy_(torch.as_tensor(reward.weights))
-    state_path = folder / f"state_{_fingerprint(policy, songs, held_out, config)}.pt"
+    state_path = folder / f"state_{_fingerprint(policy, reward, songs, held_out, config)}.pt"
     run = _Run(policy, config)
     if state_path.is_file():
         run.restore(load_content(state_path))
@@ -165,8 +166,13 @@ def train_policy(
     bar.close()
     log.close()
     policy.load_state_dict(run.best_state)
-    state_path.unlink(missing_ok=True)
     return PolicyHistory(run.rows, run.stopped or "all episodes done", run.best_episode)
+
+
+def forget_state(folder: str | Path) -> None:
+    """Remove what an interrupted run in `folder` would go on from, once its result is safe."""
+    for path in Path(folder).glob("state_*.pt"):
+        path.unlink(missing_ok=True)
 
 
 def load_snapshots(folder: str | Path, policy: Policy) -> list[tuple[int, Policy]]:
@@ -283,12 +289,17 @@ def _rewards(policy: Policy, env: EditingEnv, reward: CombinedReward) -> np.ndar
 
 
 def _fingerprint(
-    policy: Policy, songs: list[Song], held_out: list[Song], config: PolicyTraining
+    policy: Policy,
+    reward: CombinedReward,
+    songs: list[Song],
+    held_out: list[Song],
+    config: PolicyTraining,
 ) -> str:
     """Tell runs apart: a state is only ever resumed by the run that wrote it."""
     digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
     for song in [*songs, *held_out]:
         digest.update(song.sha256.encode())
-    for value in policy.state_dict().values():
+    models = [policy] if reward.model is None else [policy, reward.model]
+    for value in (value for model in models for value in model.state_dict().values()):
         digest.update(value.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
