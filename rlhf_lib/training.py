@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from rlhf_lib.candidates import load_rated_songs
-from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.learning.checkpoints import (
     file_sha256,

@@ -20,7 +20,7 @@ from rlhf_lib.learning.combined_reward import CombinedReward
 from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
 from rlhf_lib.learning.plan_search import greedy_edits
 from rlhf_lib.learning.policy import Policy, PolicyConfig, every_target
-from rlhf_lib.learning.policy_training import PolicyTraining, train_policy
+from rlhf_lib.learning.policy_training import PolicyTraining, forget_state, train_policy
 from rlhf_lib.learning.ppo import PPOConfig
 from rlhf_lib.learning.song_tensors import FeatureScale
 
@@ -85,7 +85,9 @@ def test_log_lines_and_checkpoints(songs, reward, tmp_path, policy):
     names = sorted(path.name for path in tmp_path.glob("policy_episode_*.pt"))
     assert names == [f"policy_episode_{k}.pt" for k in (20, 40, 60, 80)]
     assert list(tmp_path.glob("tensorboard/events*"))
-    assert not list(tmp_path.glob("state_*")), "a finished run leaves no state to resume"
+    assert list(tmp_path.glob("state_*")), "a finished run is not run again"
+    forget_state(tmp_path)
+    assert not list(tmp_path.glob("state_*"))
 
 
 def test_divergence_stops_training_and_the_best_policy_is_kept(

@@ -17,7 +17,7 @@ from rlhf_lib.music.measures import MEASURES
 PARTS_OF_MODEL = {
     "reward model": {},
     "linear head alone": {"mix_prior": 0.0},
-    "transformer alone": {"prior": 1e-6},
+    "transformer alone": {"prior": 0.0},
 }
 ACTIVE_START, ACTIVE_STEP, ACTIVE_END = 10, 10, 100
 

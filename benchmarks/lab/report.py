@@ -1,0 +1,286 @@
+"""From tables to docs/results.md: every figure with its interval, and the plots."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lab.material import ADDITIVE_TASTES, AGREEMENT, Material
+from rlhf_lib.evaluation import clustered_rate
+from rlhf_lib.paths import atomic_path
+from rlhf_lib.plots.lab import learning_curves, overoptimisation
+
+GOALS = {50: 0.92, 200: 0.95}
+
+
+def interval(values: pd.Series, songs: pd.Series) -> str:
+    """Return a mean with its 95 % interval, clustered by song."""
+    rate = clustered_rate(values.to_numpy(float), songs.to_numpy())
+    return f"{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}]"
+
+
+def mean_band(values: pd.Series) -> str:
+    """Return a mean over runs with twice its standard error."""
+    error = values.std() / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return f"{values.mean():.2f} ± {2 * error:.2f}"
+
+
+def accuracy_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy as a share of the noise ceiling, one row for each taste."""
+    table = table.assign(share=table["accuracy"] / table["ceiling"])
+    out = {}
+    for taste, rows in table.groupby("taste", sort=False):
+        line = {"ceiling": f"{rows['ceiling'].iloc[0]:.2f}"}
+        for name in ("longer is better", "cooler temperature", "v8"):
+            line[name] = f"{rows[rows['model'] == name]['share'].mean():.2f}"
+        ours = rows[rows["model"] == "reward model"]
+        for pairs, some in ours.groupby("pairs"):
+            line[f"{pairs} pairs"] = mean_band(some["share"])
+        line["ECE"] = f"{ours[ours['pairs'] == ours['pairs'].max()]['ece'].mean():.3f}"
+        out[_kind(taste)] = line
+    return pd.DataFrame(out).T
+
+
+def parts_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy / ceiling of the whole model and of its parts alone, mean over tastes."""
+    table = table[table["pairs"] > 0].assign(share=lambda t: t["accuracy"] / t["ceiling"])
+    return table.pivot_table(index="model", columns="pairs", values="share").round(3)
+
+
+def settings_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy / ceiling on the validation songs by setting, mean over tastes."""
+    table = table.assign(share=table["accuracy"] / table["ceiling"])
+    out = table.pivot_table(index=["setting", "value"], columns="pairs", values="share", sort=False)
+    return out.round(3).reset_index()
+
+
+def win_table(table: pd.DataFrame, mode: str = "greedy") -> pd.DataFrame:
+    """Win rate over v14 by taste and line, with intervals clustered by song."""
+    out = {}
+    for taste, rows in table.groupby("taste", sort=False):
+        line = {"bound": interval(*_columns(rows[rows["line"] == "bound"]))}
+        for (pairs, name), some in rows[(rows["mode"] == mode) & (rows["line"] != "bound")].groupby(
+            ["pairs", "line"], sort=False
+        ):
+            line[f"{pairs}: {name}"] = interval(*_columns(some))
+        out[_kind(taste)] = line
+    return pd.DataFrame(out).T
+
+
+def _columns(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    return rows["win"], rows["song"]
+
+
+def _kind(taste: str) -> str:
+    if taste in ADDITIVE_TASTES:
+        return f"{taste} (additive)"
+    return f"{taste} (by ear)" if taste == "ear" else taste
+
+
+def moves_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Loops and reorders per edit of the whole policy, and of the bound, by taste."""
+    last = table["pairs"].max()
+    ours = table[(table["line"] == "planner + search + network") & (table["pairs"] == last)]
+    ours = ours[ours["mode"] == "greedy"].groupby("taste", sort=False)
+    bound = table[table["line"] == "bound"].groupby("taste", sort=False)
+    names = ["loops", "reorders"]
+    return ours[names].mean().join(bound[names].mean(), rsuffix=" of the bound").round(2)
+
+
+def dense_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Where policies lie on the dense scale, by length."""
+    out = table.pivot_table(index=["line", "mode"], columns="target", values="value", sort=False)
+    return out.round(3).reset_index()
+
+
+def active_table(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Accuracy / ceiling by rule, and answers each rule needs for what 100 random ones give."""
+    table = table.assign(share=table["accuracy"] / table["ceiling"])
+    curves = table.pivot_table(index=["taste", "rule"], columns="pairs", values="share", sort=False)
+    rows = []
+    for taste, some in curves.groupby("taste", sort=False):
+        goal = some.xs("random", level="rule").iloc[0, -1]
+        for rule in ("disagreement", "information"):
+            course = np.maximum.accumulate(some.xs(rule, level="rule").iloc[0].to_numpy())
+            reached = np.flatnonzero(course >= goal)
+            needed = curves.columns[reached[0]] if len(reached) else np.nan
+            rows.append({"taste": taste, "rule": rule, "answers needed": needed})
+    return curves.round(3).reset_index(), pd.DataFrame(rows)
+
+
+def course_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Gains of learned and true reward since the start, by run and episode, over KL."""
+    keys = ["taste", "run", "seed", "song", "target"]
+    start = table[table["episode"] == 0].set_index(keys)[["learned", "gold"]]
+    joined = table.join(start, on=keys, rsuffix="_start")
+    joined["learned"] -= joined["learned_start"]
+    joined["gold"] -= joined["gold_start"]
+    return joined
+
+
+def exploits(course: pd.DataFrame) -> pd.DataFrame:
+    """Share of edits whose learned reward rose while the true one fell, at the end of a run."""
+    last = course[
+        course["episode"] == course.groupby(["taste", "run", "seed"])["episode"].transform("max")
+    ]
+    last = last.assign(exploited=(last["learned"] > 0.01) & (last["gold"] < -0.01))
+    return (
+        last.groupby(["taste", "run"], sort=False)[["learned", "gold", "kl", "exploited"]]
+        .mean()
+        .round(3)
+        .reset_index()
+    )
+
+
+def cycle_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Win rate over v14, consistency and alignment after each cycle."""
+    rows = []
+    for (taste, cycle), some in table.groupby(["taste", "cycle"], sort=False):
+        rows.append(
+            {"taste": taste, "cycle": cycle, "answers": int(some["answers"].max())}
+            | {"win rate": interval(*_columns(some)), "gain": round(some["gain"].mean(), 2)}
+            | {"consistency": round(some["consistency"].mean(), 2)}
+            | {"alignment": round(some["alignment"].mean(), 2)}
+        )
+    return pd.DataFrame(rows)
+
+
+def length_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Regret of the recommended length, as a share of what the best and worst length differ."""
+    out = table.groupby(["taste", "pairs"], sort=False)[["regret", "random", "best_chosen"]].mean()
+    return out.round(2).reset_index()
+
+
+def share_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Win rate over v14 on validation songs by share of the learned reward."""
+    out = table.pivot_table(index="taste", columns=["pairs", "share"], values="win", sort=False)
+    out.loc["mean"] = out.mean()
+    out.columns = [f"{pairs} pairs, {share:.0%}" for pairs, share in out.columns]
+    return out.round(2).reset_index()
+
+
+SECTIONS = {
+    "accuracies": (
+        (
+            f"Accuracy / noise ceiling on test songs (raters agree on {AGREEMENT:.0%})",
+            accuracy_table,
+        ),
+        ("Parts of the model alone, mean over tastes", parts_table),
+    ),
+    "settings": (("Settings, validation songs, mean over tastes", settings_table),),
+    "shares": (("Share of the learned reward, validation songs, planner + search", share_table),),
+    "dense_scale": (("The dense scale: 0 a random single cut, 1 the optimum", dense_table),),
+    "win_rates": (
+        ("Win rate over v14, greedy", win_table),
+        ("Win rate over v14, sampled", lambda table: win_table(table, "sampled")),
+        ("LOOP and REORDER per edit", moves_table),
+    ),
+    "overoptimisation": (("Over-optimisation", lambda t: exploits(course_table(t))),),
+    "active": (
+        ("Active learning: accuracy / ceiling by answers", lambda t: active_table(t)[0]),
+        ("Answers needed for what 100 random ones give", lambda t: active_table(t)[1]),
+    ),
+    "cycles": (("Cycles", cycle_table),),
+    "free_length": (("Free length", length_table),),
+}
+
+
+def show(tables: dict[str, pd.DataFrame], material: Material) -> None:
+    """Print every table."""
+    for name, table in tables.items():
+        for title, make in SECTIONS[name]:
+            print(f"\n== {title}\n{make(table).to_string()}")
+
+
+def plots(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[str]]:
+    """Write the plots; return their names by experiment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    out: dict[str, list[str]] = {name: [] for name in tables}
+
+    def save(name: str, kind: str, figure) -> None:
+        with atomic_path(folder / f"results_{kind}.png") as part:
+            figure.savefig(part, format="png", dpi=110)
+        out[name].append(f"results_{kind}.png")
+
+    if "accuracies" in tables:
+        rows = tables["accuracies"].query("pairs > 0")
+        curve = rows.groupby(["taste", "model", "pairs"], sort=False, as_index=False)[
+            ["accuracy", "low", "high", "ceiling"]
+        ].mean()
+        curve = curve.rename(columns={"accuracy": "value", "model": "line"})
+        save("accuracies", "accuracy", learning_curves(curve, "agreement with a simulated vote"))
+    if "win_rates" in tables:
+        save(
+            "win_rates",
+            "wins",
+            learning_curves(_win_curve(tables["win_rates"]), "win rate over v14"),
+        )
+    if "overoptimisation" in tables:
+        course = course_table(tables["overoptimisation"])
+        course = course[course["run"] == "no leash, no rule"]
+        for taste, some in course.groupby("taste"):
+            some = some.groupby("episode").agg(
+                kl=("kl", "mean"),
+                learned=("learned", "mean"),
+                gold=("gold", "mean"),
+                sd=("gold", "sem"),
+            )
+            some = some.assign(
+                low=some["gold"] - 2 * some["sd"], high=some["gold"] + 2 * some["sd"]
+            )
+            save("overoptimisation", f"kl_{taste}", overoptimisation(some.reset_index()))
+    return out
+
+
+def _win_curve(table: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    table = table[(table["mode"] == "greedy") & (table["line"] != "bound")]
+    for (taste, line, pairs), some in table.groupby(["taste", "line", "pairs"], sort=False):
+        rate = clustered_rate(some["win"].to_numpy(float), some["song"].to_numpy())
+        rows.append(
+            {"taste": taste, "line": line, "pairs": pairs}
+            | {"value": rate.value, "low": rate.low, "high": rate.high}
+        )
+    return pd.DataFrame(rows)
+
+
+def write(tables: dict[str, pd.DataFrame], material: Material, profile: str, docs: Path) -> None:
+    """Write the tables and plots between the marks of docs/results.md.
+
+    The text around the marks is written by hand; a mark is ``<!-- NAME -->`` and ends with
+    ``<!-- end -->``.
+    """
+    pictures = plots(tables, docs / "images")
+    path = docs / "results.md"
+    text = path.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        parts = []
+        for title, make in SECTIONS[name]:
+            parts.append(f"**{title}**\n\n{_markdown(make(table))}")
+        parts += [f"![{name}](images/{picture})" for picture in pictures[name]]
+        text = _between(text, name, "\n\n".join(parts))
+    n_songs = {part: len(songs) for part, songs in material.songs.items()}
+    n_pairs = {part: len(pairs) for part, pairs in material.pairs.items()}
+    noise = ", ".join(f"{name} {value:.2f}" for name, value in material.noise.items())
+    about = (
+        f"Profile {profile}: {n_songs['train']} training, {n_songs['valid']} validation and "
+        f"{n_songs['test']} test songs of {material.size.seconds:.0f} s; {n_pairs['train']}, "
+        f"{n_pairs['valid']} and {n_pairs['test']} pairs; {material.size.seeds} seeds. "
+        f"Noise: {noise}."
+    )
+    text = _between(text, "material", about)
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _between(text: str, name: str, body: str) -> str:
+    start = text.index(f"<!-- {name} -->") + len(f"<!-- {name} -->")
+    return f"{text[:start]}\n{body}\n{text[text.index('<!-- end -->', start) :]}"
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    if not isinstance(table.index, pd.RangeIndex):
+        table = table.reset_index(names="taste" if table.index.name is None else table.index.name)
+    rows = [[str(c) for c in table.columns], ["---"] * len(table.columns)]
+    rows += [["" if pd.isna(v) else str(v) for v in row] for row in table.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
