@@ -66,7 +66,7 @@ def run_demo(folder: str | Path, seed: int = 0, profile: str = "full") -> pd.Dat
         compose_songs(folder / "songs", n_songs, seed, size.seconds)
         songs, _ = load_songs(folder / "songs", cache_dir=cache)
         ours, held_out = songs[: size.n_songs], songs[size.n_songs :]
-    with _step("reward model v8 from synthetic pairs"):
+    with _step("reward model v8 from synthetic judges"):
         first = Pretraining(groups_per_song=size.groups_per_song, epochs=size.epochs_v8)
         v8_path = models / "reward_model_v8.pt"
         v8, v8_history = train_reward_model_v8(ours, v8_path, first, seed)
@@ -139,12 +139,22 @@ def run_demo(folder: str | Path, seed: int = 0, profile: str = "full") -> pd.Dat
         ),
         Section(
             "What the reward models know",
-            "v8 learned from synthetic pairs, v9 also from the simulated preferences.",
+            "v8's taste is the dense reward; v9 learned from the simulated preferences. The "
+            "transformer alone is silent in v8: nobody was asked yet how to mix its judges.",
             table=reward_table,
             figure=plots.accuracies(accuracies),
         ),
-        Section("Training v8", "On synthetic pairs.", figure=plots.reward_curves(v8_history)),
-        Section("Training v9", "On simulated preferences.", figure=plots.reward_curves(v9_history)),
+        Section(
+            "Training v8",
+            "Its transformer, on the opinions of synthetic judges.",
+            figure=plots.reward_curves(v8_history),
+        ),
+        Section(
+            "Training v9",
+            "The weights of measures and opinions, on simulated preferences; an epoch is one "
+            "pass of the optimiser.",
+            figure=plots.reward_curves(v9_history),
+        ),
         Section(
             "Fine-tuning v15",
             f"{v15_history.stopped}; best after {v15_history.best_episode} episodes.",
