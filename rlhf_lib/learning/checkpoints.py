@@ -17,7 +17,7 @@ from rlhf_lib.learning.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
 from rlhf_lib.learning.song_tensors import FeatureScale
 from rlhf_lib.music.features import FEATURE_NAMES
-from rlhf_lib.music.measures import ADDITIVE, MEASURES
+from rlhf_lib.music.measures import MEASURES
 from rlhf_lib.paths import atomic_path
 
 FORMAT = 1
@@ -103,7 +103,7 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> tuple[P
 
     def make(config: PolicyConfig, state: dict[str, torch.Tensor]) -> Policy:
         n = len(state["weights"])
-        if n not in (len(ADDITIVE), len(MEASURES)):
+        if n != len(MEASURES):
             raise ValueError(f"{n} weights for {len(MEASURES)} measures")
         return Policy(config, np.zeros(n), _empty_scale())
 

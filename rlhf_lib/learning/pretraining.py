@@ -171,7 +171,7 @@ def pretrain(
             schedule.step()
             bar.update()
             rows.append((len(chosen), len(chosen) * loss.item(), len(chosen) * accuracy))
-        count, loss_sum, right = np.sum(rows, axis=0)
+        count, loss_sum, right = np.sum(rows, axis=0).tolist()
         line = {"epoch": epoch, "train_loss": loss_sum / count, "train_accuracy": right / count}
         if others.groups:
             with torch.no_grad():
