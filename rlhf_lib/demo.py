@@ -23,7 +23,6 @@ from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.learning.checkpoints import file_sha256, load_policy, load_reward_model
 from rlhf_lib.learning.policy_training import PolicyTraining
 from rlhf_lib.learning.pretraining import Pretraining
-from rlhf_lib.learning.reward_training import RewardTraining
 from rlhf_lib.music.compose import compose_songs
 from rlhf_lib.music.song import load_songs
 from rlhf_lib.paths import resolve
@@ -91,7 +90,6 @@ def run_demo(folder: str | Path, seed: int = 0, profile: str = "full") -> pd.Dat
             v8_path,
             candidates_dir,
             models,
-            RewardTraining(epochs=size.epochs_v9),
             seed=seed,
             cache_dir=cache,
         )

@@ -62,6 +62,9 @@ def test_a_true_reward_that_never_turns_is_not_shaded():
     table = pd.DataFrame({"kl": [0.0, 0.1], "learned": [0.0, 1.0], "gold": [0.0, 1.0]})
     (ax,) = plots.overoptimisation(table.assign(low=table["gold"], high=table["gold"])).axes
     assert not ax.patches
+    nothing = pd.DataFrame(0.0, range(3), ["learned", "gold", "low", "high"])
+    (ax,) = plots.overoptimisation(nothing.assign(kl=[0.0, 0.1, 0.2])).axes
+    assert not ax.patches
     with pytest.raises(InputError, match="empty"):
         plots.overoptimisation(table[:0])
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from rlhf_lib.calibration import calibration_error, calibration_table, wilson_interval
 from rlhf_lib.errors import InputError
-from rlhf_lib.evaluation import clustered_rate
+from rlhf_lib.evaluation import EVEN, clustered_rate
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, styled
 
@@ -203,7 +203,7 @@ def over_optimisation(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
         ("gold", "true reward (simulated taste)", style.ORANGE, "s"),
     ):
         ax.plot(table["episode"], table[name], marker, ls="-", ms=4, color=colour, label=label)
-    best = table.loc[table["gold"].idxmax(), "episode"]
+    best = table.loc[table["gold"] >= table["gold"].max() - EVEN, "episode"].max()
     ax.axvline(best, color=style.GREEN, linestyle="--", label=f"true reward best: {best}")
     if best < table["episode"].max():
         ax.axvspan(best, table["episode"].max(), color=style.VERMILLION, alpha=0.08, linewidth=0)

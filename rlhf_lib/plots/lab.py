@@ -7,6 +7,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.evaluation import EVEN
 from rlhf_lib.learning.explain import Explanation, SeamPart
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
@@ -135,7 +136,7 @@ def overoptimisation(
     ax.plot(
         kl, table["gold"], "s-", markersize=4, color=style.ORANGE, label="true (simulated taste)"
     )
-    best = float(table.loc[table["gold"].idxmax(), "kl"])
+    best = float(table.loc[table["gold"] >= table["gold"].max() - EVEN, "kl"].max())
     ax.axvline(best, color=style.GREEN, linestyle="--", label=f"true reward best: KL {best:.2g}")
     if best < kl.max():
         ax.axvspan(best, kl.max(), color=style.VERMILLION, alpha=0.08, linewidth=0)
