@@ -18,6 +18,8 @@ from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
 
 #: Loss of a Bradley–Terry model that knows nothing.
 _KNOWS_NOTHING = float(np.log(2))
+#: Up to so many epochs each is marked.
+_FEW_EPOCHS = 30
 _REWARDS = {
     "combined": style.BLACK,
     "learned": style.BLUE,
@@ -58,7 +60,7 @@ def reward_curves(history: RewardHistory, fig: Figure | SubFigure | None = None)
                 ax.plot(
                     known["epoch"],
                     known[f"{part}_{name}"],
-                    marker="o",
+                    marker="o" if len(table) <= _FEW_EPOCHS else "",
                     markersize=3.5,
                     color=colour,
                     label=label,
