@@ -14,15 +14,16 @@ from rlhf_lib.evaluation import (
     judged_comparisons,
     planned_edits,
     policy_edits,
+    speaking_alone,
     wins,
 )
 from rlhf_lib.feedback.raters import SimulatedRater
-from rlhf_lib.learning.comparisons import Comparison
+from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS, Comparison
 from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
 from rlhf_lib.learning.policy import Policy, PolicyConfig
 from rlhf_lib.learning.song_tensors import FeatureScale
 from rlhf_lib.music.edit import Action, Edit
-from rlhf_lib.music.measures import ADDITIVE, weight_vector
+from rlhf_lib.music.measures import weight_vector
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,9 @@ def songs():
     return [toy_song(120, seed=s) for s in range(4)]
 
 
-def policy_planning(weights, songs):
+def policy_planning(weights, songs, search=1):
     torch.manual_seed(0)
-    return Policy(PolicyConfig(), weights, FeatureScale.fit(songs))
+    return Policy(PolicyConfig(search=search), weights, FeatureScale.fit(songs))
 
 
 def test_wins():
@@ -88,8 +89,8 @@ def test_accuracy_by_hand(songs):
 def test_a_policy_that_plans_with_the_taste_wins_up_to_the_bound(songs):
     taste = {"hook": 8.0, "seams": -0.2}
     judge = SimulatedRater("judge", taste, noise=0.1)
-    new = policy_planning(weight_vector(taste, ADDITIVE), songs)
-    old = policy_planning(DENSE_WEIGHTS, songs)
+    new = policy_planning(weight_vector(taste), songs)
+    old = policy_planning(SYNTHETIC_WEIGHTS, songs)
     table = compare_policies(new, old, songs, judge).set_index(["line", "mode"])
     ours = table.loc[("new policy", "greedy")]
     assert ours.win_rate > 0.8
@@ -101,13 +102,37 @@ def test_a_policy_that_plans_with_the_taste_wins_up_to_the_bound(songs):
 
 
 def test_planned_edits_are_optimal_and_lengths_equal(songs):
-    policy = policy_planning(DENSE_WEIGHTS, songs)
+    policy = policy_planning(SYNTHETIC_WEIGHTS, songs)
     for planned, taken in zip(
         planned_edits(DENSE_WEIGHTS, policy, songs), policy_edits(policy, songs, True), strict=True
     ):
         assert dense_reward(taken) >= dense_reward(planned) - 1e-3
         assert planned.target == taken.target
         assert abs(taken.keep_ratio - taken.target) <= 0.03
+
+
+def test_each_part_of_a_policy_is_reported_alone():
+    """A taste for a few loops: the plan loops all the time, the search knows better."""
+    songs = [toy_song(64, seed=s) for s in range(2)]
+    taste = {"seams": -0.5, "hook": 1.0, "loops": 1.5, "loop_rate": -2.0}
+    judge = SimulatedRater("judge", taste, noise=0.1)
+    new = policy_planning(weight_vector(taste), songs, search=8)
+    with torch.no_grad():  # the network alone has one wish: to cut
+        new.actor[-1].bias[Action.CUT] += 0.05
+    old = policy_planning(SYNTHETIC_WEIGHTS, songs)
+    table = compare_policies(new, old, songs, judge).set_index(["line", "mode"])
+    names = {"planner", "planner and search", "network"}
+    assert {f"new, {name} alone" for name in names} <= set(table.index.get_level_values("line"))
+    gain = table.xs("greedy", level="mode").gain
+    assert gain["new, planner and search alone"] > gain["new, planner alone"] + 1.0
+    for part in names:
+        alone = speaking_alone(new, part)
+        assert alone.config.planner == (part != "network")
+        assert alone.config.network == (part == "network")
+        assert alone.config.search == (1 if part == "planner" else 8)
+    network = policy_edits(speaking_alone(new, "network"), songs[:1], greedy=True)
+    for edit in network:  # it cuts from the start for as long as the length allows
+        assert (edit.actions[np.argmin(edit.actions == Action.CUT) :] == Action.KEEP).all()
 
 
 class DenseScore:
@@ -118,7 +143,7 @@ class DenseScore:
 
 
 def test_best_of_n_is_the_best_of_the_samples(songs):
-    policy = policy_planning(DENSE_WEIGHTS * 0.05, songs)  # weak values: varied samples
+    policy = policy_planning(SYNTHETIC_WEIGHTS * 0.05, songs)  # weak values: varied samples
     best = best_of(DenseScore(), policy, songs, 8, seed=1)
     samples = policy_edits(policy, songs, False, seed=1, samples=8)
     scores = np.array([dense_reward(e) for e in samples]).reshape(8, -1)

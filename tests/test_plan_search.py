@@ -1,0 +1,144 @@
+"""Plans for what does not add up, against a choice by hand among the same plans."""
+
+import numpy as np
+import pytest
+import torch
+from toy import toy_song
+
+from rlhf_lib.learning import plan_search
+from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
+from rlhf_lib.learning.editing_env import EditingEnv
+from rlhf_lib.learning.plan_search import alternatives, greedy_edits, planned_env, reweighted
+from rlhf_lib.learning.planner import Plan
+from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.music.edit import Action
+from rlhf_lib.music.measures import ADDITIVE, measure, weight_vector
+
+TRIES = 6
+#: Loops are welcome, but few of them: the plan alone loops all the time.
+FEW_LOOPS = weight_vector({"seams": -0.5, "hook": 1.0, "loops": 1.5, "loop_rate": -2.0})
+LOOPS, RETURNS = ADDITIVE.index("loops"), ADDITIVE.index("returns")
+
+
+@pytest.fixture(scope="module")
+def songs():
+    return [toy_song(64, seed=1), toy_song(96, seed=2, beats_per_bar=3)]
+
+
+@pytest.fixture(scope="module")
+def tensors(songs):
+    return SongTensors.build(songs, FeatureScale.fit(songs))
+
+
+@pytest.fixture(scope="module")
+def where():
+    """Song and target of each episode; songs alternate."""
+    song = torch.tensor([0, 1, 0, 1, 0, 1])
+    return song, torch.tensor([0.83, 0.83, 0.73, 0.73, 0.5, 0.5], dtype=torch.float64)
+
+
+def rewards(edits, weights):
+    return np.stack([measure(edit) for edit in edits]) @ weights
+
+
+def test_one_try_is_the_plain_plan(tensors, where):
+    plain = EditingEnv(Plan.build(tensors, DENSE_WEIGHTS), *where)
+    env = planned_env(tensors, SYNTHETIC_WEIGHTS, *where, tries=1)
+    assert torch.equal(env.plan.steps, plain.plan.steps)
+    assert torch.equal(env.plan.value, plain.plan.value)
+    for ours, other in zip(greedy_edits(env), greedy_edits(plain), strict=True):
+        assert (ours.actions == other.actions).all()
+
+
+def test_the_search_takes_the_best_of_its_plans(tensors, songs, where):
+    """Each candidate plan is made and carried out alone, for each song and length."""
+    found = greedy_edits(planned_env(tensors, FEW_LOOPS, *where, tries=TRIES))
+    additive = FEW_LOOPS[: len(ADDITIVE)]
+    best = np.full(6, -np.inf)
+    for number in (0, 1):
+        others = reweighted(songs[number], additive, TRIES - 1, 1.0, np.random.default_rng(0))
+        for weights in [additive, *others]:
+            alone = SongTensors.build([songs[number]], FeatureScale.fit(songs))
+            for place in np.flatnonzero(where[0].numpy() == number):
+                target = where[1][place : place + 1]
+                env = EditingEnv(Plan.build(alone, weights), torch.tensor([0]), target)
+                best[place] = max(best[place], rewards(greedy_edits(env), FEW_LOOPS)[0])
+    np.testing.assert_allclose(rewards(found, FEW_LOOPS), best, atol=1e-3)
+    plain = greedy_edits(planned_env(tensors, FEW_LOOPS, *where, tries=1))
+    gain = rewards(found, FEW_LOOPS) - rewards(plain, FEW_LOOPS)
+    assert (gain >= -1e-4).all()
+    assert gain.mean() > 1.0
+    for edit, song, target in zip(found, where[0], where[1], strict=True):
+        assert edit.song is songs[song]
+        assert edit.target == float(target)
+        assert abs(edit.keep_ratio - edit.target) <= 0.0301
+
+
+def test_the_search_does_not_depend_on_company(tensors, songs, where):
+    together = greedy_edits(planned_env(tensors, FEW_LOOPS, *where, tries=TRIES))
+    alone = SongTensors.build(songs[1:], FeatureScale.fit(songs))
+    song, target = torch.tensor([0]), where[1][3:4]
+    (edit,) = greedy_edits(planned_env(alone, FEW_LOOPS, song, target, tries=TRIES))
+    np.testing.assert_array_equal(edit.actions, together[3].actions)
+
+
+def test_a_long_song_is_planned_plainly_and_others_are_still_searched(
+    tensors, songs, where, monkeypatch
+):
+    searched = greedy_edits(planned_env(tensors, FEW_LOOPS, *where, tries=TRIES))
+    plain = greedy_edits(planned_env(tensors, FEW_LOOPS, *where, tries=1))
+    monkeypatch.setattr(plan_search, "LONGEST_SEARCHED", 64)
+    mixed = greedy_edits(planned_env(tensors, FEW_LOOPS, *where, tries=TRIES))
+    for place, number in enumerate(where[0].tolist()):
+        expected = (searched, plain)[number][place]
+        np.testing.assert_array_equal(mixed[place].actions, expected.actions)
+
+
+def test_reweighted_sets(songs):
+    """Log-normal factors; level and activity to either side; loops and returns of their own."""
+    sets = reweighted(songs[1], DENSE_WEIGHTS, 3000, 0.5, np.random.default_rng(0))
+    kept = [k for k, name in enumerate(ADDITIVE) if DENSE_WEIGHTS[k] != 0]
+    kept = [k for k in kept if k not in (LOOPS, RETURNS)]
+    factors = np.log(sets[:, kept] / DENSE_WEIGHTS[kept])
+    assert factors.mean() == pytest.approx(0, abs=0.02)
+    assert factors.std() == pytest.approx(0.5, rel=0.03)
+    content = sets[:, [ADDITIVE.index("level"), ADDITIVE.index("activity")]]
+    assert content.mean() == pytest.approx(0, abs=0.05)
+    assert content.std() == pytest.approx(0.5 * np.sqrt(np.mean(DENSE_WEIGHTS**2)), rel=0.05)
+    assert (sets[:, ADDITIVE.index("length")] == 0).all()
+    # two of three wish for no loop at all
+    none = sets[:, LOOPS] == -10 * np.sqrt(np.mean(DENSE_WEIGHTS**2))
+    assert none.mean() == pytest.approx(6 / 9, abs=0.04)
+
+
+def test_no_sets_and_too_short_a_song(songs):
+    nothing = reweighted(songs[0], DENSE_WEIGHTS, 0, 1.0, np.random.default_rng(0))
+    assert nothing.shape == (0, len(ADDITIVE))
+    short = reweighted(toy_song(6), DENSE_WEIGHTS, 20, 1.0, np.random.default_rng(0))
+    assert np.isfinite(short).all()
+
+
+def test_as_many_loops_are_worth_it_as_are_wanted(songs):
+    """A loop gains when its weight exceeds what its seam costs: so many bars must gain."""
+    sets = reweighted(songs[1], DENSE_WEIGHTS, 60, 0.3, np.random.default_rng(0))
+    first = songs[1].decision_points[1:]
+    first = first[first + 5 < songs[1].n_beats]
+    steps = plan_search.step_measures(songs[1], first, first)
+    wanted = ((steps @ sets.T) > 0).sum(axis=0)
+    assert set(wanted.tolist()) == {0, 1, 2, 4}
+
+
+def test_alternatives_are_good_edits_that_differ(songs):
+    rng = np.random.default_rng(0)
+    found = alternatives(songs, DENSE_WEIGHTS, (0.83, 0.5), 12, 1.0, rng)
+    assert set(found) == {song.sha256 for song in songs}
+    for song in songs:
+        for target, edits in found[song.sha256].items():
+            assert len(edits) == 12
+            assert len({edit.actions.tobytes() for edit in edits}) >= 3
+            for edit in edits:
+                assert edit.song is song and edit.target == target
+                assert abs(edit.keep_ratio - target) <= 0.0301
+                assert (edit.actions == Action.REORDER_1).sum() <= 3
+    assert alternatives(songs, DENSE_WEIGHTS, (0.5,), 0, 1.0, rng)[songs[0].sha256] == {0.5: []}

@@ -1,0 +1,239 @@
+"""Fitting a reward model to answers: closed forms, signs, priors, held-out songs."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.stats import logistic
+from toy import toy_song
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.comparisons import (
+    SYNTHETIC_WEIGHTS,
+    Comparison,
+    measure_scale,
+    split_by_song,
+    synthetic_comparisons,
+)
+from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
+from rlhf_lib.learning.reward_training import RewardTraining, fit, judge, preference_gaps
+from rlhf_lib.learning.song_tensors import FeatureScale
+from rlhf_lib.music.edit import Action, Edit
+from rlhf_lib.music.measures import DIRECTION, MEASURES, measure, weight_vector
+
+SMALL = RewardConfig(width=8, heads=1, layers=1, feedforward=8, members=3, head=4, judges=2)
+NO_MIX = {"mix_prior": 0.0}
+
+
+@pytest.fixture(scope="module")
+def songs():
+    return [toy_song(96, seed=s) for s in range(8)]
+
+
+@pytest.fixture(scope="module")
+def pairs(songs):
+    return synthetic_comparisons(songs, pairs_per_song=13, seed=0)
+
+
+@pytest.fixture(scope="module")
+def scale(songs):
+    return measure_scale(songs, 0)
+
+
+@pytest.fixture
+def one_pair(songs):
+    """The whole song against one with three loops: only costs and matters of taste differ."""
+    looped = np.zeros(96, int)
+    looped[60] = Action.LOOP_4
+    return Edit(songs[0], np.zeros(96, int), 1.0), Edit(songs[0], looped, 1.0)
+
+
+def new_model(songs, scale=None, prior=None, members=3):
+    torch.manual_seed(0)
+    config = RewardConfig(**{**SMALL.__dict__, "members": members})
+    scale = np.ones(len(MEASURES)) if scale is None else scale
+    return RewardModel(config, FeatureScale.fit(songs), scale, prior)
+
+
+def strengths(gaps):
+    """1, 2 or 3 by the thresholds of the ordinal likelihood, without ties."""
+    return 1 + (np.abs(gaps) > 1.5).astype(int) + (np.abs(gaps) > 3.5)
+
+
+def answered(pairs, weights, scale):
+    """Comparisons answered by a linear taste in units of typical differences."""
+    gaps = np.stack([measure(c.a) - measure(c.b) for c in pairs]) / scale @ weights
+    return [
+        Comparison(c.a, c.b, float(gap > 0), 1.0, strength)
+        for c, gap, strength in zip(pairs, gaps, strengths(gaps), strict=True)
+    ]
+
+
+def linear_of(model):
+    return model.linear.detach().double().numpy()
+
+
+def test_a_single_wide_answer_gives_its_log_odds(songs, one_pair):
+    """Three of four answers for a: P(a) = ¾, whatever measures carry it."""
+    model = new_model(songs)
+    config = RewardTraining(likelihood="plain", prior=1e3, **NO_MIX)
+    fit(model, [Comparison(*one_pair, 0.75)], [], config, seed=1)
+    gap = preference_gaps(model, [Comparison(*one_pair, 0.75)])
+    assert gap[0] == pytest.approx(math.log(3), abs=1e-3)
+
+
+@pytest.mark.parametrize("answer, bounded", [(1.0, False), (0.0, True)])
+@pytest.mark.parametrize("mix_prior", [0.0, 0.7])
+def test_least_squares_has_its_closed_form(songs, one_pair, answer, bounded, mix_prior):
+    """(x·w − m)² / 4 + |w|² / 2s² has its least at x·w = m Q / (2 + Q), Q = Σ (s x)².
+
+    When the costly edit is preferred, costs can't become goods: matters of taste carry it all.
+    """
+    model = new_model(songs, members=1)
+    x = measure(one_pair[0]) - measure(one_pair[1])
+    assert (x * DIRECTION >= -1e-6).all()
+    wide = 0.4 * x
+    opinions = model.opinions(list(one_pair)).detach().double().numpy()[:, 0]
+    wide_mix = mix_prior / math.sqrt(2) * (opinions[0] - opinions[1])
+    wide[(DIRECTION != 0) & bounded] = 0.0
+    q = (wide**2).sum() + (wide_mix**2).sum()
+    config = RewardTraining(likelihood="squared", prior=0.4, mix_prior=mix_prior)
+    history = fit(model, [Comparison(*one_pair, answer, strength=2)], [], config, seed=0)
+    gap = preference_gaps(model, [Comparison(*one_pair, answer)])[0]
+    margin = 2.25 * (2 * answer - 1)
+    assert gap == pytest.approx(margin * q / (2 + q), abs=1e-4)
+    if mix_prior == 0:
+        assert (model.mix == 0).all()
+        expected = (margin - gap) / 2 * 0.4 * wide
+        np.testing.assert_allclose(linear_of(model)[0], expected, atol=1e-4)
+    assert history.best_epoch == len(history.epochs) - 1
+
+
+def test_the_ordinal_fit_is_the_optimum_of_its_objective(songs, one_pair):
+    """ "Strongly a" once: the same objective in the gap and three shape numbers, by simplex."""
+    x = measure(one_pair[0]) - measure(one_pair[1])
+    q = ((0.4 * x) ** 2).sum()
+
+    def objective(values):
+        bounds = np.cumsum(np.array([0.25, 1.25, 2.0]) * np.exp(values[1:]))
+        loss = -logistic.logsf(bounds[2] - values[0])
+        return loss + values[0] ** 2 / (2 * q) + (values[1:] ** 2).sum() / (2 * 0.5**2)
+
+    options = {"xatol": 1e-8, "fatol": 1e-12, "maxiter": 10_000}
+    best = minimize(objective, np.zeros(4), method="Nelder-Mead", options=options)
+    model = new_model(songs, members=1)
+    config = RewardTraining(prior=0.4, **NO_MIX)
+    fit(model, [Comparison(*one_pair, 1.0, strength=3)], [], config, seed=0)
+    gap = preference_gaps(model, [Comparison(*one_pair, 1.0)])[0]
+    assert gap == pytest.approx(best.x[0], abs=1e-3)
+
+
+def test_costs_stay_costs(songs, pairs, scale):
+    """Even when every answer is turned round."""
+    turned = [Comparison(c.a, c.b, 1 - c.preference, strength=c.strength) for c in pairs]
+    model = new_model(songs, scale, SYNTHETIC_WEIGHTS)
+    fit(model, turned, [], RewardTraining(prior=10.0), seed=0)
+    weights = model.weights().detach().numpy()
+    assert (weights[:, DIRECTION == -1] <= 0).all()
+    assert (weights[:, DIRECTION == 1] >= 0).all()
+    assert (weights == 0).any()
+
+
+def test_few_pairs_and_a_narrow_prior_stay_near_the_parent(songs, pairs, scale):
+    """The more pairs, and the wider the prior, the further away; without a prior nothing moves."""
+    taste = answered(pairs, weight_vector({"level": 2.0, "again": -2.0}), scale)
+
+    def moved(n_pairs, prior):
+        model = new_model(songs, scale, SYNTHETIC_WEIGHTS)
+        before = linear_of(model)
+        fit(model, taste[:n_pairs], [], RewardTraining(prior=prior, **NO_MIX), seed=0)
+        return float(np.sqrt(((linear_of(model) - before) ** 2).sum(axis=1)).mean())
+
+    few, many, narrow = moved(3, 1.0), moved(100, 1.0), moved(100, 0.05)
+    assert few < 0.6 * many
+    assert narrow < 0.2 * many
+    assert moved(20, 0.0) == 0.0
+
+
+def test_it_learns_a_taste_and_knows_it_on_other_songs(songs, pairs, scale):
+    """On held-out songs each of two models knows its own taste, and better than the other."""
+    tastes = [weight_vector({"energy": -3.0, "level": 2.0}), weight_vector({"hook": 3.0})]
+    train, held_out = split_by_song(pairs, 0.34, seed=0)
+    accuracies = np.zeros((2, 2))
+    for row, taste in enumerate(tastes):
+        model = new_model(songs, scale)
+        fit(model, answered(train, taste, scale), [], RewardTraining(), seed=0)
+        for column, other in enumerate(tastes):
+            accuracies[row, column] = judge(model, answered(held_out, other, scale))["accuracy"]
+    assert (np.diag(accuracies) > 0.8).all()
+    assert np.diag(accuracies).mean() > np.diag(accuracies[::-1]).mean() + 0.1
+
+
+def test_ten_pairs_do_no_harm_and_fifty_help(songs, pairs, scale):
+    """Noisy answers; tastes that differ from the parent by half, once and twice its size."""
+    train, held_out = split_by_song(pairs, 0.5, seed=1)
+    known, unknown = (
+        np.stack([measure(c.a) - measure(c.b) for c in part]) / scale for part in (train, held_out)
+    )
+    parent, rng = SYNTHETIC_WEIGHTS * scale, np.random.default_rng(0)
+    right = {0: [], 10: [], 50: []}
+    for share in (0.5, 1.0, 2.0) * 3:
+        far = share * rng.normal(size=len(MEASURES)) * np.sqrt(np.mean(parent**2))
+        taste = parent + np.where(DIRECTION * far < 0, 0.0, far)
+        chosen = rng.permutation(len(train))[:50]
+        heard = known[chosen] @ taste + rng.logistic(size=50)
+        answers = [
+            Comparison(train[k].a, train[k].b, float(gap > 0), 1.0, strength)
+            for k, gap, strength in zip(chosen, heard, strengths(heard), strict=True)
+        ]
+        for n_pairs, found in right.items():
+            model = new_model(songs, scale, SYNTHETIC_WEIGHTS)
+            if n_pairs:
+                fit(model, answers[:n_pairs], [], RewardTraining(**NO_MIX), seed=n_pairs)
+            guess = unknown @ linear_of(model).mean(axis=0)
+            found.append(float((np.sign(guess) == np.sign(unknown @ taste)).mean()))
+    before, few, many = (np.mean(found) for found in right.values())
+    assert few > before - 0.01
+    assert many > before + 0.04
+
+
+def test_members_see_bootstraps_of_their_own_and_runs_repeat(songs, pairs, scale):
+    states = []
+    for seed in (5, 5, 6):
+        model = new_model(songs, scale)
+        fit(model, pairs[:30], [], RewardTraining(), seed=seed)
+        states.append(model.state_dict())
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+    linear = states[0]["linear"]
+    assert not torch.equal(linear, states[2]["linear"])
+    assert not torch.allclose(linear[0], linear[1], atol=1e-3)
+
+
+def test_history_begins_with_the_parent_and_knows_the_best_epoch(songs, pairs, scale):
+    train, held_out = split_by_song(pairs, 0.25, seed=0)
+    model = new_model(songs, scale, SYNTHETIC_WEIGHTS)
+    parent = judge(model, train), judge(model, held_out)
+    seen = []
+    history = fit(model, train, held_out, RewardTraining(epochs=7), 0, seen.append)
+    assert seen == history.epochs
+    first, last = history.epochs[0], history.epochs[-1]
+    assert [line["epoch"] for line in history.epochs] == list(range(len(history.epochs)))
+    assert len(history.epochs) <= 8
+    for name, index in (("train", 0), ("valid", 1)):
+        assert first[f"{name}_loss"] == pytest.approx(parent[index]["loss"], rel=1e-4)
+        assert first[f"{name}_accuracy"] == pytest.approx(parent[index]["accuracy"])
+    assert last["valid_loss"] == pytest.approx(judge(model, held_out)["loss"], rel=1e-4)
+    losses = [line["valid_loss"] for line in history.epochs]
+    assert history.best_epoch == int(np.argmin(losses))
+    model.load_state_dict(history.best_state)
+    assert judge(model, held_out)["loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_wrong_input_is_told(songs, pairs):
+    with pytest.raises(InputError, match="no comparisons"):
+        fit(new_model(songs), [], [], RewardTraining(), seed=0)
+    with pytest.raises(InputError, match="unknown likelihood 'probit'; choose one of plain"):
+        fit(new_model(songs), pairs, [], RewardTraining(likelihood="probit"), seed=0)
