@@ -21,7 +21,7 @@ from rlhf_lib.learning.checkpoints import (
 from rlhf_lib.learning.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
 from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.measures import ADDITIVE, MEASURES
+from rlhf_lib.music.measures import MEASURES
 
 SMALL = {"width": 16, "heads": 2, "layers": 1, "feedforward": 32, "members": 2, "head": 8}
 
@@ -32,7 +32,7 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     scale = FeatureScale.fit([toy_song(40)])
     torch.manual_seed(0)
-    policy = Policy(PolicyConfig(hidden=8), np.ones(len(ADDITIVE)), scale)
+    policy = Policy(PolicyConfig(hidden=8), np.ones(len(MEASURES)), scale)
     model = RewardModel(RewardConfig(**SMALL), scale, np.ones(len(MEASURES)))
     facts = {"songs": [{"sha256": "0" * 64}], "held_out": []}
     return {
