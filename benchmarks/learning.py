@@ -28,10 +28,10 @@ from rlhf_lib.paths import atomic_path, resolve
 EXPERIMENTS = {
     "accuracies": (rewards.accuracies, tuple(TASTES)),
     "win_rates": (policies.win_rates, tuple(TASTES)),
-    "active": (rewards.active, ("smooth", "hooks", "phrases", "arc", "fresh")),
+    "active": (rewards.active, ("smooth", "hooks", "arc")),
     "settings": (rewards.settings, tuple(TASTES)),
-    "cycles": (policies.cycles, ("smooth", "hooks", "arc")),
-    "overoptimisation": (policies.overoptimisation, ("hooks", "arc", "chorus")),
+    "cycles": (policies.cycles, ("hooks", "arc")),
+    "overoptimisation": (policies.overoptimisation, ("hooks", "arc")),
     "free_length": (policies.free_length, tuple(TASTES)),
     "shares": (policies.shares, tuple(TASTES)),
 }

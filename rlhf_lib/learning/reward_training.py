@@ -4,8 +4,7 @@ The transformer keeps what `pretraining` taught it; preferences decide what the 
 of: the weights of the named measures and the mix of the judges' opinions. These few numbers
 have a Gaussian prior around the parent model, so that ten answers move it a little and four
 hundred as far as they must, and an optimum that is found exactly in seconds (L-BFGS-B: Byrd
-et al., 1995). Fine-tuning all 2.7 million parameters on so few answers made the model worse on
-held-out songs (docs/results.md).
+et al., 1995).
 """
 
 import copy
@@ -25,6 +24,11 @@ from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.music.measures import DIRECTION, measure
 
 
+#: A parent's weight may be wrong by this share of itself, where that is more than `prior`: the
+#: dense reward's large weights would else outlast hundreds of answers.
+RELATIVE_DOUBT = 0.3
+
+
 @dataclass(frozen=True)
 class RewardTraining:
     """Settings of one fit.
@@ -37,7 +41,8 @@ class RewardTraining:
         How answers follow from score differences, see `likelihood`.
     prior : float
         Standard deviation of the Gaussian prior on the linear head's weights, in logits per
-        typical difference of a measure: with few pairs the model stays near its parent.
+        typical difference of a measure: with few pairs the model stays near its parent. A
+        weight that is large in the parent is less certain, see `RELATIVE_DOUBT`.
     mix_prior : float
         The same for the transformer's part of the score as a whole; 0 leaves it as it is.
     """
@@ -199,6 +204,7 @@ def _optimum(
     likelihood = LIKELIHOODS[config.likelihood]
     n, n_mix = len(start), len(start) - n_measures
     spread = np.full(n, config.prior)
+    spread[:n_measures] *= np.maximum(1.0, RELATIVE_DOUBT * np.abs(start[:n_measures]))
     spread[n_measures:] = config.mix_prior / np.sqrt(max(n_mix, 1))
     direction = np.concatenate([DIRECTION, np.zeros(n_mix)])
     free = spread > 0

@@ -199,6 +199,7 @@ def weight_vector(weights: dict[str, float], names: tuple[str, ...] = MEASURES) 
     return vector
 
 
+@lru_cache(maxsize=256)
 def choruses(song: Song) -> np.ndarray:
     """Return the hook passages as (n, 2) [start, stop) beats.
 
