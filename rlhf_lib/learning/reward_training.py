@@ -23,7 +23,6 @@ from rlhf_lib.learning.likelihood import LIKELIHOODS, THRESHOLDS
 from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.music.measures import DIRECTION, measure
 
-
 #: A parent's weight may be wrong by this share of itself, where that is more than `prior`: the
 #: dense reward's large weights would else outlast hundreds of answers.
 RELATIVE_DOUBT = 0.3
@@ -49,7 +48,7 @@ class RewardTraining:
 
     epochs: int = 100
     likelihood: str = "ordinal"
-    prior: float = 1.0
+    prior: float = 2.0
     mix_prior: float = 1.0
 
 
