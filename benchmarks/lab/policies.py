@@ -89,7 +89,7 @@ def _plain(policy: Policy) -> Policy:
     alone = speaking_alone(policy, "planner")
     with torch.no_grad():
         alone.weights.zero_()
-        alone.weights[: len(DENSE_WEIGHTS)] = torch.as_tensor(DENSE_WEIGHTS)
+        alone.weights[: len(DENSE_WEIGHTS)] = torch.tensor(DENSE_WEIGHTS)
     return alone
 
 
