@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         pretrained=("models/reward_model_v8.pt", "checkpoint to start from"),
         candidates_dir=("eval_outputs", "folder of the manifest's audio"),
         models_dir=models_dir,
-        epochs=(20, "passes over the pairs"),
+        epochs=(20, "passes over the pairs, at most"),
         min_confidence=(0.7, "leave out answers with a confidence not above"),
         exclude_raters=("", "leave out these raters, separated by commas"),
         max_failed_checks=(None, "leave out raters who failed more obvious checks", int),

@@ -254,6 +254,8 @@ def write(tables: dict[str, pd.DataFrame], material: Material, profile: str, doc
     path = docs / "results.md"
     text = path.read_text(encoding="utf-8")
     for name, table in tables.items():
+        if f"<!-- {name} -->" not in text:
+            continue
         parts = []
         for title, make in SECTIONS[name]:
             parts.append(f"**{title}**\n\n{_markdown(make(table))}")
