@@ -31,7 +31,7 @@ CONFIG = PolicyTraining(
 
 @pytest.fixture(scope="module")
 def songs():
-    return [toy_song(120, seed=s) for s in range(3)]
+    return [toy_song(64, seed=s) for s in range(3)]
 
 
 @pytest.fixture
