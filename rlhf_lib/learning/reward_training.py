@@ -23,8 +23,8 @@ from rlhf_lib.learning.likelihood import LIKELIHOODS, THRESHOLDS
 from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.music.measures import DIRECTION, measure
 
-#: A parent's weight may be wrong by this share of itself, where that is more than `prior`: the
-#: dense reward's large weights would else outlast hundreds of answers.
+#: The prior of a weight w of the parent is wider than `prior` by this times |w|, where that is more
+#: than 1: the dense reward's large weights would else outlast hundreds of answers.
 RELATIVE_DOUBT = 0.3
 
 
