@@ -17,7 +17,7 @@ class Profile:
         Length of each song.
     groups_per_song, epochs_v8, episodes_v14 : int
         Initial training.
-    candidates_per_song, epochs_v9, episodes_v15 : int
+    candidates_per_song, episodes_v15 : int
         Feedback and refinement.
     """
 
@@ -28,13 +28,12 @@ class Profile:
     epochs_v8: int
     episodes_v14: int
     candidates_per_song: int
-    epochs_v9: int
     episodes_v15: int
 
 
 PROFILES = {
-    "full": Profile(10, 6, 120.0, 12, 4, 500, 20, 20, 500),
-    "smoke": Profile(4, 2, 40.0, 3, 1, 50, 10, 2, 50),
+    "full": Profile(10, 6, 120.0, 12, 4, 500, 20, 500),
+    "smoke": Profile(4, 2, 40.0, 3, 1, 50, 10, 50),
 }
 
 
