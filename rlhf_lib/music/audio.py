@@ -201,11 +201,21 @@ def save_audio(path: str | Path, audio: Audio) -> None:
             f"cannot write {path.name}: its peak {peak:.4g} is beyond full scale (1); scale the "
             "samples down first"
         )
-    form, subtype = _ENCODINGS[path.suffix.lower()]
+    content = encoded(audio, path.suffix.lower())  # libsndfile would not tell when a disk is full
+    with atomic_path(path) as part:
+        part.write_bytes(content)
+
+
+def encoded(audio: Audio, suffix: str) -> bytes:
+    """Return the bytes of a file of this suffix: ".wav", ".flac" or ".ogg"; see `save_audio`.
+
+    Samples must lie within −1 … 1.
+    """
+    form, subtype = _ENCODINGS[suffix]
     block = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on very long writes
-    encoded = io.BytesIO()  # libsndfile would not tell when a disk is full
+    buffer = io.BytesIO()
     with soundfile.SoundFile(
-        encoded, "w", audio.sample_rate, audio.n_channels, format=form, subtype=subtype
+        buffer, "w", audio.sample_rate, audio.n_channels, format=form, subtype=subtype
     ) as handle:
         for start in range(0, audio.n_samples, block):
             samples = audio.samples[start : start + block]
@@ -213,8 +223,7 @@ def save_audio(path: str | Path, audio: Audio) -> None:
                 # libsndfile reads int / 32768 but writes float * 32767; this is its inverse.
                 samples = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
             handle.write(samples)
-    with atomic_path(path) as part:
-        part.write_bytes(encoded.getbuffer())
+    return buffer.getvalue()
 
 
 def resample(mono: np.ndarray, sr_from: int, sr_to: int) -> np.ndarray:

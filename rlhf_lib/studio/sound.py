@@ -1,21 +1,18 @@
 """A player for one sound, whose bytes travel to the browser and stay out of the notebook file."""
 
 import html
-import io
 from pathlib import Path
 from typing import Literal
 
 import ipywidgets as widgets
 import numpy as np
-import soundfile
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.music import audio as audio_file
 from rlhf_lib.music.audio import Audio, load_audio
 from rlhf_lib.music.edit import Edit
 from rlhf_lib.music.render import render
 from rlhf_lib.paths import resolve
-
-_BLOCK = 1 << 16  # samples; libsndfile's Vorbis encoder overflows its stack on very long writes
 
 
 def listen(
@@ -95,15 +92,4 @@ def encoded(audio: Audio, form: Literal["flac", "ogg"] = "flac") -> bytes:
         raise InputError(
             f"the sound's peak {peak:.4g} is beyond full scale (1); scale the samples down first"
         )
-    buffer = io.BytesIO()
-    subtype = {"flac": "PCM_16", "ogg": "VORBIS"}[form]
-    with soundfile.SoundFile(
-        buffer, "w", audio.sample_rate, audio.n_channels, format=form.upper(), subtype=subtype
-    ) as handle:
-        for start in range(0, audio.n_samples, _BLOCK):
-            samples = audio.samples[start : start + _BLOCK]
-            if form == "flac":
-                # libsndfile reads int / 32768 but writes float * 32767; this is its inverse.
-                samples = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
-            handle.write(samples)
-    return buffer.getvalue()
+    return audio_file.encoded(audio, f".{form}")
