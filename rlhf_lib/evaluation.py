@@ -153,11 +153,15 @@ def compare_policies(
             }
         )
 
+    planner, searched = speaking_alone(new, "planner"), every_target(new, songs)
+    plain = every_target(planner, songs)
+    lines = {"new policy": (new, searched), "new, planner alone": (planner, plain)}
+    for part in ("planner and search", "network"):  # they plan as the new policy does
+        lines[f"new, {part} alone"] = speaking_alone(new, part), searched
     for greedy in (True, False):
-        add("new policy", greedy, policy_edits(new, songs, greedy, seed + 1))
-        for part in ("planner", "planner and search", "network"):
-            alone = speaking_alone(new, part)
-            add(f"new, {part} alone", greedy, policy_edits(alone, songs, greedy, seed + 1))
+        for line, (policy, env) in lines.items():
+            generator = torch.Generator(device=policy.weights.device).manual_seed(seed + 1)
+            add(line, greedy, rollout(policy, env, greedy, generator))
     taste = judge.weights[: len(ADDITIVE)]
     if np.any(taste):
         add("re-plan under the taste", True, planned_edits(taste, new, songs))

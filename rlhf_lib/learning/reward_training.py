@@ -18,6 +18,7 @@ from scipy.special import expit
 from torch.nn import functional as F
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.learning.active import ensemble_gaps
 from rlhf_lib.learning.comparisons import Comparison
 from rlhf_lib.learning.likelihood import LIKELIHOODS, THRESHOLDS
 from rlhf_lib.learning.reward_model import RewardModel
@@ -287,13 +288,9 @@ def judge(model: RewardModel, comparisons: Sequence[Comparison]) -> dict[str, fl
 
 def preference_gaps(model: RewardModel, comparisons: Sequence[Comparison]) -> np.ndarray:
     """Return the ensemble mean's raw score difference of each pair, in logits, (n_pairs,)."""
-    linear, heard = model.score_parts([edit for c in comparisons for edit in (c.a, c.b)])
-    scores = (linear + heard).mean(axis=1)
-    return scores[0::2] - scores[1::2]
+    return ensemble_gaps(model, [(c.a, c.b) for c in comparisons]).mean(axis=1)
 
 
 def probabilities(model: RewardModel, comparisons: Sequence[Comparison]) -> np.ndarray:
     """Return P(a preferred) for each pair: the mean over the ensemble, (n_pairs,)."""
-    linear, heard = model.score_parts([edit for c in comparisons for edit in (c.a, c.b)])
-    scores = linear + heard
-    return expit(scores[0::2] - scores[1::2]).mean(axis=1)
+    return expit(ensemble_gaps(model, [(c.a, c.b) for c in comparisons])).mean(axis=1)
