@@ -144,7 +144,8 @@ def prepare(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> Mate
     training = PolicyTraining(episodes=size.episodes // 50 * 50, seed=seed)
     v14, _ = train_policy_v14(songs["train"], v8_path, folder / "models", folder / "v14", training)
     pairs = {
-        part: _pairs(v14, songs[part], size.candidates, seed + k) for k, part in enumerate(PARTS)
+        part: comparable_pairs(v14, songs[part], size.candidates, seed + k)
+        for k, part in enumerate(PARTS)
     }
     gaps = {
         part: Gaps([Comparison(a, b, 0.5) for a, b in some], v8) for part, some in pairs.items()
@@ -179,7 +180,8 @@ def _split(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> dict[
     }
 
 
-def _pairs(policy: Policy, songs: list[Song], per_song: int, seed: int) -> list:
+def comparable_pairs(policy: Policy, songs: list[Song], per_song: int, seed: int) -> list:
+    """Return the pairs of edits that a manifest of these candidates would ask about."""
     out = []
     for edits in candidate_edits(policy, songs, per_song, seed):
         by_id = {name: edit for name, _, edit in edits}

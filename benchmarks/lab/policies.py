@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lab.material import Material
+from lab.material import Material, comparable_pairs
 from lab.rewards import fitted, member_gaps
-from rlhf_lib.candidates import candidate_edits, comparison_tasks
 from rlhf_lib.evaluation import planned_edits, speaking_alone, wins
 from rlhf_lib.feedback.raters import SimulatedRater
 from rlhf_lib.feedback.tastes import Taste
@@ -306,11 +305,7 @@ def free_length(material: Material, taste: str) -> pd.DataFrame:
 def _asked(
     policy: Policy, songs: list[Song], rater: SimulatedRater, count: int, seed: int
 ) -> list[Comparison]:
-    pairs = []
-    for edits in candidate_edits(policy, songs, 20, seed):
-        by_id = {name: edit for name, _, edit in edits}
-        tasks = comparison_tasks("song", edits)
-        pairs += [(by_id[task.edit_a_id], by_id[task.edit_b_id]) for task in tasks]
+    pairs = comparable_pairs(policy, songs, 20, seed)
     out = []
     for place in np.random.default_rng(seed).permutation(len(pairs))[:count]:
         a, b = pairs[place]
