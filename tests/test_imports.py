@@ -19,9 +19,11 @@ LAYERS = (
     {"feedback"},
     {"learning"},
     {
+        "blind_test",
         "calibration",
         "candidate_files",
         "candidates",
+        "cycle",
         "demo_songs",
         "evaluation",
         "lineage",

@@ -1,0 +1,63 @@
+"""The files of a cycle follow from its number; a missing one says what makes it."""
+
+import pytest
+
+from rlhf_lib import cycle
+from rlhf_lib.cycle import Cycle, needed
+from rlhf_lib.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    """A workspace and a box of pretrained models, both empty."""
+    monkeypatch.setenv("RLHF_WORKSPACE", str(tmp_path / "work"))
+    monkeypatch.setattr(cycle, "_BOX", tmp_path / "box")
+    for name in ("work/models", "box"):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path
+
+
+def test_names_count_upwards(places):
+    parts = ("reward_before", "reward", "policy_before", "policy", "candidates", "run")
+    names = {n: [getattr(Cycle(n), part).name for part in parts] for n in (1, 2)}
+    v9 = "reward_model_v9_feedback_final.pt"
+    assert names[1] == [
+        *("reward_model_v8.pt", v9, "policy_v14.pt", "policy_v15.pt"),
+        *("eval_outputs", "policy_v15"),
+    ]
+    assert names[2] == [
+        *(v9, "reward_model_v10_feedback_final.pt", "policy_v15.pt", "policy_v16.pt"),
+        *("cycle_2", "policy_v16"),
+    ]
+    assert Cycle(2).blind_test == places / "work/eval_outputs/blind_test_v16"
+    assert Cycle(3, models_dir="elsewhere").reward_before.parent == places / "work/elsewhere"
+    with pytest.raises(InputError, match="count from 1"):
+        Cycle(0)
+
+
+def test_the_workspace_goes_before_the_box(places):
+    first = Cycle(1).policy_before
+    (places / "box/policy_v14.pt").touch()
+    assert needed(first) == places / "box/policy_v14.pt"
+    first.touch()
+    assert needed(first) == first
+
+
+def test_only_the_pretrained_models_come_from_the_box(places):
+    (places / "box/policy_v15.pt").touch()
+    with pytest.raises(InputError, match=r"policy_v15\.pt is missing; run notebook 05 or"):
+        needed(Cycle(1).policy)
+
+
+@pytest.mark.parametrize(
+    ("name", "maker"),
+    [
+        ("models/reward_model_v8.pt", "notebook 01"),
+        ("eval_outputs/evaluation_manifest.json", "notebook 02"),
+        ("feedback/preferences.json", "notebook 03"),
+        ("models/reward_model_v10_feedback_final.pt", "notebook 04"),
+    ],
+)
+def test_a_missing_file_says_what_makes_it(name, maker):
+    with pytest.raises(InputError, match=f"is missing; run {maker}"):
+        needed(name)
