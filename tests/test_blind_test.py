@@ -57,7 +57,9 @@ def made(tmp_path, monkeypatch):
     """A test on two songs; the policies differ at the keep ratios .93 and .73 (0.3 and 0.7)."""
     songs = [toy_song(60, seed) for seed in (0, 1)]
     starts = {"new": (8, 8, 8, 8), "old": (16, 8, 16, 8)}
-    monkeypatch.setattr(module, "policy_edits", lambda who, songs, **_: edits_of(songs, starts[who]))
+    monkeypatch.setattr(
+        module, "policy_edits", lambda who, songs, **_: edits_of(songs, starts[who])
+    )
     monkeypatch.setattr(module, "finished_song", lambda *_: None)
     monkeypatch.setattr(module, "render_song", entry_of)
     return blind_test("new", "old", songs, REF, tmp_path), tmp_path
