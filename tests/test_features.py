@@ -12,6 +12,7 @@ from rlhf_lib.music.features import (
     beat_features,
     sound_features,
 )
+from rlhf_lib.music.filters import chroma_filters, mel_filters
 
 RATE = 22050
 FRAME, HOP = 2048, 512
@@ -77,6 +78,16 @@ def test_table_lists_125_features_in_the_documented_groups():
     assert N_FEATURES == len(set(FEATURE_NAMES)) == 125
     assert FEATURE_GROUPS["metre"].start == 87
     assert all(row.unit and row.description for row in FEATURE_TABLE)
+
+
+@pytest.mark.parametrize(("rate", "frame", "bands"), [(22050, 2048, 64), (16000, 512, 32)])
+def test_filters_agree_with_librosa(rate, frame, bands):
+    import librosa
+
+    expected = librosa.filters.mel(sr=rate, n_fft=frame, n_mels=bands, norm=None)
+    np.testing.assert_allclose(mel_filters(rate, frame, bands), expected, atol=1e-6)
+    expected = librosa.filters.chroma(sr=rate, n_fft=frame)
+    np.testing.assert_allclose(chroma_filters(rate, frame), expected, atol=1e-6)
 
 
 def test_mfcc_agree_with_librosa(noise, reference):

@@ -12,6 +12,7 @@ from scipy import fft, ndimage
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.music.audio import Audio
+from rlhf_lib.music.downmix import Downmix
 from rlhf_lib.music.tempo import BLUR, FPS, comb, local_period, onset_strength
 from rlhf_lib.paths import atomic_path
 
@@ -93,12 +94,12 @@ def _cover(beats: np.ndarray, duration: float) -> np.ndarray:
     return beats[(beats >= 0) & (beats < duration - 0.5 * last)]
 
 
-def estimate_beats(audio: Audio) -> np.ndarray:
+def estimate_beats(audio: Audio | Downmix) -> np.ndarray:
     """Estimate the beat grid of a song.
 
     Parameters
     ----------
-    audio : Audio
+    audio : Audio or Downmix
 
     Returns
     -------

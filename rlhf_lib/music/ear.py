@@ -26,6 +26,7 @@ from scipy import fft
 from rlhf_lib.errors import InputError
 from rlhf_lib.music.audio import load_audio, resample
 from rlhf_lib.music.edit import Edit
+from rlhf_lib.music.filters import mel_filters
 
 # Not `render` itself: it wants a whole song, and takes the song's largest jump anew each time.
 from rlhf_lib.music.render import _crossfade, _largest_jump
@@ -185,11 +186,9 @@ def _decibel(power: np.ndarray) -> np.ndarray:
 @cache
 def _analysis() -> tuple[np.ndarray, np.ndarray]:
     """Return window and mel filters, scaled so that the bands add up to the mean square."""
-    from librosa.filters import mel  # here: importing librosa takes a second
-
     window = np.hanning(_FRAME + 1)[:-1].astype(np.float32)
     scale = 2 / (_FRAME * float((window**2).sum()))
-    return window, mel(sr=_RATE, n_fft=_FRAME, n_mels=_MELS, norm=None).T * np.float32(scale)
+    return window, mel_filters(_RATE, _FRAME, _MELS).T * np.float32(scale)
 
 
 def _coherence(bands: np.ndarray, first: int, bar: int, beat: float) -> float:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from rlhf_lib.music.audio import Audio
+from rlhf_lib.music.downmix import Downmix
 from rlhf_lib.music.feature_names import FEATURE_GROUPS, FEATURE_NAMES, FEATURE_TABLE, N_FEATURES
 from rlhf_lib.music.metre import estimate_metre
 from rlhf_lib.music.sound import sound_features
@@ -18,12 +19,12 @@ __all__ = [
 ]
 
 
-def beat_features(audio: Audio, beat_times: np.ndarray) -> tuple[np.ndarray, int, int]:
+def beat_features(audio: Audio | Downmix, beat_times: np.ndarray) -> tuple[np.ndarray, int, int]:
     """Return the features of every beat, and the metre they imply.
 
     Parameters
     ----------
-    audio : Audio
+    audio : Audio or Downmix
     beat_times : (n_beats,) float array
         Seconds, strictly increasing.
 

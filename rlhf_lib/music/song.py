@@ -11,8 +11,9 @@ from tqdm.auto import tqdm
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.music import song_cache
-from rlhf_lib.music.audio import find_audio, load_audio
+from rlhf_lib.music.audio import find_audio
 from rlhf_lib.music.beats import beat_bounds, estimate_beats, read_beats
+from rlhf_lib.music.downmix import load_downmix
 from rlhf_lib.music.features import N_FEATURES, beat_features
 from rlhf_lib.music.joins import JoinContext
 from rlhf_lib.music.song_cache import content_hash
@@ -245,14 +246,13 @@ def load_songs(
 
 def _analyse(path: Path, beat_file: Path | None) -> dict[str, object]:
     """Return what `Song` holds besides its name and hash."""
-    audio = load_audio(path)
+    audio = load_downmix(path)
     if audio.duration < MIN_DURATION:
         raise InputError(
             f"{path} lasts {audio.duration:.2f} s; give a song of at least {MIN_DURATION:.0f} s"
         )
-    peak = max(float(audio.samples.max()), -float(audio.samples.min()))
-    if peak < _SILENT_PEAK:
-        raise InputError(f"{path} is silent (peak {peak:.1g}); export it again with sound")
+    if audio.peak < _SILENT_PEAK:
+        raise InputError(f"{path} is silent (peak {audio.peak:.1g}); export it again with sound")
     if beat_file is None:
         try:
             beat_times = estimate_beats(audio)

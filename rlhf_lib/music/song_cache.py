@@ -15,8 +15,10 @@ from rlhf_lib.paths import atomic_path
 _NUMBERS = ("sample_rate", "n_samples", "beats_per_bar", "downbeat")
 _ARRAYS = ("beat_times", "features")
 #: Modules of this room, and libraries, that decide what a cached song holds.
-_MODULES = "audio beats feature_names features joins likeness metre song sound structure"
-_LIBRARIES = "numpy scipy librosa soxr soundfile"
+_MODULES = (
+    "audio beats downmix feature_names features filters joins likeness metre song sound structure"
+)
+_LIBRARIES = "numpy scipy soxr soundfile"
 
 _SEAL_BYTES = hashlib.sha256().digest_size
 

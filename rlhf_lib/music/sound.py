@@ -14,11 +14,13 @@ from itertools import pairwise
 import numpy as np
 from scipy import fft
 
-from rlhf_lib.music.audio import Audio, resample
+from rlhf_lib.music.audio import Audio
 from rlhf_lib.music.beats import beat_bounds
+from rlhf_lib.music.downmix import ANALYSIS_RATE, Downmix
 from rlhf_lib.music.feature_names import BAND_EDGES, FEATURE_GROUPS, N_SOUND
+from rlhf_lib.music.filters import chroma_filters, mel_filters
 
-RATE = 22050
+RATE = ANALYSIS_RATE
 FRAME = 2048
 HOP = 512
 N_MELS = 64
@@ -41,12 +43,12 @@ _COLUMNS = {
 }
 
 
-def sound_features(audio: Audio, beat_times: np.ndarray) -> np.ndarray:
+def sound_features(audio: Audio | Downmix, beat_times: np.ndarray) -> np.ndarray:
     """Return what each beat sounds like.
 
     Parameters
     ----------
-    audio : Audio
+    audio : Audio or Downmix
     beat_times : (n_beats,) float array
         Seconds, strictly increasing; beat i lasts to beat i + 1, the first one carries the
         lead-in and the last one the tail.
@@ -57,7 +59,7 @@ def sound_features(audio: Audio, beat_times: np.ndarray) -> np.ndarray:
         The first 87 rows of `FEATURE_TABLE`, in their units; finite for any sound.
     """
     bounds = beat_bounds(beat_times, audio.n_samples, audio.sample_rate) / audio.sample_rate
-    mono = resample(audio.mono(), audio.sample_rate, RATE)
+    mono = Downmix.of(audio).samples
     frames = _frame_features(mono)
     whole = _frame_ranges(bounds[:-1], bounds[1:], len(frames))
     first = np.minimum(bounds[:-1] + EDGE, bounds[1:])
@@ -97,6 +99,7 @@ def _frame_features(mono: np.ndarray) -> np.ndarray:
     window = np.hanning(FRAME + 1)[:-1].astype(np.float32)
     window *= 2 / window.sum()  # a full-scale sine then has power 1 at its peak
     features = np.empty((n_frames, _ENDS[-1]), np.float32)
+    mel_bands, pitch_classes = mel_filters(RATE, FRAME, N_MELS).T, chroma_filters(RATE, FRAME).T
     previous = None
     for begin in range(0, n_frames, _BLOCK):
         stop = min(begin + _BLOCK, n_frames)
@@ -105,11 +108,11 @@ def _frame_features(mono: np.ndarray) -> np.ndarray:
         pieces = np.lib.stride_tricks.sliding_window_view(piece, FRAME)[::HOP]
         spectrum = fft.rfft(pieces * window, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
-        mel = _decibel(power @ _mel_filters().T)
+        mel = _decibel(power @ mel_bands)
         rows = features[begin:stop]
         rows[:, _COLUMNS["mfcc"]] = fft.dct(mel, norm="ortho", axis=1)[:, :13]
         magnitude = np.sqrt(power)
-        rows[:, _COLUMNS["chroma"]] = magnitude @ _chroma_filters().T
+        rows[:, _COLUMNS["chroma"]] = magnitude @ pitch_classes
         rows[:, _COLUMNS["contrast"]] = _contrast(power)
         rows[:, _COLUMNS["shape"]] = _shape(magnitude, power, pieces)
         rows[:, _COLUMNS["level"]] = _decibel(np.mean(pieces**2, axis=1, keepdims=True))
@@ -147,11 +150,8 @@ def _contrast(power: np.ndarray) -> np.ndarray:
     for band, (low, high) in enumerate(pairwise(bins)):
         part = power[:, low:high]
         count = max(round(_CONTRAST_SHARE * (part.shape[1] + 1)), 1)
-        if count == 1:
-            valley, peak = part.min(axis=1), part.max(axis=1)
-        else:
-            part = np.partition(part, (count - 1, -count), axis=1)
-            valley, peak = part[:, :count].mean(axis=1), part[:, -count:].mean(axis=1)
+        part = np.sort(part, axis=1)  # all of it: numpy sorts faster than it selects
+        valley, peak = part[:, :count].mean(axis=1), part[:, -count:].mean(axis=1)
         contrast[:, band] = _decibel(peak) - _decibel(valley)
     return contrast
 
@@ -210,20 +210,6 @@ def _onsets(
         place[beat] = peak / (stop - first)
         attack[beat] = flux[max(first - 1, 0) : edge].max()  # a frame early still is on time
     return np.stack([mean, largest, attack, place], axis=1)
-
-
-@cache
-def _mel_filters() -> np.ndarray:
-    from librosa.filters import mel  # here: importing librosa takes a second
-
-    return mel(sr=RATE, n_fft=FRAME, n_mels=N_MELS, norm=None)
-
-
-@cache
-def _chroma_filters() -> np.ndarray:
-    from librosa.filters import chroma
-
-    return chroma(sr=RATE, n_fft=FRAME).astype(np.float32)
 
 
 @cache

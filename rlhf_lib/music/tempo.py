@@ -7,11 +7,11 @@ well the rhythm repeats, and joined to a path by the Viterbi algorithm.
 import numpy as np
 from scipy import fft, ndimage
 
-from rlhf_lib.music.audio import Audio, resample
+from rlhf_lib.music.audio import Audio
+from rlhf_lib.music.downmix import ANALYSIS_RATE, Downmix
 
-_RATE = 22050  # Hz, of the analysis
-_HOP, _FRAME = 256, 1024  # samples at _RATE
-FPS = _RATE / _HOP  # onset strengths per s
+_HOP, _FRAME = 256, 1024  # samples at ANALYSIS_RATE
+FPS = ANALYSIS_RATE / _HOP  # onset strengths per s
 _BANDS = 40
 
 _TEMPI = np.geomspace(50, 220, 104)  # beats per minute considered, 1.4 % apart
@@ -29,7 +29,7 @@ _PHASES = 64  # of a beat, that are told apart
 _DRIFT, _JUMP = 40.0, 30.0
 
 
-def onset_strength(audio: Audio) -> np.ndarray:
+def onset_strength(audio: Audio | Downmix) -> np.ndarray:
     """Return how strongly something starts at each moment.
 
     The sum of two spectral fluxes: of the total amplitude, which marks what is loud (drums on
@@ -40,10 +40,12 @@ def onset_strength(audio: Audio) -> np.ndarray:
     (n_frames,) float64
         One value per 256 samples at 22.05 kHz, ≥ 0, levelled over 8 s.
     """
-    mono = resample(audio.mono(), audio.sample_rate, _RATE)
+    mono = Downmix.of(audio).samples
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(mono, _FRAME // 2), _FRAME)[::_HOP]
     window = np.hanning(_FRAME).astype(np.float32)
-    edges = np.unique(np.rint(np.geomspace(40, 10000, _BANDS + 1) * _FRAME / _RATE).astype(int))
+    edges = np.unique(
+        np.rint(np.geomspace(40, 10000, _BANDS + 1) * _FRAME / ANALYSIS_RATE).astype(int)
+    )
     energy = np.empty((len(frames), len(edges) - 1), np.float32)
     for start in range(0, len(frames), 2048):
         spectrum = fft.rfft(frames[start : start + 2048] * window, axis=1)

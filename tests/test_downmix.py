@@ -1,0 +1,54 @@
+"""What analysis hears: block by block the same as all at once."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.music.audio import load_audio
+from rlhf_lib.music.downmix import Downmix, load_downmix
+
+
+def sounding(seconds, rate, channels, level=0.3):
+    return level * np.random.default_rng(rate).standard_normal((int(seconds * rate), channels))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate", "channels"),
+    [("wav", 44100, 2), ("flac", 48000, 2), ("ogg", 44100, 1), ("wav", 22050, 2), ("wav", 8000, 1)],
+)
+def test_blocks_give_what_the_whole_file_gives(tmp_path, suffix, rate, channels):
+    path = tmp_path / f"song.{suffix}"
+    soundfile.write(path, np.clip(sounding(4.3, rate, channels), -1, 1), rate)
+    whole, heard = Downmix.of(load_audio(path)), load_downmix(path)
+    if suffix == "ogg" and whole.peak == 1:  # scaled down before or after the resampler
+        np.testing.assert_allclose(heard.samples, whole.samples, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(heard.samples, whole.samples)
+    assert (heard.n_samples, heard.sample_rate) == (whole.n_samples, whole.sample_rate)
+    assert heard.duration == pytest.approx(4.3, abs=0.01)
+    assert heard.peak == pytest.approx(whole.peak, abs=1e-6)
+    assert len(heard.samples) == pytest.approx(4.3 * 22050, abs=20)
+
+
+def test_what_is_beyond_full_scale_is_scaled_down_as_a_whole(tmp_path):
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, sounding(3, 44100, 2, level=0.8), 44100, subtype="FLOAT")
+    heard = load_downmix(path)
+    assert heard.peak == 1
+    np.testing.assert_allclose(heard.samples, Downmix.of(load_audio(path)).samples, atol=1e-6)
+
+
+def test_a_downmix_stays_as_it_is(tmp_path):
+    soundfile.write(tmp_path / "a.wav", sounding(1, 44100, 2), 44100)
+    heard = load_downmix(tmp_path / "a.wav")
+    assert Downmix.of(heard) is heard
+
+
+def test_a_sample_that_is_no_number_is_named_by_its_place(tmp_path):
+    samples = sounding(4, 44100, 2)
+    samples[100_000, 1] = np.nan
+    soundfile.write(tmp_path / "a.wav", samples, 44100, subtype="FLOAT")
+    for load in (load_audio, load_downmix):
+        with pytest.raises(InputError, match=r"nan.* at sample 100000,"):
+            load(tmp_path / "a.wav")
