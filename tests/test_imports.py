@@ -14,7 +14,7 @@ MAX_LINES = 330
 
 # A module may import from its own layer and from those before it.
 LAYERS = (
-    {"errors", "paths", "profiles"},
+    {"errors", "parallel", "paths", "profiles"},
     {"music"},
     {"feedback"},
     {"learning"},

@@ -3,11 +3,10 @@
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.music import song_cache
@@ -17,6 +16,7 @@ from rlhf_lib.music.downmix import load_downmix
 from rlhf_lib.music.features import N_FEATURES, beat_features
 from rlhf_lib.music.joins import JoinContext
 from rlhf_lib.music.song_cache import content_hash
+from rlhf_lib.parallel import run
 from rlhf_lib.paths import resolve
 
 #: A song must last this many seconds and have this many beats.
@@ -166,19 +166,11 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
         than MIN_BEATS beats.
     """
     path = resolve(path)
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"the name {str(path)!r} is not UTF-8; rename the file") from error
-    sha256 = content_hash(path)
-    beat_file = path.with_suffix(".beats")
-    beats_hash = content_hash(beat_file) if beat_file.is_file() else "estimated"
-    cache_dir = resolve(cache_dir if cache_dir is not None else ".cache/songs")
-    entry = song_cache.entry_path(cache_dir, sha256, beats_hash)
+    sha256, beat_file, entry = _identified(path, cache_dir)
     values = song_cache.read(entry)
     if values is not None:
         return Song(path.stem, path, sha256, **values)
-    values = _analyse(path, beat_file if beats_hash != "estimated" else None)
+    values = _analyse(path, beat_file)
     song = Song(path.stem, path, sha256, **values)
     if content_hash(path) != sha256:
         raise InputError(f"{path} changed while it was read; load it again")
@@ -186,8 +178,26 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
     return song
 
 
+def _identified(path: Path, cache_dir: str | Path | None) -> tuple[str, Path | None, Path]:
+    """Return the hash of a file, the beat file beside it, and where the cache keeps the song."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name {str(path)!r} is not UTF-8; rename the file") from error
+    sha256 = content_hash(path)
+    beat_file = path.with_suffix(".beats")
+    beat_file = beat_file if beat_file.is_file() else None
+    beats_hash = content_hash(beat_file) if beat_file else "estimated"
+    cache_dir = resolve(cache_dir if cache_dir is not None else ".cache/songs")
+    return sha256, beat_file, song_cache.entry_path(cache_dir, sha256, beats_hash)
+
+
 def load_songs(
-    folder: str | Path, n_songs: int | None = None, cache_dir: str | Path | None = None
+    folder: str | Path,
+    n_songs: int | None = None,
+    cache_dir: str | Path | None = None,
+    jobs: int | None = 1,
+    scheduler: str | None = None,
 ) -> tuple[list[Song], list[Skipped]]:
     """Load the songs below a folder, sorted by path.
 
@@ -199,6 +209,9 @@ def load_songs(
         Stop after so many usable songs.
     cache_dir : path, optional
         See `load_song`.
+    jobs, scheduler
+        Who analyses songs that are not in the cache, see `rlhf_lib.parallel.run`; by default
+        this process.
 
     Returns
     -------
@@ -221,19 +234,17 @@ def load_songs(
     songs: list[Song] = []
     skipped: list[Skipped] = []
     seen: dict[str, Path] = {}
-    for path in tqdm(paths, desc="songs", unit="song", leave=False):
-        if len(songs) == n_songs:
-            break
-        try:
-            song = load_song(path, cache_dir)
-        except InputError as error:
-            skipped.append(Skipped(path, str(error)))
-            continue
-        if song.sha256 in seen:
-            skipped.append(Skipped(path, f"holds exactly the same as {seen[song.sha256]}"))
-            continue
-        seen[song.sha256] = path
-        songs.append(replace(song, song_id=ids[path]))
+    while paths and len(songs) != n_songs:
+        size = len(paths) if n_songs is None else n_songs - len(songs)  # no more than are needed
+        batch, paths = paths[:size], paths[size:]
+        for path, song in zip(batch, _loaded(batch, cache_dir, jobs, scheduler), strict=True):
+            if isinstance(song, Skipped):
+                skipped.append(song)
+            elif song.sha256 in seen:
+                skipped.append(Skipped(path, f"holds exactly the same as {seen[song.sha256]}"))
+            else:
+                seen[song.sha256] = path
+                songs.append(replace(song, song_id=ids[path]))
     if not songs:
         reasons = "".join(f"\n  {skip.path.name}: {skip.reason}" for skip in skipped)
         raise InputError(
@@ -242,6 +253,32 @@ def load_songs(
             + f"\nput audio files of at least {MIN_DURATION:.0f} s there"
         )
     return songs, skipped
+
+
+def _loaded(
+    paths: list[Path], cache_dir: str | Path | None, jobs: int | None, scheduler: str | None
+) -> list[Song | Skipped]:
+    load = partial(_song_or_reason, cache_dir=resolve(cache_dir or ".cache/songs"))
+    found = {}
+    if jobs != 1 and scheduler is None:  # starting processes takes longer than reading a cache
+        found = {path: load(path) for path in paths if _is_cached(path, cache_dir)}
+    others = [path for path in paths if path not in found]
+    found |= zip(others, run(load, others, jobs, scheduler, "songs"), strict=True)
+    return [found[path] for path in paths]
+
+
+def _is_cached(path: Path, cache_dir: str | Path | None) -> bool:
+    try:
+        return _identified(path, cache_dir)[2].is_file()
+    except InputError:
+        return False
+
+
+def _song_or_reason(path: Path, cache_dir: Path) -> Song | Skipped:
+    try:
+        return load_song(path, cache_dir)
+    except InputError as error:
+        return Skipped(path, str(error))
 
 
 def _analyse(path: Path, beat_file: Path | None) -> dict[str, object]:
