@@ -1,0 +1,102 @@
+"""Make the pictures of README and docs.
+
+    python docs/screenshots.py plots        # taken out of the committed notebooks
+    python docs/screenshots.py annotator    # JupyterLab in headless Chromium, on a composed song
+
+Without a word both. How the laboratory's own plots are made stands in docs/results.md.
+"""
+
+import base64
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests"))  # browsing: servers and a browser
+IMAGES = ROOT / "docs/images"
+#: Picture → notebook, and what only the cell that draws it says.
+PLOTS = {
+    "song.png": ("00_a_song_and_its_edits", "plots.waveform(song, audio, edit="),
+    "training.png": ("04_train_the_reward_model", "plots.reward_curves(history)"),
+    "win_rates.png": ("06_evaluate", "plots.win_rates(table)"),
+}
+#: Picture → JupyterLab's theme, width of the window in px.
+ANNOTATOR = {
+    "annotator_light.png": ("JupyterLab Light", 1000),
+    "annotator_dark.png": ("JupyterLab Dark", 1600),
+}
+CELL = """from rlhf_lib.studio.annotator import annotate
+annotate("eval_outputs/evaluation_manifest.json", rater_id="rater_1", min_seconds=0.5)"""
+
+
+def plots() -> None:
+    """Store plots of the notebooks as pictures."""
+    for name, (notebook, part) in PLOTS.items():
+        cells = nbformat.read(ROOT / f"notebooks/{notebook}.ipynb", 4).cells
+        outputs = [out for cell in cells if part in cell.source for out in cell.get("outputs", ())]
+        drawn = [out.data["image/png"] for out in outputs if "image/png" in out.get("data", ())]
+        if len(drawn) != 1:
+            sys.exit(f"{notebook}: {len(drawn)} plots from {part!r}; run `make notebooks` first")
+        store(name, base64.b64decode(drawn[0]))
+
+
+def annotator() -> None:
+    """Rate a pair of a composed song in JupyterLab and take a picture of it."""
+    from browsing import browser_page, listen_to_both, server, wait_for_sound
+
+    with tempfile.TemporaryDirectory() as folder:
+        candidates(Path(folder))
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+        nbformat.write(notebook, Path(folder) / "rate.ipynb")
+        lab = ("jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port={port}")
+        options = ("--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True")
+        for name, (theme, width) in ANNOTATOR.items():
+            with server(Path(folder), *lab, *options) as address, browser_page(width, 1000) as page:
+                page.goto(f"{address}/lab/tree/rate.ipynb?reset")
+                idle = "jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status"
+                page.wait_for_function(f"globalThis.{idle} === 'idle'")
+                change = "theme => jupyterapp.commands.execute('apputils:change-theme', { theme })"
+                page.evaluate(change, theme)
+                page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+                wait_for_sound(page)
+                page.locator(".rlhf-annotator").focus()
+                listen_to_both(page)
+                page.keyboard.press("a")
+                page.keyboard.press("3")
+                for label in ("audible cut", "fairly sure"):
+                    page.get_by_role("button", name=label).click()
+                page.wait_for_timeout(8000)  # so that the playheads stand well inside
+                store(name, page.locator(".rlhf-annotator").screenshot())
+
+
+def candidates(folder: Path) -> None:
+    """Compose a song and edit it by the plan under the dense reward."""
+    from rlhf_lib.candidates import generate_candidates
+    from rlhf_lib.feedback.records import PolicyRef
+    from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
+    from rlhf_lib.learning.policy import Policy, PolicyConfig
+    from rlhf_lib.learning.song_tensors import FeatureScale
+    from rlhf_lib.music.compose import compose_songs
+    from rlhf_lib.music.song import load_songs
+
+    compose_songs(folder / "songs", n_songs=1, seed=0, seconds=90.0)
+    songs, _ = load_songs(folder / "songs", cache_dir=folder / "cache")
+    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+    nobody = PolicyRef(name="planner", sha256="0" * 64)
+    generate_candidates(songs, policy, nobody, folder / "eval_outputs")
+
+
+def store(name: str, png: bytes) -> None:
+    """Write a picture with a palette of its own, which suits plots and screens."""
+    image = Image.open(io.BytesIO(png)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    image.save(IMAGES / name, optimize=True)
+    print(IMAGES / name, (IMAGES / name).stat().st_size // 1000, "kB")
+
+
+if __name__ == "__main__":
+    for word in sys.argv[1:] or ("plots", "annotator"):
+        {"plots": plots, "annotator": annotator}[word]()
