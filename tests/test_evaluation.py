@@ -112,11 +112,11 @@ def test_planned_edits_are_optimal_and_lengths_equal(songs):
 
 
 def test_each_part_of_a_policy_is_reported_alone():
-    """A taste for a few loops: the plan loops all the time, the search knows better."""
+    """A taste for a few loops: the plan alone, which counts what each costs, makes none."""
     songs = [toy_song(64, seed=1)]
-    taste = {"seams": -0.5, "hook": 1.0, "loops": 1.5, "loop_rate": -2.0}
+    taste = {"seams": -0.1, "hook": 1.0, "loops": -0.5, "looped": 8.0}
     judge = SimulatedRater("judge", taste, noise=0.1)
-    new = policy_planning(weight_vector(taste), songs, search=4)
+    new = policy_planning(weight_vector(taste), songs, search=8)
     with torch.no_grad():  # the network alone has one wish: to cut
         new.actor[-1].bias[Action.CUT] += 0.05
     old = policy_planning(SYNTHETIC_WEIGHTS, songs)
@@ -129,7 +129,7 @@ def test_each_part_of_a_policy_is_reported_alone():
         alone = speaking_alone(new, part)
         assert alone.config.planner == (part != "network")
         assert alone.config.network == (part == "network")
-        assert alone.config.search == (1 if part == "planner" else 4)
+        assert alone.config.search == (1 if part == "planner" else 8)
     network = policy_edits(speaking_alone(new, "network"), songs[:1], greedy=True)
     for edit in network:  # it cuts from the start for as long as the length allows
         assert (edit.actions[np.argmin(edit.actions == Action.CUT) :] == Action.KEEP).all()

@@ -53,7 +53,7 @@ def test_one_cut_by_hand(song):
     assert values["worst_seam"] == pytest.approx(costs[0], abs=1e-6)
     assert values["length_error"] == pytest.approx(4.0)  # 0.75 instead of 0.5, capped
     assert values["seam_rate"] == pytest.approx(0.25**2)  # 1 in 24 s: 2.5 a minute
-    zero = ("intro", "ending", "loops", "returns", "loop_rate", "return_rate", "short_pieces")
+    zero = ("intro", "ending", "loops", "returns", "looped", "reordered", "short_pieces")
     assert all(values[name] == 0 for name in zero)
 
 
@@ -75,8 +75,9 @@ def test_loops_returns_and_close_seams(song):
     assert values["seams"] == 5
     assert (values["loops"], values["returns"]) == (2, 1)
     # 66 beats of 0.5 s = 0.55 minutes
-    for name, count in (("seam_rate", 5), ("loop_rate", 2), ("return_rate", 1)):
-        assert values[name] == pytest.approx((count / 0.55 / 10) ** 2), name
+    assert values["seam_rate"] == pytest.approx((5 / 0.55 / 10) ** 2)
+    assert values["looped"] == pytest.approx(2 / 2.55)  # 3.64 a minute: 3.64 / 4.64
+    assert values["reordered"] == pytest.approx(1 / 1.55)
     assert values["short_pieces"] == pytest.approx((9 + 1 + 12 + 2 + 1) / 66)
     # places of the seams in the output: 9, 10, 22, 24, 25 → gaps 1, 12, 2, 1
     assert values["close_seams"] == 3
@@ -160,7 +161,7 @@ def test_directions_cover_all_measures():
     better = {name for name, sign in zip(MEASURES, DIRECTION, strict=True) if sign == 1}
     either = {name for name, sign in zip(MEASURES, DIRECTION, strict=True) if sign == 0}
     assert better == {"hook", "whole_chorus", "energy_arc"}
-    assert either == {"loops", "returns", "length", "level", "activity", "again"} | {
+    assert either == {"looped", "reordered", "length", "level", "activity", "again"} | {
         f"level_{quarter}" for quarter in (1, 2, 3, 4)
     }
 

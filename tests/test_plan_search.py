@@ -16,8 +16,8 @@ from rlhf_lib.music.edit import Action
 from rlhf_lib.music.measures import ADDITIVE, measure, weight_vector
 
 TRIES = 5
-#: Loops are welcome, but few of them: the plan alone loops all the time.
-FEW_LOOPS = weight_vector({"seams": -0.5, "hook": 1.0, "loops": 1.5, "loop_rate": -2.0})
+#: A few loops are welcome: the plan alone, which counts what each costs, makes none.
+FEW_LOOPS = weight_vector({"seams": -0.1, "hook": 1.0, "loops": -0.5, "looped": 8.0})
 LOOPS, RETURNS = ADDITIVE.index("loops"), ADDITIVE.index("returns")
 
 
@@ -57,11 +57,14 @@ def test_the_search_takes_the_best_of_its_plans(tensors, songs, where):
     additive = FEW_LOOPS[: len(ADDITIVE)]
     best = np.full(6, -np.inf)
     for number in (0, 1):
-        others = reweighted(songs[number], additive, TRIES - 1, 1.0, np.random.default_rng(0))
+        rng = np.random.default_rng(0)
+        sets, invited = reweighted(songs[number], additive, TRIES - 1, 1.0, rng)
         places = np.flatnonzero(where[0].numpy() == number)
         alone = SongTensors.build([songs[number]], FeatureScale.fit(songs))
-        for weights in [additive, *others]:
-            env = EditingEnv(Plan.build(alone, weights), 0 * where[0][places], where[1][places])
+        plans = [Plan.build(alone, additive)]
+        plans += [Plan.build(alone, w, i[None]) for w, i in zip(sets, invited, strict=True)]
+        for plan in plans:
+            env = EditingEnv(plan, 0 * where[0][places], where[1][places])
             best[places] = np.maximum(best[places], rewards(greedy_edits(env), FEW_LOOPS))
     np.testing.assert_allclose(rewards(found, FEW_LOOPS), best, atol=1e-3)
     plain = greedy_edits(planned_env(tensors, FEW_LOOPS, *where, tries=1))
@@ -95,8 +98,8 @@ def test_a_long_song_is_planned_plainly_and_others_are_still_searched(
 
 
 def test_reweighted_sets(songs):
-    """Log-normal factors; level and activity to either side; loops and returns of their own."""
-    sets = reweighted(songs[1], DENSE_WEIGHTS, 3000, 0.5, np.random.default_rng(0))
+    """Log-normal factors; level and activity to either side; loops and returns refused."""
+    sets, invited = reweighted(songs[1], DENSE_WEIGHTS, 3000, 0.5, np.random.default_rng(0))
     kept = [k for k, name in enumerate(ADDITIVE) if DENSE_WEIGHTS[k] != 0]
     kept = [k for k in kept if k not in (LOOPS, RETURNS)]
     factors = np.log(sets[:, kept] / DENSE_WEIGHTS[kept])
@@ -106,26 +109,39 @@ def test_reweighted_sets(songs):
     assert content.mean() == pytest.approx(0, abs=0.05)
     assert content.std() == pytest.approx(0.5 * np.sqrt(np.mean(DENSE_WEIGHTS**2)), rel=0.05)
     assert (sets[:, ADDITIVE.index("length")] == 0).all()
-    # two of three wish for no loop at all
-    none = sets[:, LOOPS] == -10 * np.sqrt(np.mean(DENSE_WEIGHTS**2))
-    assert none.mean() == pytest.approx(6 / 9, abs=0.04)
+    refused = -10 * np.sqrt(np.mean(DENSE_WEIGHTS**2))
+    np.testing.assert_allclose(sets[:, [LOOPS, RETURNS]], refused)
+    # two of three invite no loop at all, the others one to three
+    for actions in ([Action.LOOP_2], range(Action.REORDER_1, Action.REORDER_4 + 1)):
+        counts = (invited[:, :, list(actions)] > 0).sum(axis=(1, 2))
+        assert np.mean(counts == 0) == pytest.approx(6 / 9, abs=0.04)
+        assert set(counts.tolist()) == {0, 1, 2, 3}
+    few, their_invitations = reweighted(songs[1], DENSE_WEIGHTS, 7, 0.5, np.random.default_rng(0))
+    np.testing.assert_array_equal(few, sets[:7])
+    np.testing.assert_array_equal(their_invitations, invited[:7])
 
 
 def test_no_sets_and_too_short_a_song(songs):
     nothing = reweighted(songs[0], DENSE_WEIGHTS, 0, 1.0, np.random.default_rng(0))
-    assert nothing.shape == (0, len(ADDITIVE))
-    short = reweighted(toy_song(6), DENSE_WEIGHTS, 20, 1.0, np.random.default_rng(0))
+    assert nothing[0].shape == (0, len(ADDITIVE))
+    short, _ = reweighted(toy_song(6), DENSE_WEIGHTS, 20, 1.0, np.random.default_rng(0))
     assert np.isfinite(short).all()
 
 
-def test_as_many_loops_are_worth_it_as_are_wanted(songs):
-    """A loop gains when its weight exceeds what its seam costs: so many bars must gain."""
-    sets = reweighted(songs[1], DENSE_WEIGHTS, 60, 0.3, np.random.default_rng(0))
-    first = songs[1].decision_points[1:]
-    first = first[first + 5 < songs[1].n_beats]
-    steps = plan_search.step_measures(songs[1], first, first)
-    wanted = ((steps @ sets.T) > 0).sum(axis=0)
-    assert set(wanted.tolist()) == {0, 1, 2, 4}
+def test_only_invited_bars_are_looped_and_reordered(songs):
+    sets, invited = reweighted(songs[0], DENSE_WEIGHTS, 40, 0.3, np.random.default_rng(0))
+    alone = SongTensors.build(songs[:1], FeatureScale.fit(songs[:1]))
+    plan = Plan.build(alone.take([0] * 40), sets, invited)
+    env = EditingEnv(plan, torch.arange(40), torch.full((40,), 0.9, dtype=torch.float64))
+    points, loops = songs[0].decision_points, 0
+    for edit, wished in zip(greedy_edits(env), invited, strict=True):
+        actions, likes = edit.actions[points], wished.argmax(axis=1)
+        moved = (likes >= Action.REORDER_1) & (actions != Action.CUT)
+        np.testing.assert_array_equal(actions >= Action.REORDER_1, moved)
+        looped = actions == Action.LOOP_2
+        assert (likes[looped] == Action.LOOP_2).all()
+        loops += looped.sum()
+    assert loops > 5
 
 
 def test_alternatives_are_good_edits_that_differ(songs):
@@ -139,5 +155,5 @@ def test_alternatives_are_good_edits_that_differ(songs):
             for edit in edits:
                 assert edit.song is song and edit.target == target
                 assert abs(edit.keep_ratio - target) <= 0.0301
-                assert (edit.actions == Action.REORDER_1).sum() <= 3
+                assert (edit.actions >= Action.REORDER_1).sum() <= 3
     assert alternatives(songs, DENSE_WEIGHTS, (0.5,), 0, 1.0, rng)[songs[0].sha256] == {0.5: []}

@@ -17,17 +17,15 @@ import torch
 from rlhf_lib.learning.editing_env import EditingEnv
 from rlhf_lib.learning.planner import Plan
 from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
-from rlhf_lib.music.edit import Action, Edit
+from rlhf_lib.music.edit import N_ACTIONS, Action, Edit
 from rlhf_lib.music.measures import ADDITIVE, measure, step_measures
 from rlhf_lib.music.song import Song
 
-_LOOPS, _RETURNS = ADDITIVE.index("loops"), ADDITIVE.index("returns")
+_RARE = [ADDITIVE.index(name) for name in ("loops", "returns")]
 #: Other additive matters of taste; `length` is decided by the target.
 _CONTENT = [ADDITIVE.index(name) for name in ("level", "activity")]
-#: How many bars a re-weighting would loop, and how many reorder.
-_COUNTS = (0, 0, 0, 0, 0, 0, 1, 2, 4)
-#: How many beats an alternative has out of order.
-_REORDERS = (0, 0, 0, 0, 0, 0, 0, 1, 2, 3)
+#: How many bars a plan may loop, and how many reorder.
+_COUNTS = (0, 0, 0, 0, 0, 0, 1, 2, 3)
 #: Songs of more beats than this are planned under the reward's own weights only: a search would
 #: take minutes.
 LONGEST_SEARCHED = 1000
@@ -35,32 +33,42 @@ LONGEST_SEARCHED = 1000
 
 def reweighted(
     song: Song, weights: np.ndarray, count: int, spread: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Return `count` sets of additive weights: `weights` times log-normal factors, (count, K).
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `count` sets of additive weights, and the actions that each invites.
 
     Matters of taste (level, activity) are moved to either side as well, in proportion to the
-    weights as a whole. Loops and returns weigh as much as it takes to want a few of them, or
-    none: most sets of weights want either no bar looped or every bar.
+    weights as a whole. No weight makes a plan loop just a few bars, or move just a few beats
+    (what gains in one bar gains in most): so every set refuses both, but for the few bars where
+    they cost least.
+
+    Returns
+    -------
+    sets : (count, len(ADDITIVE)) float64
+        `weights` times log-normal factors.
+    invited : (count, units, 9) float32
+        What `Plan` adds to the values of actions.
     """
-    out = weights * np.exp(spread * rng.normal(size=(count, len(weights))))
+    sets = np.zeros((count, len(weights)))
+    invited = np.zeros((count, len(song.decision_points), N_ACTIONS), dtype=np.float32)
     size = np.sqrt(np.mean(weights**2))
-    out[:, _CONTENT] += spread * size * rng.normal(size=(count, len(_CONTENT)))
-    wanted = rng.choice(_COUNTS, size=(count, 2))
-    out[:, [_LOOPS, _RETURNS]] = 0.0
-    loops, reorders = _extras(song)
-    for row, counts in zip(out, wanted, strict=True):
-        gains = loops @ row, (reorders @ row).max(axis=0)
-        for column, few, gain in zip((_LOOPS, _RETURNS), counts, gains, strict=True):
-            ranked = np.sort(gain)[::-1]
-            few = min(few, len(ranked) - 1)
-            row[column] = -ranked[few - 1 : few + 1].mean() if few > 0 else -10 * size
-    return out
+    extras = _extras(song)
+    for row, bonus in zip(sets, invited, strict=True):  # one by one: fewer are the first of more
+        row[:] = weights * np.exp(spread * rng.normal(size=len(weights)))
+        row[_CONTENT] += spread * size * rng.normal(size=len(_CONTENT))
+        row[_RARE] = -10 * size
+        gains = extras @ row  # (actions, bars)
+        rare = (Action.LOOP_2, gains[:1]), (Action.REORDER_1, gains[1:])
+        for (action, gain), few in zip(rare, rng.choice(_COUNTS, size=2), strict=True):
+            best = gain.max(axis=0)
+            for bar in np.argsort(-best, kind="stable")[:few]:
+                bonus[bar + 1, action + gain[:, bar].argmax()] = size - best[bar]
+    return sets, invited
 
 
-def _extras(song: Song) -> tuple[np.ndarray, np.ndarray]:
-    """Return the measures that LOOP x2 and REORDER +1 … +4 of each bar's first beat add.
+def _extras(song: Song) -> np.ndarray:
+    """Return what LOOP x2 and REORDER +1 … +4 of each bar's first beat add, (5, bars, K).
 
-    (bars, K) and (4, bars, K).
+    From the second bar to the last that can be reordered.
     """
     first = song.decision_points[1:]
     first = first[first + 5 < song.n_beats]
@@ -75,7 +83,7 @@ def _extras(song: Song) -> tuple[np.ndarray, np.ndarray]:
         - through(first + k, first + k + 1)
         for k in range(1, 5)
     ]
-    return through(first, first), np.stack(reorders)
+    return np.stack([through(first, first), *reorders])
 
 
 def greedy_edits(env: EditingEnv) -> list[Edit]:
@@ -97,8 +105,6 @@ def alternatives(
 ) -> dict[str, dict[float, list[Edit]]]:
     """Return good edits that differ: planned under re-weightings of additive `weights`.
 
-    A few have beats out of order, see `_with_reorders`.
-
     Returns
     -------
     dict
@@ -109,30 +115,13 @@ def alternatives(
         return out
     tensors = SongTensors.build(songs, FeatureScale.fit(songs))
     for number, song in enumerate(songs):
-        sets = reweighted(song, weights, count, spread, rng)
-        sets[:, _RETURNS] = -np.abs(sets).max(axis=1)
-        plan = Plan.build(tensors.take([number] * count), sets)
+        sets, invited = reweighted(song, weights, count, spread, rng)
+        plan = Plan.build(tensors.take([number] * count), sets, invited)
         which = torch.arange(count).repeat_interleave(len(targets))
         goals = torch.tensor(list(targets) * count, dtype=torch.float64)
         edits = greedy_edits(EditingEnv(plan, which, goals))
-        edits = [_with_reorders(edit, rng.choice(_REORDERS), rng) for edit in edits]
         out[song.sha256] = {t: edits[k :: len(targets)] for k, t in enumerate(targets)}
     return out
-
-
-def _with_reorders(edit: Edit, count: int, rng: np.random.Generator) -> Edit:
-    """Return the edit with the first beats of up to `count` bars moved back within their bar.
-
-    The length stays. A plan can hardly want just a few: once one beat is moved, moving the next
-    costs one seam less.
-    """
-    kept = edit.actions == Action.KEEP
-    first = edit.song.decision_points
-    first = first[first + 2 < edit.song.n_beats]
-    whole = first[kept[first] & kept[first + 1] & kept[first + 2]]
-    actions = edit.actions.copy()
-    actions[rng.permutation(whole)[:count]] = Action.REORDER_1
-    return Edit(edit.song, actions, edit.target)
 
 
 def planned_env(
@@ -163,16 +152,18 @@ def planned_env(
     additive = np.asarray(weights, dtype=np.float64)[: len(ADDITIVE)]
     if tries == 1:
         return EditingEnv(Plan.build(tensors, additive), song, target)
-    kept, sets, place = [], [], torch.zeros_like(song)
+    kept, sets, bonuses, place = [], [], [], torch.zeros_like(song)
     for number in song.unique().tolist():
         ours = torch.nonzero(song == number).squeeze(1)
         source = tensors.songs[number]
         count = tries if source.n_beats <= LONGEST_SEARCHED else 1
         rng = np.random.default_rng(0)
-        tried = np.stack([additive, *reweighted(source, additive, count - 1, spread, rng)])
+        others, invited = reweighted(source, additive, count - 1, spread, rng)
+        tried = np.stack([additive, *others])
+        invited = np.concatenate([np.zeros((1, *invited.shape[1:])), invited])
         rewards = np.zeros((1, len(ours)))
         if count > 1:
-            plan = Plan.build(tensors.take([number] * count), tried)
+            plan = Plan.build(tensors.take([number] * count), tried, invited)
             which = torch.arange(count, device=song.device).repeat_interleave(len(ours))
             edits = greedy_edits(EditingEnv(plan, which, target[ours].repeat(count)))
             rewards = (np.stack([measure(edit) for edit in edits]) @ weights).reshape(count, -1)
@@ -180,4 +171,7 @@ def planned_env(
         place[ours] = torch.as_tensor(inverse + len(kept), device=song.device)
         kept += [number] * len(chosen)
         sets += list(tried[chosen])
-    return EditingEnv(Plan.build(tensors.take(kept), np.stack(sets)), place, target)
+        bonuses += list(invited[chosen])
+    units = max(map(len, bonuses))
+    padded = np.stack([np.pad(bonus, ((0, units - len(bonus)), (0, 0))) for bonus in bonuses])
+    return EditingEnv(Plan.build(tensors.take(kept), np.stack(sets), padded), place, target)

@@ -37,18 +37,19 @@ ADDITIVE = (
     "activity",
 )
 #: worst_seam: largest squared transition cost. close_seams: how many seams come less than
-#: CLOSE_BEATS after another. seam_rate, loop_rate, return_rate: seams, loops and returns per
-#: minute / 10, squared. short_pieces: share of the played beats in pieces of less than
-#: SHORT_BEATS. again: share of the played beats whose like was heard before. whole_chorus: the
-#: best-kept share of a hook passage in one piece. energy_arc: 1 = the level rises and falls as
-#: in the song. level_1 … level_4: level of each quarter of the edit above the whole, in
-#: ARC_SCALE_DB. length_error: distance from the keep ratio aimed at, in units of 0.03, at most 4.
+#: CLOSE_BEATS after another. seam_rate: (seams per minute / 10)². looped, reordered: x / (1 + x)
+#: for x loops, or returns, a minute: whoever likes some does not like ever more. short_pieces:
+#: share of the played beats in pieces of less than SHORT_BEATS. again: share of the played beats
+#: whose like was heard before. whole_chorus: the best-kept share of a hook passage in one piece.
+#: energy_arc: 1 = the level rises and falls as in the song. level_1 … level_4: level of each
+#: quarter of the edit above the whole, in ARC_SCALE_DB. length_error: distance from the keep
+#: ratio aimed at, in units of 0.03, at most 4.
 NOT_ADDITIVE = (
     "worst_seam",
     "close_seams",
     "seam_rate",
-    "loop_rate",
-    "return_rate",
+    "looped",
+    "reordered",
     "short_pieces",
     "again",
     "whole_chorus",
@@ -61,7 +62,7 @@ NOT_ADDITIVE = (
 )
 MEASURES = ADDITIVE + NOT_ADDITIVE
 _BETTER = ("hook", "whole_chorus", "energy_arc")
-_EITHER = ("loops", "returns", "length", "level", "activity", "again")
+_EITHER = ("looped", "reordered", "length", "level", "activity", "again")
 _EITHER += ("level_1", "level_2", "level_3", "level_4")
 #: −1: the more the worse; +1: the more the better; 0: a matter of taste.
 DIRECTION = np.array([1 if m in _BETTER else 0 if m in _EITHER else -1 for m in MEASURES])
@@ -164,10 +165,13 @@ def measure(edit: Edit) -> np.ndarray:
     steps = measure_steps(edit)
     pieces = np.diff(np.concatenate([[0], edit.seams, [len(edit.order)]]))
     kinds = edit.song.join_context.kinds[edit.order]
+    minutes = edit.duration / 60
+    back = steps[:, _BACK].sum(axis=0)
     whole = [
         float(steps[:, ADDITIVE.index("transition")].max()),
         float((np.diff(edit.seams) < CLOSE_BEATS).sum()),
-        *(np.array([len(edit.seams), *steps[:, _BACK].sum(axis=0)]) / edit.duration * 6.0) ** 2,
+        (len(edit.seams) / minutes / 10) ** 2,
+        *(back / (minutes + back)),
         float(pieces[pieces < SHORT_BEATS].sum()) / len(edit.order),
         1.0 - len(np.unique(kinds)) / len(kinds),
         _best_chorus(edit),
