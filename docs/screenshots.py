@@ -50,13 +50,16 @@ def annotator() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         candidates(Path(folder))
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(CELL)],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        )
         nbformat.write(notebook, Path(folder) / "rate.ipynb")
         lab = ("jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port={port}")
         options = ("--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True")
         for name, (theme, width) in ANNOTATOR.items():
             with server(Path(folder), *lab, *options) as address, browser_page(width, 1000) as page:
-                page.goto(f"{address}/lab/tree/rate.ipynb?reset")
+                page.goto(f"{address}/doc/tree/rate.ipynb")
                 idle = "jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status"
                 page.wait_for_function(f"globalThis.{idle} === 'idle'")
                 change = "theme => jupyterapp.commands.execute('apputils:change-theme', { theme })"
