@@ -11,8 +11,9 @@ from tqdm.auto import tqdm
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.records import Annotation, Candidate, Manifest, SongEntry
 from rlhf_lib.feedback.validation import inside
-from rlhf_lib.music.audio import find_audio, load_audio, loudness, save_audio
+from rlhf_lib.music.audio import find_audio, load_audio, save_audio
 from rlhf_lib.music.edit import Action, Edit
+from rlhf_lib.music.loudness import loudness
 from rlhf_lib.music.render import render
 from rlhf_lib.music.song import Song, load_song
 from rlhf_lib.music.song_cache import content_hash

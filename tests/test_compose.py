@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.audio import loudness
 from rlhf_lib.music.compose import compose_song, compose_songs
 from rlhf_lib.music.flaws import FLAW_KINDS
+from rlhf_lib.music.loudness import loudness
 from rlhf_lib.music.score import plan_form
 from rlhf_lib.music.style_book import STYLES
 from rlhf_lib.music.styles import DRUM_KEYS, RHYTHMS
