@@ -8,14 +8,15 @@ its first beat and keeps the rest. Free decisions on every beat collapse in trai
 
 import torch
 
-from rlhf_lib.learning.planner import NEVER, Plan
+from rlhf_lib.learning.planner import NEVER, Plan, rows
 from rlhf_lib.learning.song_tensors import N_CONTEXT
-from rlhf_lib.music.edit import PLAYS, Action, Edit
+from rlhf_lib.music.edit import N_ACTIONS, PLAYS, SHIFT, Action, Edit
 
 N_SLOTS = 14
 N_STATE = N_CONTEXT + N_SLOTS
 GAIN_RANGE = 3.0
-_PLAYS = torch.from_numpy(PLAYS).float()
+#: REORDER moves a beat by up to so many.
+_FAR = int(SHIFT.max())
 
 
 class EditingEnv:
@@ -38,18 +39,32 @@ class EditingEnv:
         Beat heard last; N before the first one.
     left : (B,) int64
         Ticks that may still be played.
-    actions : (B, N) int64
-        The actions so far, one per beat.
     """
 
     def __init__(self, plan: Plan, song: torch.Tensor, target: torch.Tensor):
         tensors = plan.tensors
         self.plan, self.tensors = plan, tensors
-        self.song, self.target = song.to(tensors.device), target.double().to(tensors.device)
+        device = tensors.device
+        self.song, self.target = song.to(device), target.double().to(device)
         self.n_units = tensors.n_units[self.song]
         self.horizon = int(self.n_units.max())
         self.start = plan.steps.shape[1] - 1
-        self.plays = _PLAYS.to(tensors.device)
+        # What can be heard in a unit, in order: each of its places, and after it the beats that
+        # were moved there, earlier beats first (as in `output_order`).
+        places = [
+            (place, shift)
+            for place in range(tensors.longest_unit)
+            for shift in (0, *range(_FAR, 0, -1))
+            if shift == 0 or shift >= place  # only the first beat of a unit is ever moved
+        ]
+        self._place, self._shift = torch.tensor(places, device=device).T
+        self._around = torch.arange(-_FAR, tensors.longest_unit, device=device)
+        self._again = torch.tensor(PLAYS - 1, device=device).clamp(min=0)
+        # CUT is heard at no place.
+        self._moves = torch.tensor(SHIFT, device=device)
+        self._moves[Action.CUT] = -1
+        self._ended = torch.full((N_ACTIONS,), NEVER, device=device)
+        self._ended[Action.CUT] = 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -59,11 +74,17 @@ class EditingEnv:
         self.last = torch.full((size,), self.start, device=device)
         self.left = self.tensors.budget(self.song, self.target)
         self.budget = self.left.clone()
-        self.actions = torch.full((size, self.start), int(Action.CUT), device=device)
+        # With a margin to either side, so that a window around any unit lies inside.
+        width = _FAR + self.start + self.tensors.longest_unit
+        self._actions = torch.full((size, width), int(Action.CUT), device=device)
         self.seams = torch.zeros(size, device=device)
         self.cut_beats = torch.zeros(size, device=device)
         self.since = torch.zeros(size, device=device)
-        self.reordered = False
+
+    @property
+    def actions(self) -> torch.Tensor:
+        """The actions so far, one per beat, (B, N) int64."""
+        return self._actions[:, _FAR : _FAR + self.start]
 
     @property
     def active(self) -> torch.Tensor:
@@ -79,9 +100,8 @@ class EditingEnv:
         (share left, target); 1 position.
         """
         values = self.plan.action_values(self.song, self.last, self.unit, self.left)
-        values[~self.active] = NEVER
-        values[~self.active, Action.CUT] = 0.0
-        ahead = self.plan.landings[self.song, self.last, :-1]
+        values = values.where(self.active[:, None], self._ended)
+        ahead = rows(self.plan.landings, self.song, self.last)[:, :-1]
         here = ahead[:, self.unit]
         best = ahead[:, self.unit + 1 :].amax(dim=1) if self.unit + 1 < ahead.shape[1] else here
         gain = values[:, Action.KEEP] - values[:, Action.CUT]
@@ -115,34 +135,46 @@ class EditingEnv:
             Must be allowed (see `observe`); episodes that have ended ignore it.
         """
         t, u = self.tensors, self.unit
-        active = self.active
-        first, stop = t.first[self.song, u], t.last[self.song, u]
+        active, first = self.active, t.first[self.song, u]
+        length = (t.last[self.song, u] - first + 1) * active
         plays = active & (action != Action.CUT)
-        rows = torch.arange(len(action), device=t.device)
-        reward = torch.zeros(len(action), device=t.device)
-        if bool((active & (action > Action.LOOP_4)).any()):
-            self.reordered = True
-        self.cut_beats = torch.where(plays, 0.0, self.cut_beats + (stop - first + 1) * active)
-        for k in range(int(((stop - first) * active).max()) + 1):
-            beat = (first + k).clamp(max=self.start - 1)
-            here = active & (first + k <= stop)
-            chosen = action if k == 0 else torch.full_like(action, int(Action.KEEP))
-            chosen = torch.where(plays, chosen, int(Action.CUT))
-            self.actions[rows[here], beat[here]] = chosen[here]
-            now = here & plays & (chosen <= Action.LOOP_4)
-            reward += self._hear(beat, now)
-            if k == 0:
-                again = (self.plays[chosen] - 1) * self.plan.steps[self.song, beat, beat]
-                looped = now & (chosen != Action.KEEP)
-                reward += again.where(looped, 0.0)
-                self.seams += (self.plays[chosen] - 1).where(looped, 0.0)
-            if self.reordered:
-                reward += self._hear_moved(beat, here)
-        extra = (self.plays[action] - 1).clamp(min=0).long() * t.first_ticks[self.song, u]
-        self.left = self.left - (t.unit_ticks[self.song, u] + extra).where(plays, 0)
+
+        columns = (first + _FAR)[:, None] + self._around
+        chosen = torch.full_like(columns[:, _FAR:], int(Action.KEEP))
+        chosen[:, 0] = action
+        inside = self._around[_FAR:] < length[:, None]
+        chosen = chosen.where(plays[:, None] & inside, int(Action.CUT))
+        self._actions.scatter_(1, columns[:, _FAR:], chosen)
+        near = self._actions.gather(1, columns)[:, _FAR + self._place - self._shift]
+        heard = (self._moves[near] == self._shift) & (self._place < length[:, None])
+        reward = self._hear(first[:, None] + self._place - self._shift, heard)
+
+        again = self._again[action] * active
+        reward += again * self.plan.again[self.song, u]
+        self.seams += again
+        self.cut_beats = (self.cut_beats + length).where(~plays, 0.0)
+        played = t.unit_ticks[self.song, u] + again * t.first_ticks[self.song, u]
+        self.left = self.left - played.where(plays, 0)
         ends = active & (u + 1 == self.n_units)
         reward += self.plan.steps[self.song, self.last, self.start].where(ends, 0.0)
         self.unit += 1
+        return reward
+
+    def _hear(self, beat: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
+        """Hear those of `beat` (B, P) that are `heard`, in order; return their reward, (B,)."""
+        place = torch.arange(1, beat.shape[1] + 1, device=beat.device)
+        latest = place.where(heard, 0).cummax(dim=1).values  # 0: what was heard before the unit
+        beats = torch.cat([self.last[:, None], beat], dim=1)
+        before = beats.gather(1, torch.cat([torch.zeros_like(latest[:, :1]), latest[:, :-1]], 1))
+        step = (self.song[:, None] * (self.start + 1) + before) * (self.start + 1) + beat
+        reward = self.plan.steps.flatten().take(step.where(heard, 0)).where(heard, 0.0).sum(1)
+        seam = heard & (before != self.start) & (beat != before + 1)
+        self.seams += seam.sum(1)
+        # Beats since the last seam, the one that follows it not counted.
+        latest_seam = place.where(seam, 0).amax(dim=1, keepdim=True)
+        fresh = (heard & (place > latest_seam)).sum(1)
+        self.since = torch.where(latest_seam[:, 0] > 0, 0.0, self.since) + fresh
+        self.last = beats.gather(1, latest[:, -1:])[:, 0]
         return reward
 
     def edits(self) -> list[Edit]:
@@ -155,20 +187,3 @@ class EditingEnv:
             source = self.tensors.songs[song]
             out.append(Edit(source, row[: source.n_beats], target))
         return out
-
-    def _hear(self, beat: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
-        reward = self.plan.steps[self.song, self.last, beat].where(now, 0.0)
-        seam = now & (self.last != self.start) & (beat != self.last + 1)
-        self.seams += seam
-        self.since = torch.where(now, (self.since + 1).where(~seam, 0.0), self.since)
-        self.last = torch.where(now, beat, self.last)
-        return reward
-
-    def _hear_moved(self, beat: torch.Tensor, here: torch.Tensor) -> torch.Tensor:
-        reward = torch.zeros(len(beat), device=beat.device)
-        rows = torch.arange(len(beat), device=beat.device)
-        for k in (4, 3, 2, 1):  # earlier beats first, as in `output_order`
-            source = (beat - k).clamp(min=0)
-            moved = here & (beat >= k) & (self.actions[rows, source] == Action.LOOP_4 + k)
-            reward += self._hear(source, moved)
-        return reward

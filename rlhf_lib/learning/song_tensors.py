@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -139,6 +140,11 @@ class SongTensors:
     def device(self) -> torch.device:
         """Where the tensors lie."""
         return self.context.device
+
+    @cached_property
+    def longest_unit(self) -> int:
+        """Beats of the longest unit."""
+        return int((self.last - self.first).max()) + 1
 
     def budget(self, song: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the longest allowed length in ticks for keep ratios `target`.
