@@ -1,10 +1,10 @@
 """The candidates of an evaluation: edits of each song, their audio, the pairs to compare."""
 
-from itertools import combinations
+from functools import partial
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from rlhf_lib.candidate_files import (
     NamedEdit,
@@ -14,15 +14,16 @@ from rlhf_lib.candidate_files import (
     render_song,
 )
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import CHECK_ID, Manifest, PolicyRef, Task
+from rlhf_lib.feedback.records import CHECK_ID, Manifest, PolicyRef, SongEntry, Task
 from rlhf_lib.learning.active import disagreement, ensemble_gaps, select
 from rlhf_lib.learning.plan_search import alternatives
 from rlhf_lib.learning.policy import TARGETS, Policy, every_target, rollout
 from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.music.chop import chopped
-from rlhf_lib.music.edit import TEMPERATURES
+from rlhf_lib.music.edit import TEMPERATURES, Edit
 from rlhf_lib.music.measures import ADDITIVE
 from rlhf_lib.music.song import Song
+from rlhf_lib.parallel import run
 
 __all__ = [
     "MANIFEST_NAME",
@@ -39,32 +40,56 @@ MANIFEST_NAME = "evaluation_manifest.json"
 #: Spread of the re-weightings of the policy's reward for the second and later variants of a
 #: temperature: good edits of the same length that are not the same.
 VARIANT_SPREAD = 0.7
+#: Songs planned in one go. Fixed, for what is planned together is rounded together: the edits do
+#: not depend on who plans them.
+_TOGETHER = 8
 #: Share of obvious checks among all tasks, and the number of tasks from which on there is one.
 CHECK_SHARE, CHECKS_FROM = 0.05, 10
 
 
 def candidate_edits(
-    policy: Policy, songs: list[Song], per_song: int, seed: int
+    policy: Policy,
+    songs: list[Song],
+    per_song: int,
+    seed: int,
+    jobs: int | None = 1,
+    scheduler: str | None = None,
 ) -> list[list[NamedEdit]]:
     """Return `per_song` edits of each song as (candidate id, temperature, edit).
 
     The first five are the policy's own, one at each temperature. Further ones plan under
     randomly re-weighted rewards, so that people can be asked about edits of equal length.
+
+    `jobs` and `scheduler` say who does it, see `rlhf_lib.parallel.run`.
     """
     if per_song < 2:
         raise InputError(f"candidates_per_song is {per_song}; a comparison needs at least 2")
+    groups = [songs[at : at + _TOGETHER] for at in range(0, len(songs), _TOGETHER)]
+    plan = partial(_planned, policy=policy, per_song=per_song, seed=seed)
+    planned = run(plan, list(enumerate(groups)), jobs, scheduler, "planning", "group")
+    return [
+        [(name, temp, Edit(song, actions, target)) for name, temp, actions, target in edits]
+        for song, edits in zip(songs, chain.from_iterable(planned), strict=True)
+    ]
+
+
+def _planned(
+    group: tuple[int, list[Song]], policy: Policy, per_song: int, seed: int
+) -> list[list[tuple[str, float, np.ndarray, float]]]:
+    """Return the edits of a group of songs, each as (id, temperature, actions, target)."""
+    number, songs = group
     own = rollout(policy, every_target(policy, songs, TARGETS), greedy=True)
     additive = policy.weights.cpu().numpy()[: len(ADDITIVE)]
-    n_more, rng = -(-per_song // len(TARGETS)) - 1, np.random.default_rng(seed)
+    n_more, rng = -(-per_song // len(TARGETS)) - 1, np.random.default_rng([seed, 0, number])
     more = alternatives(songs, additive, TARGETS, n_more, VARIANT_SPREAD, rng)
     out = []
-    for number, song in enumerate(songs):
+    for at, song in enumerate(songs):
         edits = []
         for place, temperature in enumerate(TEMPERATURES):
-            same_length = [own[number * len(TARGETS) + place], *more[song.sha256][TARGETS[place]]]
+            same_length = [own[at * len(TARGETS) + place], *more[song.sha256][TARGETS[place]]]
             for variant, edit in enumerate(same_length, 1):
                 name = f"temp_{temperature}" + (f"_v{variant}" if variant > 1 else "")
-                edits.append((variant, (name, temperature, edit)))
+                edits.append((variant, (name, temperature, edit.actions, edit.target)))
         edits.sort(key=lambda edit: edit[0])  # the policy's own first, then variant by variant
         out.append([edit for _, edit in edits][:per_song])
     return out
@@ -108,6 +133,8 @@ def generate_candidates(
     output_dir: str | Path,
     per_song: int = len(TEMPERATURES),
     seed: int = 0,
+    jobs: int | None = 1,
+    scheduler: str | None = None,
 ) -> Manifest:
     """Edit and render every song, and write the manifest last.
 
@@ -130,32 +157,41 @@ def generate_candidates(
         Five: one edit at each temperature; more: variants of equal length.
     seed : int
         Of the variants and the checks.
+    jobs, scheduler
+        Who plans and renders, see `rlhf_lib.parallel.run`; by default this process.
 
     Returns
     -------
     Manifest
         As written to ``evaluation_manifest.json``.
     """
-    output_dir = Path(output_dir)
+    output_dir = Path(output_dir).absolute()
     ids = [f"song_{number:03d}" for number in range(1, len(songs) + 1)]
-    edits_of = dict(zip(ids, candidate_edits(policy, songs, per_song, seed), strict=True))
+    edits_of = dict(
+        zip(ids, candidate_edits(policy, songs, per_song, seed, jobs, scheduler), strict=True)
+    )
     tasks_of = {song_id: comparison_tasks(song_id, edits) for song_id, edits in edits_of.items()}
     # A stream of its own, so that variants stay what they were before there were checks.
     rng = np.random.default_rng([seed, 1])
     checked = min(n_checks(sum(map(len, tasks_of.values()))), len(ids))
     for place in sorted(rng.choice(len(ids), checked, replace=False)):
         tasks_of[ids[place]].append(_check_task(ids[place], edits_of[ids[place]], rng))
-    entries = []
-    for song_id, song in tqdm(list(zip(ids, songs, strict=True)), "rendering", unit="song"):
-        entry = finished_song(song, song_id, edits_of[song_id], output_dir)
-        if entry is None:
-            (output_dir / MANIFEST_NAME).unlink(missing_ok=True)
-            entry = render_song(song, song_id, edits_of[song_id], output_dir)
-        entries.append(entry)
+    render = partial(_entry, folder=output_dir)
+    named = [(song, song_id, edits_of[song_id]) for song, song_id in zip(songs, ids, strict=True)]
+    entries = run(render, named, jobs, scheduler, "rendering")
     tasks = [task for song_id in ids for task in tasks_of[song_id]]
     manifest = Manifest.create(policy_ref, entries, tasks)
     manifest.save(output_dir / MANIFEST_NAME)
     return manifest
+
+
+def _entry(named: tuple[Song, str, list[NamedEdit]], folder: Path) -> SongEntry:
+    """Return the entry of a song whose audio is there, rendered now where it was not."""
+    entry = finished_song(*named, folder)
+    if entry is None:
+        (folder / MANIFEST_NAME).unlink(missing_ok=True)
+        entry = render_song(*named, folder)
+    return entry
 
 
 def select_tasks(

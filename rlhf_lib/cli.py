@@ -86,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     seed = (0, "random seed")
     songs_dir = ("data/train_songs", "folder of songs, searched recursively")
     models_dir = ("models", "folder of the checkpoints")
+    many = {
+        "jobs": (None, "processes that share the songs; default: one for every core", int),
+        "scheduler": (None, "address of a Dask scheduler, whose workers do it instead", str),
+    }
     command(
         commands.compose_songs,
         "compose demo songs",
@@ -104,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         epochs=(4, "of the reward model"),
         episodes=(500, "of PPO"),
         seed=seed,
+        **many,
     )
     command(
         commands.generate_eval_candidates,
@@ -114,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         candidates_per_song=(5, "above 5: further edits of the same lengths"),
         policy=("models/policy_final.pt", "checkpoint"),
         seed=seed,
+        **many,
     )
     command(
         commands.simulate_feedback,
@@ -180,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
         run_dir=("runs", "metrics and checkpoints on the way"),
         kl=(0.02, "weight of the leash"),
         seed=seed,
+        **many,
     )
     command(
         commands.evaluate_policies,
@@ -192,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         noise=(0.5, "scale of the judge's noise, for the votes"),
         output=("runs/evaluation.csv", "the table"),
         seed=seed,
+        **many,
     )
     command(
         commands.select_pairs,

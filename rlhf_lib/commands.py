@@ -20,7 +20,7 @@ def train_initial(args: argparse.Namespace) -> None:
     from rlhf_lib.learning.pretraining import Pretraining
     from rlhf_lib.training import train_policy_v14, train_reward_model_v8
 
-    songs = _songs(args.songs_dir)
+    songs = _songs(args)
     models = resolve(args.models_dir)
     with only_writer(models):
         print("reward model v8 from synthetic judges")
@@ -46,12 +46,19 @@ def generate_eval_candidates(args: argparse.Namespace) -> None:
     from rlhf_lib.learning.checkpoints import file_sha256, load_policy
 
     policy, about = load_policy(resolve(args.policy))
-    songs = _songs(args.songs_dir, args.n_songs)
+    songs = _songs(args, args.n_songs)
     folder = resolve(args.output_dir)
     ref = PolicyRef(name=about["name"], sha256=file_sha256(resolve(args.policy)))
     with only_writer(folder):
         manifest = generate_candidates(
-            songs, policy, ref, folder, args.candidates_per_song, args.seed
+            songs,
+            policy,
+            ref,
+            folder,
+            args.candidates_per_song,
+            args.seed,
+            args.jobs,
+            args.scheduler,
         )
     n_candidates = sum(len(song.edits) for song in manifest.songs)
     checks = sum(task.check is not None for task in manifest.tasks)
@@ -182,7 +189,7 @@ def train_rlhf_stable(args: argparse.Namespace) -> None:
         _, history = train_rlhf_stable(
             resolve(args.reward_model),
             policy,
-            _songs(args.songs_dir),
+            _songs(args),
             models,
             resolve(args.run_dir) / name,
             PolicyTraining(episodes=args.episodes, seed=args.seed, ppo=PPOConfig(kl=args.kl)),
@@ -201,7 +208,7 @@ def evaluate_policies(args: argparse.Namespace) -> None:
     new, about = load_policy(resolve(args.new))
     old, old_about = load_policy(resolve(args.old))
     reward = load_reward_model(resolve(args.reward_model))[0] if args.reward_model else None
-    songs = _songs(args.songs_dir)
+    songs = _songs(args)
     seen = {song["sha256"] for song in about["songs"] + old_about["songs"]}
     unseen = [song for song in songs if song.sha256 not in seen]
     if unseen:
@@ -245,10 +252,12 @@ def demo(args: argparse.Namespace) -> None:
     run_demo(resolve(folder), args.seed, args.profile)
 
 
-def _songs(folder: str, n_songs: int | None = None):
+def _songs(args: argparse.Namespace, n_songs: int | None = None):
     from rlhf_lib.music.song import load_songs
 
-    songs, skipped = load_songs(resolve(folder), n_songs)
+    songs, skipped = load_songs(
+        resolve(args.songs_dir), n_songs, jobs=args.jobs, scheduler=args.scheduler
+    )
     for entry in skipped:
         print(f"skipped {entry.path}: {entry.reason}", file=sys.stderr)
     return songs

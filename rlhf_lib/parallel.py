@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 #: Starting a process takes about as long as analysing a song: with fewer items for each than
 #: this, fewer are started.
-_ITEMS_PER_PROCESS = 4
+_ITEMS_PER_PROCESS = 2
 #: How often work is begun before it is given up: what kills three processes kills the next one.
 _ATTEMPTS = 3
 _SECONDS_TO_CONNECT = 10
@@ -44,7 +44,7 @@ def run(
     items : iterable
     jobs : int, optional
         Processes on this machine; 1 works in this one. By default one for every core, but no
-        more than one for every four items.
+        more than one for every two items.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``tcp://node7:8786``: its workers do the work, and
         `jobs` is not looked at. They must have this package, in the same version, and see the
