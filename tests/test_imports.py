@@ -23,6 +23,7 @@ LAYERS = (
         "calibration",
         "candidate_files",
         "candidates",
+        "climb",
         "cycle",
         "demo_songs",
         "evaluation",

@@ -4,6 +4,7 @@ from rlhf_lib.plots.edits import dense_terms, durations, edit_map
 from rlhf_lib.plots.evaluation import (
     accuracies,
     calibration,
+    climbs,
     over_optimisation,
     win_rates,
     win_rates_by_song,
@@ -20,6 +21,7 @@ __all__ = [
     "accuracies",
     "answers",
     "calibration",
+    "climbs",
     "dense_terms",
     "disagreement",
     "durations",

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from rlhf_lib.calibration import calibration_error, calibration_table, wilson_interval
 from rlhf_lib.errors import InputError
 from rlhf_lib.evaluation import EVEN, clustered_rate
 from rlhf_lib.plots import style
-from rlhf_lib.plots.style import axes_or_new, figure_of, styled
+from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
 
 _MODES = {"greedy": ("o", style.BLUE), "sampled": ("s", style.ORANGE)}
 
@@ -252,3 +252,45 @@ def _write_rates(ax: Axes, place: pd.Series, table: pd.DataFrame, column: str) -
 
 def _legend_above(ax: Axes) -> None:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.1)
+
+
+@styled
+def climbs(courses: Mapping[str, pd.DataFrame], fig: Figure | SubFigure | None = None) -> Figure:
+    """Draw how learned and true reward go when a search climbs the learned one.
+
+    Parameters
+    ----------
+    courses : dict of name → DataFrame
+        From `rlhf_lib.climb.climb`: step, song, learned, gold. The bands of the true reward are
+        95 % intervals, bootstrapped over songs.
+
+    Raises
+    ------
+    InputError
+        When there is no course.
+    """
+    if not courses:
+        raise InputError("no course to draw; climb a reward first")
+    fig = new_figure(10, 3.6) if fig is None else fig
+    left, right = fig.subplots(1, 2)
+    for number, (name, course) in enumerate(courses.items()):
+        colour = style.CYCLE[number % len(style.CYCLE)]
+        means = course.groupby("step")[["learned", "gold"]].mean()
+        left.plot(means.index, means["learned"], color=colour, label=name)
+        by_song = course.pivot_table(index="song", columns="step", values="gold")
+        drawn = np.random.default_rng(0).integers(len(by_song), size=(1000, len(by_song)))
+        low, high = np.quantile(by_song.to_numpy()[drawn].mean(axis=1), [0.025, 0.975], axis=0)
+        right.fill_between(means.index, low, high, color=colour, alpha=0.15, linewidth=0)
+        right.plot(means.index, means["gold"], color=colour)
+        best = means["gold"].idxmax()
+        right.plot(best, means["gold"][best], "o", color=colour, markersize=6)
+    for ax, title, unit in (
+        (left, "Learned reward", "gain since the start (logits)"),
+        (right, "True reward (simulated taste), its best marked", "gain since the start (utility)"),
+    ):
+        ax.axhline(0, color=style.GREY, linewidth=1, linestyle=":")
+        ax.set_xlabel("steps of the search")
+        ax.set_ylabel(unit)
+        ax.set_title(title)
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(courses))
+    return figure_of(fig)
