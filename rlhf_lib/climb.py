@@ -7,6 +7,7 @@ reward can be trusted, and what keeps a search honest.
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.raters import SimulatedRater
@@ -58,7 +59,7 @@ def climb(
         )
     weights = model.weights().detach().cpu().numpy().T  # (measures, members)
     rows = []
-    for number, start in enumerate(starts):
+    for number, start in enumerate(tqdm(starts, "climbing", unit="start", leave=False)):
         rng = np.random.default_rng([seed, number])
         edit, begin = start, measure(start) @ weights
         gain, liked = np.zeros(weights.shape[1]), judge.utility(start)
