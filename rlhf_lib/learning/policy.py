@@ -72,8 +72,7 @@ class Policy(nn.Module):
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float64))
         self.register_buffer("feature_mean", torch.tensor(scale.mean))
         self.register_buffer("feature_std", torch.tensor(scale.std))
-        # One first layer for both heads: the context part is the same at every visit of a
-        # unit, so it is computed once per song and not once per step.
+        # One first layer for both heads, in two parts; see `embed`.
         self.context = nn.Linear(N_CONTEXT, 2 * config.hidden)
         self.slots = nn.Linear(N_SLOTS, 2 * config.hidden, bias=False)
         self.actor = self._head(config.hidden, N_ACTIONS)
@@ -108,7 +107,11 @@ class Policy(nn.Module):
         return planned_env(tensors, weights, song, target, self.config.search)
 
     def embed(self, context: torch.Tensor) -> torch.Tensor:
-        """Return the context's part of the first layer, (..., 2 · hidden)."""
+        """Return the context's part of the first layer, (..., 2 · hidden).
+
+        It is most of the arithmetic and the same at every visit of a unit: compute it once for
+        each unit that is visited.
+        """
         return self.context(context * CONTEXT_SCALE)
 
     def forward(
@@ -165,10 +168,11 @@ def rollout(
         Take the likeliest action; else sample with `generator`.
     """
     env.reset()
-    embedded = policy.embed(env.tensors.context)
+    context, which = env.tensors.distinct
+    embedded, which = policy.embed(context), which[env.song]
     while env.unit < env.horizon:
         slots, values = env.observe()
-        log_p, _ = policy(embedded[env.song, env.unit], slots, values)
+        log_p, _ = policy(embedded[which, env.unit], slots, values)
         env.step(choose(log_p, greedy, generator))
     return env.edits()
 

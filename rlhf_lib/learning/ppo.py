@@ -114,12 +114,13 @@ def collect(
         Instead of the policy's own temperature.
     """
     env.reset()
-    embedded = policy.embed(env.tensors.context)
+    context, which = env.tensors.distinct
+    embedded, which = policy.embed(context), which[env.song]
     kept = {name: [] for name in ("slots", "values", "actions", "log_p", "judged", "rewards")}
     real = []
     while env.unit < env.horizon:
         slots, values = env.observe()
-        log_p, judged = policy(embedded[env.song, env.unit], slots, values, tau)
+        log_p, judged = policy(embedded[which, env.unit], slots, values, tau)
         action = choose(log_p, greedy=False, generator=generator)
         real.append(env.active)
         reward = env.step(action)
@@ -160,9 +161,11 @@ def update(
     advantage = advantages(batch.rewards, batch.judged, batch.real, config.gamma, config.lam)
     returns = advantage + batch.judged
     real = batch.real.flatten().nonzero().squeeze(1)
-    steps, size = batch.real.shape
-    songs = env.song.expand(steps, size).flatten()[real]
-    units = torch.arange(steps, device=songs.device)[:, None].expand(steps, size).flatten()[real]
+    steps = len(batch.real)
+    context, which = env.tensors.distinct
+    context, n_units = context.flatten(0, 1), context.shape[1]
+    unit = torch.arange(steps, device=real.device)[:, None]
+    visit = (which[env.song] * n_units + unit).flatten()[real]  # a row of `context`
     flat = {
         name: getattr(batch, name).flatten(0, 1)[real]
         for name in ("slots", "values", "actions", "log_p", "judged")
@@ -171,7 +174,7 @@ def update(
     if reference is not None:
         with torch.no_grad():
             anchor, _ = reference(
-                reference.embed(env.tensors.context)[songs, units],
+                reference.embed(context)[visit],
                 flat["slots"],
                 flat["values"],
                 config.tau,
@@ -179,9 +182,10 @@ def update(
     rows = []
     for _ in range(config.epochs):
         order = torch.randperm(len(real), generator=generator, device=generator.device)
-        for part in order.to(songs.device).chunk(config.minibatches):
+        for part in order.to(real.device).chunk(config.minibatches):
+            visited, row = visit[part].unique(return_inverse=True)
             log_p, judged = policy(
-                policy.embed(env.tensors.context[songs[part], units[part]]),
+                policy.embed(context[visited]).index_select(0, row),
                 flat["slots"][part],
                 flat["values"][part],
                 config.tau,
@@ -192,7 +196,7 @@ def update(
             value_loss = (judged - goal[part]).square().mean()
             p = log_p.exp()
             entropy = -(p * log_p.where(p > 0, 0.0)).sum(-1).mean()
-            kl = torch.zeros((), device=songs.device)
+            kl = torch.zeros((), device=real.device)
             if reference is not None:
                 gap = (log_p - anchor[part]).where(p > 0, 0.0)
                 kl = (p * gap).sum(-1).mean()

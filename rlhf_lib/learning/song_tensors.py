@@ -142,6 +142,16 @@ class SongTensors:
         return self.context.device
 
     @cached_property
+    def distinct(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The context of each different song, (D, U, 875), and which of them each is, (S,)."""
+        first = {}
+        for place, song in enumerate(self.songs):
+            first.setdefault(song, place)
+        rank = {song: number for number, song in enumerate(first)}
+        which = torch.tensor([rank[song] for song in self.songs], device=self.device)
+        return self.context[list(first.values())], which
+
+    @cached_property
     def longest_unit(self) -> int:
         """Beats of the longest unit."""
         return int((self.last - self.first).max()) + 1
