@@ -142,13 +142,17 @@ def test_no_two_modules_import_each_other():
     TopologicalSorter(graph).prepare()  # raises CycleError and names the cycle
 
 
-def test_importing_the_package_loads_no_heavy_library():
-    code = (
-        "import sys, rlhf_lib; "
-        "print(*{'torch', 'librosa', 'matplotlib', 'symusic'} & set(sys.modules))"
-    )
+@pytest.mark.parametrize(
+    "code", ["import rlhf_lib", "from rlhf_lib import cli; cli.main(['--help'])"]
+)
+def test_the_package_and_its_help_load_no_heavy_library(code):
+    heavy = {"torch", "librosa", "numba", "matplotlib", "pandas", "scipy", "dask", "gymnasium"}
+    code = f"""if True:
+        import atexit, sys
+        atexit.register(lambda: print("loaded:", *sorted({heavy} & set(sys.modules))))
+        {code}"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    assert done.stdout.splitlines()[-1].split() == ["loaded:"]
 
 
 @pytest.mark.parametrize(
