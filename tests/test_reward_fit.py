@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.stats import logistic
 from toy import toy_song
 
@@ -18,7 +18,13 @@ from rlhf_lib.learning.comparisons import (
     synthetic_comparisons,
 )
 from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
-from rlhf_lib.learning.reward_training import RewardTraining, fit, judge, preference_gaps
+from rlhf_lib.learning.reward_training import (
+    ANCHOR_SIZE,
+    RewardTraining,
+    fit,
+    judge,
+    preference_gaps,
+)
 from rlhf_lib.learning.song_tensors import FeatureScale
 from rlhf_lib.music.edit import Action, Edit
 from rlhf_lib.music.measures import DIRECTION, MEASURES, measure, weight_vector
@@ -108,7 +114,7 @@ def test_least_squares_has_its_closed_form(songs, one_pair, answer, bounded, mix
         assert (model.mix == 0).all()
         expected = (margin - gap) / 2 * 0.4 * wide
         np.testing.assert_allclose(linear_of(model)[0], expected, atol=1e-4)
-    assert history.best_epoch == len(history.epochs) - 1
+    assert history.best_epoch == len(history.epochs) - 1  # nothing held out: the optimum
 
 
 def test_the_ordinal_fit_is_the_optimum_of_its_objective(songs, one_pair):
@@ -141,20 +147,62 @@ def test_costs_stay_costs(songs, pairs, scale):
     assert (weights == 0).any()
 
 
-def test_few_pairs_and_a_narrow_prior_stay_near_the_parent(songs, pairs, scale):
+def test_few_pairs_and_a_narrow_prior_stay_near_the_anchor(songs, pairs, scale):
     """The more pairs, and the wider the prior, the further away; without a prior nothing moves."""
     taste = answered(pairs, weight_vector({"level": 2.0, "again": -2.0}), scale)
+    anchor = SYNTHETIC_WEIGHTS * scale
 
-    def moved(n_pairs, prior):
+    def away(n_pairs, prior):
+        """Distance from the anchor's direction."""
         model = new_model(songs, scale, SYNTHETIC_WEIGHTS)
-        before = linear_of(model)
         fit(model, taste[:n_pairs], [], RewardTraining(prior=prior, **NO_MIX), seed=0)
-        return float(np.sqrt(((linear_of(model) - before) ** 2).sum(axis=1)).mean())
+        rest = linear_of(model) - np.outer(linear_of(model) @ anchor / (anchor @ anchor), anchor)
+        return float(np.sqrt((rest**2).sum(axis=1)).mean())
 
-    few, many, narrow = moved(3, 1.0), moved(100, 1.0), moved(100, 0.05)
+    few, many, narrow = away(3, 1.0), away(100, 1.0), away(100, 0.05)
     assert few < 0.6 * many
     assert narrow < 0.2 * many
-    assert moved(20, 0.0) == 0.0
+    model = new_model(songs, scale, SYNTHETIC_WEIGHTS)
+    fit(model, taste[:20], [], RewardTraining(prior=0.0, **NO_MIX), seed=0)
+    np.testing.assert_allclose(linear_of(model), np.tile(anchor, (3, 1)), rtol=1e-6)
+
+
+def test_the_size_of_the_anchor_is_learned(songs, pairs, scale):
+    """A rater of the anchor's own taste who is decided, or hardly is: only the size differs.
+
+    One logistic regression along the anchor, with the prior of the size, by bisection.
+    """
+    anchor = SYNTHETIC_WEIGHTS * scale
+    gaps = np.stack([measure(c.a) - measure(c.b) for c in pairs]) / scale @ anchor
+    rng = np.random.default_rng(0)
+    for size in (0.05, 0.5):
+        said = (size * gaps + rng.logistic(size=len(gaps)) > 0).astype(float)
+        answers = [Comparison(c.a, c.b, a) for c, a in zip(pairs, said, strict=True)]
+        model = new_model(songs, scale, SYNTHETIC_WEIGHTS, members=1)
+        config = RewardTraining(likelihood="plain", prior=0.01, epochs=10_000, **NO_MIX)
+        fit(model, answers, [], config, seed=0)
+        found = float(linear_of(model)[0] @ anchor / (anchor @ anchor))
+        counts = np.random.default_rng(0).exponential(size=len(gaps))
+        counts *= len(counts) / counts.sum()
+
+        def slope(log_size, gaps=gaps, said=said, counts=counts):
+            gap = np.exp(log_size) * gaps
+            pull = (log_size - ANCHOR_SIZE[0]) / ANCHOR_SIZE[1] ** 2
+            return counts @ ((logistic.cdf(gap) - said) * gap) + pull
+
+        assert found == pytest.approx(np.exp(brentq(slope, -6, 3)), rel=0.1)
+
+
+def test_a_later_version_is_fitted_from_the_same_anchor(songs, pairs, scale):
+    """What old answers taught is not counted again when they are read again."""
+    answers = answered(pairs, weight_vector({"level": 2.0, "hook": 2.0}), scale)
+    config = RewardTraining(epochs=1000)
+    once, twice = (new_model(songs, scale, SYNTHETIC_WEIGHTS) for _ in range(2))
+    fit(once, answers, [], config, seed=0)
+    fit(twice, answers[:40], [], config, seed=1)
+    fit(twice, answers, [], config, seed=0)
+    gaps = [preference_gaps(model, pairs) for model in (once, twice)]
+    np.testing.assert_allclose(gaps[0], gaps[1], atol=0.02 * np.abs(gaps[0]).max())
 
 
 def test_it_learns_a_taste_and_knows_it_on_other_songs(songs, pairs, scale):

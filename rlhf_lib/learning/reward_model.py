@@ -67,7 +67,8 @@ class RewardModel(nn.Module):
     measure_scale : (len(MEASURES),) array
         Typical size of each measure's differences; measures are divided by it.
     prior : (len(MEASURES),) array, optional
-        Weights per unit of each measure that the linear head starts from.
+        Weights per unit of each measure that the linear head starts from, and that later fits
+        are drawn to (`anchor`).
     """
 
     def __init__(
@@ -108,6 +109,8 @@ class RewardModel(nn.Module):
         # Weights per typical difference of each measure.
         start = np.zeros(len(MEASURES)) if prior is None else prior * measure_scale
         self.linear = nn.Parameter(torch.tensor(start, dtype=torch.float32).repeat(members, 1))
+        # Where every fit is drawn to, see `reward_training`; later versions keep it.
+        self.register_buffer("anchor", torch.tensor(start, dtype=torch.float32))
 
     @property
     def feature_scale(self) -> FeatureScale:

@@ -2,9 +2,10 @@
 
 The transformer keeps what `pretraining` taught it; preferences decide what the score is made
 of: the weights of the named measures and the mix of the judges' opinions. These few numbers
-have a Gaussian prior around the parent model, so that ten answers move it a little and four
-hundred as far as they must, and an optimum that is found exactly in seconds (L-BFGS-B: Byrd
-et al., 1995).
+have a Gaussian prior around what the first model weighs, so that ten answers move them a little
+and four hundred as far as they must, and an optimum that is found exactly in seconds (L-BFGS-B:
+Byrd et al., 1995). The prior's centre stays the first model in every cycle: a later fit reads
+all answers again, and would count the old ones twice if it started from what they taught.
 """
 
 import copy
@@ -20,13 +21,13 @@ from torch.nn import functional as F
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.active import ensemble_gaps
 from rlhf_lib.learning.comparisons import Comparison
-from rlhf_lib.learning.likelihood import LIKELIHOODS, THRESHOLDS
+from rlhf_lib.learning.likelihood import LIKELIHOODS
 from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.music.measures import DIRECTION, measure
 
-#: The prior of a weight w of the parent is wider than `prior` by this times |w|, where that is more
-#: than 1: the dense reward's large weights would else outlast hundreds of answers.
-RELATIVE_DOUBT = 0.3
+#: Prior on the logarithm of the size that the anchor's weights have for a rater, in logits: mean,
+#: standard deviation. The anchor was never asked how decided people are.
+ANCHOR_SIZE = (-1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,16 @@ class RewardTraining:
         How answers follow from score differences, see `likelihood`.
     prior : float
         Standard deviation of the Gaussian prior on the linear head's weights, in logits per
-        typical difference of a measure: with few pairs the model stays near its parent. A
-        weight that is large in the parent is less certain, see `RELATIVE_DOUBT`.
+        typical difference of a measure; 0 leaves them as they are. Its mean is the anchor
+        (`RewardModel.anchor`) times a size that is fitted too, see `ANCHOR_SIZE`.
     mix_prior : float
-        The same for the transformer's part of the score as a whole; 0 leaves it as it is.
+        The same for the transformer's part of the score as a whole.
     """
 
     epochs: int = 100
     likelihood: str = "ordinal"
-    prior: float = 2.0
-    mix_prior: float = 1.0
+    prior: float = 0.5
+    mix_prior: float = 0.5
 
 
 @dataclass
@@ -63,7 +64,7 @@ class RewardHistory:
         epoch, train_loss, train_accuracy, and where pairs were held out valid_loss,
         valid_accuracy: of the ensemble mean. Epoch 0 is the model before training.
     best_epoch : int
-        Epoch of the lowest held-out loss (training loss when nothing is held out).
+        Epoch of the lowest held-out loss (the last when nothing is held out).
     best_state : dict
         Parameters at that epoch.
     """
@@ -166,11 +167,11 @@ def fit_gaps(
             f"unknown likelihood {config.likelihood!r}; choose one of {', '.join(LIKELIHOODS)}"
         )
     rng = np.random.default_rng(seed)
-    start = parameters(model)
+    start, anchor = parameters(model), model.anchor.double().cpu().numpy()
     counts = rng.exponential(size=(model.config.members, len(data)))
     counts *= len(data) / counts.sum(axis=1, keepdims=True)
     paths = [
-        _optimum(start[m], data.inputs[:, m], data, counts[m], config, model.linear.shape[1])
+        _optimum(start[m], anchor, data.inputs[:, m], data, counts[m], config)
         for m in range(model.config.members)
     ]
     history = RewardHistory()
@@ -182,8 +183,9 @@ def fit_gaps(
         history.epochs.append(line)
         if report is not None:
             report(line)
-    name = "train_loss" if check is None else "valid_loss"
-    history.best_epoch = int(np.argmin([line[name] for line in history.epochs]))
+    history.best_epoch = len(history.epochs) - 1
+    if check is not None:
+        history.best_epoch = int(np.argmin([line["valid_loss"] for line in history.epochs]))
     for epoch in (history.best_epoch, len(history.epochs) - 1):
         now = np.stack([path[min(epoch, len(path) - 1)] for path in paths])
         set_parameters(model, now)
@@ -194,35 +196,44 @@ def fit_gaps(
 
 def _optimum(
     start: np.ndarray,
+    anchor: np.ndarray,
     inputs: np.ndarray,
     data: Gaps,
     counts: np.ndarray,
     config: RewardTraining,
-    n_measures: int,
 ) -> list[np.ndarray]:
-    """Return one member's parameters after each pass, the start first."""
+    """Return one member's parameters after each pass, the start first.
+
+    What is sought, in this order: the free parameters, the logarithm of the anchor's size, the
+    likelihood's shape.
+    """
     likelihood = LIKELIHOODS[config.likelihood]
-    n, n_mix = len(start), len(start) - n_measures
+    n, n_mix = len(start), len(start) - len(anchor)
+    anchor = np.concatenate([anchor, np.zeros(n_mix)])
     spread = np.full(n, config.prior)
-    spread[:n_measures] *= np.maximum(1.0, RELATIVE_DOUBT * np.abs(start[:n_measures]))
-    spread[n_measures:] = config.mix_prior / np.sqrt(max(n_mix, 1))
+    spread[n - n_mix :] = config.mix_prior / np.sqrt(max(n_mix, 1))
     direction = np.concatenate([DIRECTION, np.zeros(n_mix)])
     free = spread > 0
     weight = counts * data.weights
     low = np.where(direction > 0, 0.0, -np.inf)[free]
     high = np.where(direction < 0, 0.0, np.inf)[free]
     n_free = int(free.sum())
+    centre, doubt = np.append(ANCHOR_SIZE[0], np.zeros(3)), np.append(ANCHOR_SIZE[1], [0.5] * 3)
 
     def objective(values: np.ndarray) -> tuple[float, np.ndarray]:
-        parameters = start.copy()
+        parameters, rest = start.copy(), values[n_free:]
         parameters[free] = values[:n_free]
-        loss, by_gap, by_threshold = likelihood(
-            inputs @ parameters, data.answers, data.strengths, values[n_free:]
+        loss, by_gap, by_shape = likelihood(
+            inputs @ parameters, data.answers, data.strengths, rest[1:]
         )
-        move = np.append((values[:n_free] - start[free]) / spread[free], values[n_free:] / 0.5)
-        gradient = np.append((weight * by_gap) @ inputs[:, free], weight @ by_threshold)
-        gradient += move / np.append(spread[free], np.full(len(THRESHOLDS), 0.5))
-        return float(weight @ loss + move @ move / 2), gradient
+        expected = np.exp(rest[0]) * anchor[free]
+        move, other = (values[:n_free] - expected) / spread[free], (rest - centre) / doubt
+        pull = move / spread[free]
+        gradient = np.concatenate(
+            [(weight * by_gap) @ inputs[:, free] + pull, [-pull @ expected], weight @ by_shape]
+        )
+        gradient[n_free:] += other / doubt
+        return float(weight @ loss + (move @ move + other @ other) / 2), gradient
 
     path = [start.copy()]
 
@@ -230,8 +241,8 @@ def _optimum(
         path.append(start.copy())
         path[-1][free] = values[:n_free]
 
-    bounds = np.stack([np.append(low, [-3.0] * 3), np.append(high, [3.0] * 3)], axis=1)
-    begin = np.append(np.clip(start[free], low, high), np.zeros(len(THRESHOLDS)))
+    bounds = np.stack([np.append(low, [-6.0] + [-3.0] * 3), np.append(high, [3.0] * 4)], axis=1)
+    begin = np.append(np.clip(start[free], low, high), np.zeros(4))
     minimize(
         objective,
         begin,
