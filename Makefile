@@ -80,8 +80,16 @@ format: $(STAMP) ## Put style and format right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## Measure the beat tracker against known tempo maps
-	$(BIN)/python benchmarks/beats.py
+# WRITE=1 puts the tables into docs/performance.md. The beat tracker is held against the songs of
+# Debian's fretsonfire-songs-muldjord, where they are installed or BEATS names such a folder.
+BENCHMARKS := environment ppo steps analysis rendering growth
+BEATS ?= /usr/share/games/fretsonfire/data/songs/muldjord
+bench: $(STAMP) ## Measure speed and the beat tracker (some minutes each; WRITE=1 BEATS=folder)
+	@for name in $(BENCHMARKS); do \
+	    echo "== $$name" && $(BIN)/python benchmarks/$$name.py $(if $(WRITE),--write) || exit 1; \
+	done
+	@if [ -d "$(BEATS)" ]; then echo "== beats" && $(BIN)/python benchmarks/beats.py "$(BEATS)"; \
+	else echo "== beats: left out, there are no songs at $(BEATS)"; fi
 
 clean: ## Remove .venv/ and caches (songs, models, feedback and results stay)
 	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis build rlhf_lib.egg-info
