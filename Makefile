@@ -82,11 +82,12 @@ format: $(STAMP) ## Put style and format right
 
 # WRITE=1 puts the tables into docs/performance.md. The beat tracker is held against the songs of
 # Debian's fretsonfire-songs-muldjord, where they are installed or BEATS names such a folder.
-BENCHMARKS := environment ppo steps analysis rendering growth
+BENCHMARKS := environment.py ppo.py steps.py analysis.py "analysis.py --hours 10" rendering.py \
+    "rendering.py --candidates" growth.py
 BEATS ?= /usr/share/games/fretsonfire/data/songs/muldjord
 bench: $(STAMP) ## Measure speed and the beat tracker (some minutes each; WRITE=1 BEATS=folder)
-	@for name in $(BENCHMARKS); do \
-	    echo "== $$name" && $(BIN)/python benchmarks/$$name.py $(if $(WRITE),--write) || exit 1; \
+	@for run in $(BENCHMARKS); do \
+	    echo "== $$run" && $(BIN)/python benchmarks/$$run $(if $(WRITE),--write) || exit 1; \
 	done
 	@if [ -d "$(BEATS)" ]; then echo "== beats" && $(BIN)/python benchmarks/beats.py "$(BEATS)"; \
 	else echo "== beats: left out, there are no songs at $(BEATS)"; fi
