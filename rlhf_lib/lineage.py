@@ -1,9 +1,14 @@
 """Where a checkpoint comes from: its version, and the songs it and its parents learned from."""
 
 import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.music.song import Song
+from rlhf_lib.music.song_cache import content_hash
+from rlhf_lib.paths import atomic_path, workspace
 
 
 def next_version(name: str) -> str:
@@ -24,8 +29,26 @@ def song_list(songs: list[Song]) -> list[dict[str, str]]:
     """Name each song once, for the lineage."""
     unique = {song.sha256: song for song in songs}
     return [
-        {"song_id": s.song_id, "path": str(s.path), "sha256": s.sha256} for s in unique.values()
+        {"song_id": s.song_id, "path": _within(s.path), "sha256": s.sha256} for s in unique.values()
     ]
+
+
+def _within(path: Path) -> str:
+    """The path from the workspace on; of a file elsewhere the name: models are given away."""
+    inside = path.is_relative_to(workspace())
+    return path.relative_to(workspace()).as_posix() if inside else path.name
+
+
+def set_aside(path: Path, warn: Callable[[str], None] = print) -> None:
+    """Copy a checkpoint that is about to be replaced to ``earlier/``, under its hash.
+
+    Others may name it as their parent, and the pretrained ones came with the code.
+    """
+    if path.is_file():
+        place = path.parent / "earlier" / f"{path.stem}_{content_hash(path)[:8]}{path.suffix}"
+        with atomic_path(place) as part:
+            shutil.copyfile(path, part)
+        warn(f"{path.name} is made anew; the earlier one is kept as earlier/{place.name}")
 
 
 def merged(*lists: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rlhf_lib.candidates import load_rated_songs
+from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.learning.checkpoints import (
     file_sha256,
@@ -43,7 +44,7 @@ from rlhf_lib.learning.reward_training import (
     judge,
 )
 from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.lineage import merged, next_version, song_list
+from rlhf_lib.lineage import merged, next_version, set_aside, song_list
 from rlhf_lib.music.song import Song
 from rlhf_lib.paths import atomic_path
 
@@ -99,7 +100,7 @@ def train_reward_model_v8(
     device = device or default_device()
     if Path(path).is_file():  # made by the same call: an interrupted run need not start over
         model, about = load_reward_model(path, device)
-        if "epochs" in about and all(about.get(key) == value for key, value in facts.items()):
+        if "epochs" in about and all(_same(about.get(key), facts[key]) for key in facts):
             return model, RewardHistory(about["epochs"], training.epochs, model.state_dict())
     torch.manual_seed(seed)
     scale = FeatureScale.fit(ours)
@@ -108,6 +109,7 @@ def train_reward_model_v8(
     history = pretrain(model, ours, others, training, seed, report)
     model.eval()
     metrics = _metrics(model, train, held_out)
+    set_aside(Path(path))
     save_model(path, model, **facts, metrics=metrics, epochs=history.epochs)
     return model, history
 
@@ -182,7 +184,10 @@ def train_from_feedback(
     """
     training = training or RewardTraining()
     store = PreferenceStore(feedback)
-    annotations, feedback_sha256 = store.current(), file_sha256(store.path)
+    annotations = store.current()
+    if not annotations:
+        raise InputError(f"no answers in {store.path}; rate some, or bring some in, first")
+    feedback_sha256 = file_sha256(store.path)
     manifests = {
         name: store.load_manifest(name)
         for name in {a.manifest_id for a in annotations if a.manifest_id}
@@ -222,6 +227,7 @@ def train_from_feedback(
     final_state = {key: value.clone() for key, value in model.state_dict().items()}
     for kind, state in (("best", history.best_state), ("final", final_state)):
         model.load_state_dict(state)
+        set_aside(Path(f"{place}_{kind}.pt"), warn)
         save_model(f"{place}_{kind}.pt", model, **facts, metrics=_metrics(model, train, held_out))
     with atomic_path(f"{place}_history.json") as part:
         part.write_text(json.dumps({"best_epoch": history.best_epoch, "epochs": history.epochs}))
@@ -278,6 +284,7 @@ def _train_and_save(
     train, held_out = _split_songs(songs, spared_ids, training.seed)
     history = train_policy(policy, reward, train, held_out, training, run_dir, report)
     last = history.rows[-1]
+    set_aside(path)
     save_model(
         path,
         policy,
@@ -294,6 +301,13 @@ def _train_and_save(
         shutil.copyfile(path, part)
     forget_state(run_dir)
     return policy, history
+
+
+def _same(ours: object, others: object) -> bool:
+    """Compare what is known of two models; songs by their content, wherever they lie."""
+    if isinstance(ours, list) and isinstance(others, list):
+        ours, others = ([song["sha256"] for song in songs] for songs in (ours, others))
+    return ours == others
 
 
 def _split_songs(songs: list[Song], spared: set[str], seed: int) -> tuple[list[Song], list[Song]]:

@@ -1,6 +1,7 @@
 """Models on disk: written whole or not at all, loaded without running code, with lineage."""
 
 import hashlib
+import io
 import zipfile
 from collections.abc import Callable
 from dataclasses import fields
@@ -56,12 +57,10 @@ def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> P
 
 def save_content(path: str | Path, content: dict[str, Any]) -> Path:
     """Write tensors and plain values atomically, marked with the format of this library."""
-    path = Path(path)
+    path, buffer = Path(path), io.BytesIO()
+    torch.save({**content, "format": FORMAT}, buffer)  # a file's name would go into the archive
     with atomic_path(path) as part:
-        try:
-            torch.save({**content, "format": FORMAT}, part)
-        except RuntimeError as error:  # what torch makes of a full disk
-            raise InputError(f"{path}: cannot be written ({error}); free disk space") from error
+        part.write_bytes(buffer.getbuffer())
     return path
 
 

@@ -1,0 +1,82 @@
+"""What stands in models/ already: reused when it is the same, kept when it is replaced."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy import toy_song
+
+from rlhf_lib import training
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.checkpoints import load_reward_model, save_model
+from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
+from rlhf_lib.learning.policy import Policy, PolicyConfig
+from rlhf_lib.learning.pretraining import Pretraining
+from rlhf_lib.learning.reward_model import RewardConfig
+from rlhf_lib.learning.song_tensors import FeatureScale
+from rlhf_lib.lineage import set_aside, song_list
+from rlhf_lib.music.measures import MEASURES
+
+SHORT = Pretraining(groups_per_song=1, group=2, epochs=1)
+
+
+@pytest.fixture
+def songs():
+    return [toy_song(40, seed=s) for s in range(4)]
+
+
+def test_the_same_model_is_the_same_file(tmp_path, songs):
+    weights = np.append(DENSE_WEIGHTS, np.zeros(len(MEASURES) - len(DENSE_WEIGHTS)))
+    policy = Policy(PolicyConfig(hidden=4), weights, FeatureScale.fit(songs))
+    facts = {"name": "policy_v14", "songs": song_list(songs), "held_out": []}
+    one, two = (save_model(tmp_path / name, policy, **facts) for name in ("one.pt", "two.pt"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_lineage_names_no_folder_of_its_maker(tmp_path, songs, monkeypatch):
+    monkeypatch.setenv("RLHF_WORKSPACE", str(tmp_path))
+    inside = replace(songs[0], path=tmp_path.resolve() / "data" / "a.flac")
+    outside = replace(songs[1], path=Path("/somewhere/else/b.flac"))
+    assert [song["path"] for song in song_list([inside, outside])] == ["data/a.flac", "b.flac"]
+
+
+def test_what_is_replaced_is_kept_under_its_hash(tmp_path):
+    said = []
+    set_aside(tmp_path / "model.pt", said.append)
+    assert said == []
+    for content in (b"first", b"second", b"first"):
+        (tmp_path / "model.pt").write_bytes(content)
+        set_aside(tmp_path / "model.pt", said.append)
+    kept = sorted((tmp_path / "earlier").iterdir())
+    assert {path.read_bytes() for path in kept} == {b"first", b"second"}
+    assert len(kept) == 2 and len(said) == 3
+    assert all(any(path.name in line for path in kept) for line in said)
+
+
+def test_a_first_model_is_reused_for_its_songs_wherever_they_lie(tmp_path, songs, monkeypatch):
+    small = RewardConfig(width=8, heads=1, layers=1, feedforward=8, members=2, head=4, judges=2)
+    monkeypatch.setattr(training, "RewardConfig", lambda: small)
+    path = tmp_path / "reward_model_v8.pt"
+    training.train_reward_model_v8(songs, path, SHORT)
+    made = path.read_bytes()
+
+    def refuse(*args):
+        raise AssertionError("trained again")
+
+    moved = [replace(song, path=Path("/elsewhere") / song.path) for song in songs]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "pretrain", refuse)
+        training.train_reward_model_v8(moved, path, SHORT)
+        with pytest.raises(AssertionError, match="trained again"):
+            training.train_reward_model_v8(songs[:3], path, SHORT)
+    assert path.read_bytes() == made
+    training.train_reward_model_v8(songs, path, SHORT, seed=1)
+    assert path.read_bytes() != made
+    assert [kept.read_bytes() for kept in (tmp_path / "earlier").iterdir()] == [made]
+    assert load_reward_model(path)[1]["seed"] == 1
+
+
+def test_no_answers_are_told(tmp_path):
+    with pytest.raises(InputError, match="no answers in"):
+        training.train_from_feedback(tmp_path, "v8.pt", tmp_path, tmp_path)
