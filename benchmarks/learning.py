@@ -30,7 +30,7 @@ EXPERIMENTS = {
     "win_rates": (policies.win_rates, tuple(TASTES)),
     "active": (rewards.active, ("smooth", "hooks", "arc")),
     "settings": (rewards.settings, tuple(TASTES)),
-    "cycles": (policies.cycles, ("hooks", "arc")),
+    "cycles": (policies.cycles, ("smooth", "hooks", "arc")),
     "overoptimisation": (policies.overoptimisation, ("hooks", "arc")),
     "free_length": (policies.free_length, tuple(TASTES)),
     "shares": (policies.shares, tuple(TASTES)),

@@ -32,7 +32,7 @@ BOUND_EDITS = 32
 UNLEASHED = PPOConfig(kl=0.0, lr=1e-3)
 FEW_PAIRS = 10
 #: Seeds for which the network is trained as well: it takes most of the time.
-PPO_SEEDS = 1
+PPO_SEEDS = 2
 
 
 def reference_edits(material: Material, policy: Policy) -> list[Edit]:

@@ -108,7 +108,7 @@ def settings(material: Material, taste: str) -> pd.DataFrame:
     choices = [
         ("likelihood", name) for name in ("ordinal", "plain", "weighted", "margin", "squared")
     ]
-    choices += [("prior", value) for value in (0.5, 1.0, 2.0, 4.0)]
+    choices += [("prior", value) for value in (0.25, 0.5, 1.0, 2.0)]
     choices += [("mix_prior", value) for value in (0.0, 0.5, 1.0)]
     for n_pairs in (p for p in (50, 200) if p <= max(material.size.pairs)):
         for seed in range(min(3, material.size.seeds)):
