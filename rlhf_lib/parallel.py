@@ -145,8 +145,8 @@ def _on_cluster(
         futures = client.map(function, items, pure=False)
         place_of = {future.key: place for place, future in enumerate(futures)}
         try:
-            for future, result in as_completed(futures, loop=client.loop, with_results=True):
-                yield place_of[future.key], result
+            for future in as_completed(futures, loop=client.loop):
+                yield place_of[future.key], future.result()
         except KilledWorker as error:
             raise InputError(
                 f"workers of {scheduler} died over the same work, most likely for want of memory "

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -114,6 +116,16 @@ def test_a_scheduler_that_does_not_answer(address, monkeypatch):
     monkeypatch.setattr(parallel, "_SECONDS_TO_CONNECT", 0.3)
     with pytest.raises(InputError, match="no Dask scheduler answers at"):
         run(str, [1], scheduler=address)
+
+
+def test_a_scheduler_that_is_lost_is_told():
+    from distributed import LocalCluster
+
+    local = {"processes": False, "n_workers": 1, "threads_per_worker": 1}
+    with LocalCluster(**local, dashboard_address=None) as cluster:
+        threading.Timer(0.5, cluster.close).start()
+        with pytest.raises(InputError, match="lost the scheduler"):
+            run(time.sleep, [0.1] * 100, scheduler=cluster.scheduler_address)
 
 
 def test_results_come_in_order_and_odd_numbers_of_jobs_are_told():
