@@ -36,7 +36,7 @@ def test_the_whole_song_is_without_fault(song):
     whole = measures_by_name(edit_of(song, (0, 64), target=1.0))
     full = {"hook": 1.0, "oddity": 1.0, "length": 1.0, "energy_arc": 1.0}
     for name, value in whole.items():
-        if name not in ("whole_chorus", "again", "level_1", "level_2", "level_3", "level_4"):
+        if not name.startswith(("whole_chorus", "again_", "level_")):
             assert value == pytest.approx(full.get(name, 0.0), abs=1e-5), name
 
 
@@ -108,28 +108,38 @@ def test_level_and_activity_count_standard_deviations_by_time(song):
         assert values["activity"] == pytest.approx(-level, abs=1e-5)
 
 
-def test_levels_of_the_quarters(song):
+def test_levels_of_the_eighths(song):
     rising = sounding(song, rms_mean=np.repeat([-30.0, -20.0, -10.0, 0.0], 16))
-    names = ("level_1", "level_2", "level_3", "level_4")
+    names = [f"level_{eighth}" for eighth in range(1, 9)]
     whole = measures_by_name(edit_of(rising, (0, 64), target=1.0))
-    assert [whole[name] for name in names] == pytest.approx([-1.5, -0.5, 0.5, 1.5])
-    # quarters of 8 beats: −30, −30 | −20, −20 … the second half of the song alone
+    by_hand = [-1.5, -1.5, -0.5, -0.5, 0.5, 0.5, 1.5, 1.5]
+    assert [whole[name] for name in names] == pytest.approx(by_hand)
+    # eighths of 4 beats of the second half of the song alone: −10 dB, then 0 dB
     half = measures_by_name(edit_of(rising, (32, 64)))
-    assert [half[name] for name in names] == pytest.approx([-0.5, -0.5, 0.5, 0.5])
+    assert [half[name] for name in names] == pytest.approx([-0.5] * 4 + [0.5] * 4)
 
 
-def test_again_counts_beats_whose_like_was_heard():
-    """A song of five times the same 16 beats, all of them unlike each other."""
-    song = toy_song(80, seed=1)
-    pattern = np.random.default_rng(0).normal(size=(16, song.features.shape[1]))
+def test_again_counts_beats_by_how_long_ago_their_like_was_heard():
+    """A song of five times the same 40 beats, all of them unlike each other."""
+    song = toy_song(200, seed=1)
+    pattern = np.random.default_rng(0).normal(size=(40, song.features.shape[1]))
     song = replace(song, features=np.tile(pattern, (5, 1)))
-    once, twice = edit_of(song, (16, 32)), edit_of(song, (16, 48))
-    apart, shifted = edit_of(song, (16, 32), (48, 64)), edit_of(song, (16, 24), (40, 48))
-    found = [measures_by_name(edit)["again"] for edit in (once, twice, apart, shifted)]
-    assert found == [0.0, 0.5, 0.5, 0.0]
-    actions = once.actions.copy()
-    actions[20] = Action.LOOP_3
-    assert measures_by_name(Edit(song, actions, 0.5))["again"] == pytest.approx(2 / 18)
+
+    def shares(*kept):
+        values = measures_by_name(edit_of(song, *kept))
+        return [values[f"again_{ago}"] for ago in ("16", "32", "64", "long")]
+
+    assert shares((40, 80)) == [0, 0, 0, 0]
+    assert shares((40, 120)) == [0, 0, 0.5, 0]  # all 40 beats, 40 beats later
+    assert shares((40, 60), (80, 100)) == [0, 0.5, 0, 0]  # 20 beats, 20 beats later
+    assert shares((44, 54), (84, 94)) == [0.5, 0, 0, 0]
+    # 30 beats of the second round come 30 beats late, 10 of the last round 70
+    assert shares((40, 50), (50, 80), (90, 120), (160, 170)) == pytest.approx(
+        [0, 30 / 80, 0, 10 / 80]
+    )
+    actions = edit_of(song, (40, 60)).actions.copy()
+    actions[44] = Action.LOOP_3
+    assert measures_by_name(Edit(song, actions, 0.5))["again_16"] == pytest.approx(2 / 22)
 
 
 def test_step_table_holds_every_edit(song):
@@ -156,14 +166,14 @@ def test_dense_reward_is_its_weights_and_terms_lie_in_0_1(song):
 
 
 def test_directions_cover_all_measures():
-    assert len(DIRECTION) == len(MEASURES) == len(set(MEASURES)) == 28
+    assert len(DIRECTION) == len(MEASURES) == len(set(MEASURES)) == 35
     assert len(ADDITIVE) == 14
     better = {name for name, sign in zip(MEASURES, DIRECTION, strict=True) if sign == 1}
     either = {name for name, sign in zip(MEASURES, DIRECTION, strict=True) if sign == 0}
     assert better == {"hook", "whole_chorus", "energy_arc"}
-    assert either == {"looped", "reordered", "length", "level", "activity", "again"} | {
-        f"level_{quarter}" for quarter in (1, 2, 3, 4)
-    }
+    others = {"looped", "reordered", "length", "level", "activity"}
+    others |= {f"again_{ago}" for ago in ("16", "32", "64", "long")}
+    assert either == others | {f"level_{eighth}" for eighth in range(1, 9)}
 
 
 def test_unknown_weight_name():

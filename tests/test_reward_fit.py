@@ -149,7 +149,7 @@ def test_costs_stay_costs(songs, pairs, scale):
 
 def test_few_pairs_and_a_narrow_prior_stay_near_the_anchor(songs, pairs, scale):
     """The more pairs, and the wider the prior, the further away; without a prior nothing moves."""
-    taste = answered(pairs, weight_vector({"level": 2.0, "again": -2.0}), scale)
+    taste = answered(pairs, weight_vector({"level": 2.0, "again_64": -2.0}), scale)
     anchor = SYNTHETIC_WEIGHTS * scale
 
     def away(n_pairs, prior):

@@ -47,11 +47,14 @@ _REASONS = {
     "activity": ("calmer passages", "busier passages"),
     "seam_rate": ("fewer cuts a minute", "more cuts a minute"),
     "short_pieces": ("longer pieces", "shorter pieces"),
-    "again": ("less that returns", "more that returns"),
-    "level_1": ("a softer beginning", "a louder beginning"),
-    "level_2": ("a softer second quarter", "a louder second quarter"),
-    "level_3": ("a softer third quarter", "a louder third quarter"),
-    "level_4": ("a softer end", "a louder end"),
+    "again_16": ("less that goes on and on", "more that goes on and on"),
+    "again_32": ("less that soon returns", "more that soon returns"),
+    "again_64": ("less that returns", "more that returns"),
+    "again_long": ("less that returns late", "more that returns late"),
+    **{
+        f"level_{eighth}": (f"a softer eighth {eighth} of 8", f"a louder eighth {eighth} of 8")
+        for eighth in range(1, 9)
+    },
     "intro": ("more of the intro", "a shorter intro"),
     "ending": ("more of the ending", "an earlier end"),
     "hook": ("less of the hook", "more of the hook"),
@@ -66,7 +69,7 @@ _REASONS = {
     "crowding": ("cuts with room between them", "cuts close together"),
     "unbroken_chorus": ("no chorus from end to end", "a chorus from end to end"),
     "climax": ("a level that dies down", "a level that builds up"),
-    "heard_again": ("less that returns too soon", "more that soon returns"),
+    "heard_again": ("less that returns too soon", "more that returns at once"),
     "leaps": ("fewer leaps through the song", "more leaps through the song"),
     "hook_loops": ("no looping of the hook", "the hook looped"),
     "shuffling": ("everything in its order", "a play with the order"),

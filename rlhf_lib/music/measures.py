@@ -2,7 +2,7 @@
 
 Fourteen measures are *additive*: each is a sum over the steps of an edit, a step being one
 beat heard right after another (or after the start, or before the end). Whatever is a weighted
-sum of them can be planned exactly (see `rlhf_lib.learning.planner`). Fourteen look at the edit
+sum of them can be planned exactly (see `rlhf_lib.learning.planner`). The others look at the edit
 as a whole. The dense reward and the linear part of a reward model are weights over these names.
 """
 
@@ -36,14 +36,17 @@ ADDITIVE = (
     "level",
     "activity",
 )
+_AGAIN = ("again_16", "again_32", "again_64", "again_long")
+_COURSE = tuple(f"level_{eighth}" for eighth in range(1, 9))
 #: worst_seam: largest squared transition cost. close_seams: how many seams come less than
 #: CLOSE_BEATS after another. seam_rate: (seams per minute / 10)². looped, reordered: x / (1 + x)
 #: for x loops, or returns, a minute: whoever likes some does not like ever more. short_pieces:
-#: share of the played beats in pieces of less than SHORT_BEATS. again: share of the played beats
-#: whose like was heard before. whole_chorus: the best-kept share of a hook passage in one piece.
-#: energy_arc: 1 = the level rises and falls as in the song. level_1 … level_4: level of each
-#: quarter of the edit above the whole, in ARC_SCALE_DB. length_error: distance from the keep
-#: ratio aimed at, in units of 0.03, at most 4.
+#: share of the played beats in pieces of less than SHORT_BEATS. again_16 … again_long: share of
+#: the played beats whose like was last heard at most 16, 17–32, 33–64, or more beats before.
+#: whole_chorus: the best-kept share of a hook passage in one piece. energy_arc: 1 = the level
+#: rises and falls as in the song. level_1 … level_8: level of each eighth of the edit above the
+#: whole, in ARC_SCALE_DB. length_error: distance from the keep ratio aimed at, in units of 0.03,
+#: at most 4.
 NOT_ADDITIVE = (
     "worst_seam",
     "close_seams",
@@ -51,19 +54,15 @@ NOT_ADDITIVE = (
     "looped",
     "reordered",
     "short_pieces",
-    "again",
+    *_AGAIN,
     "whole_chorus",
     "energy_arc",
-    "level_1",
-    "level_2",
-    "level_3",
-    "level_4",
+    *_COURSE,
     "length_error",
 )
 MEASURES = ADDITIVE + NOT_ADDITIVE
 _BETTER = ("hook", "whole_chorus", "energy_arc")
-_EITHER = ("looped", "reordered", "length", "level", "activity", "again")
-_EITHER += ("level_1", "level_2", "level_3", "level_4")
+_EITHER = ("looped", "reordered", "length", "level", "activity", *_AGAIN, *_COURSE)
 #: −1: the more the worse; +1: the more the better; 0: a matter of taste.
 DIRECTION = np.array([1 if m in _BETTER else 0 if m in _EITHER else -1 for m in MEASURES])
 
@@ -71,6 +70,7 @@ INTRO_BEATS = 16  # missing this many beats at either end costs the full amount
 CLOSE_BEATS = 8
 SHORT_BEATS = 16
 CHORUS_BEATS = 16
+AGO_BEATS = (16, 32, 64)
 ARC_POINTS = 32
 ARC_SCALE_DB = 10.0
 _BACK = [ADDITIVE.index(name) for name in ("loops", "returns")]
@@ -164,7 +164,6 @@ def measure(edit: Edit) -> np.ndarray:
     """Return all measures of an edit in the order of `MEASURES`, float64."""
     steps = measure_steps(edit)
     pieces = np.diff(np.concatenate([[0], edit.seams, [len(edit.order)]]))
-    kinds = edit.song.join_context.kinds[edit.order]
     minutes = edit.duration / 60
     back = steps[:, _BACK].sum(axis=0)
     whole = [
@@ -173,7 +172,7 @@ def measure(edit: Edit) -> np.ndarray:
         (len(edit.seams) / minutes / 10) ** 2,
         *(back / (minutes + back)),
         float(pieces[pieces < SHORT_BEATS].sum()) / len(edit.order),
-        1.0 - len(np.unique(kinds)) / len(kinds),
+        *_returning(edit),
         _best_chorus(edit),
         _energy_arc(edit),
         *_course(edit),
@@ -254,5 +253,14 @@ def _energy_arc(edit: Edit) -> float:
 
 def _course(edit: Edit) -> list[float]:
     level = edit.song.features[edit.order, _LEVEL].astype(np.float64)
-    quarters = [part.mean() if len(part) else level.mean() for part in np.array_split(level, 4)]
-    return [float(quarter - level.mean()) / ARC_SCALE_DB for quarter in quarters]
+    parts = np.array_split(level, len(_COURSE))
+    means = np.array([part.mean() if len(part) else level.mean() for part in parts])
+    return list((means - level.mean()) / ARC_SCALE_DB)
+
+
+def _returning(edit: Edit) -> np.ndarray:
+    """Return the shares of `_AGAIN`."""
+    kinds = edit.song.join_context.kinds[edit.order]
+    by_kind = np.argsort(kinds, kind="stable")
+    ago = np.diff(by_kind)[np.diff(kinds[by_kind]) == 0]
+    return np.bincount(np.digitize(ago, AGO_BEATS, right=True), minlength=4) / len(kinds)
