@@ -6,9 +6,12 @@ On composed songs, in a temporary folder; a simulated rater answers. Reward mode
 are made first with little training (their sizes, and so the times, are the real ones).
 """
 
+import os
 import tempfile
 import warnings
 from pathlib import Path
+
+os.environ["TQDM_DISABLE"] = "1"
 
 import numpy as np
 import pandas as pd
@@ -55,10 +58,11 @@ class Cycle:
         train_policy_v14(self.songs, self.v8, self.models, runs, few, self.device)
 
     def candidates(self) -> None:
-        """Plan and render five candidates a song."""
+        """Plan and render five candidates a song, into a new folder."""
+        self.rendered = Path(tempfile.mkdtemp(dir=self.folder))
         policy, about = load_policy(self.v14)
         ref = PolicyRef(name=about["name"], sha256=file_sha256(self.v14))
-        self.manifest = generate_candidates(self.songs, policy, ref, self.folder / "candidates")
+        self.manifest = generate_candidates(self.songs, policy, ref, self.rendered)
 
     def answers(self) -> None:
         """Let a simulated rater answer."""
@@ -79,9 +83,10 @@ class Cycle:
         train_from_feedback(
             self.folder / "feedback",
             self.v8,
-            self.folder / "candidates",
+            self.rendered,
             self.models,
             RewardTraining(epochs=20),
+            cache_dir=self.folder / "cache",
             device=self.device,
             warn=lambda text: None,
         )

@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     seed = (0, "random seed")
     songs_dir = ("data/train_songs", "folder of songs, searched recursively")
     models_dir = ("models", "folder of the checkpoints")
+    device = (None, "cpu or cuda; default: cuda where there is one", str)
     many = {
         "jobs": (None, "processes that share the songs; default: one for every core", int),
         "scheduler": (None, "address of a Dask scheduler, whose workers do it instead", str),
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         groups_per_song=(12, "groups of four edits that synthetic judges compare"),
         epochs=(4, "of the reward model"),
         episodes=(500, "of PPO"),
+        device=device,
         seed=seed,
         **many,
     )
@@ -173,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         min_confidence=(0.7, "leave out answers with a confidence not above"),
         exclude_raters=("", "leave out these raters, separated by commas"),
         max_failed_checks=(None, "leave out raters who failed more obvious checks", int),
+        device=device,
         seed=seed,
     )
     command(
@@ -185,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         models_dir=models_dir,
         run_dir=("runs", "metrics and checkpoints on the way"),
         kl=(0.02, "weight of the leash"),
+        device=device,
         seed=seed,
         **many,
     )

@@ -5,6 +5,7 @@ import json
 import sys
 from datetime import datetime
 
+from rlhf_lib.errors import InputError
 from rlhf_lib.paths import only_writer, resolve
 
 
@@ -20,13 +21,13 @@ def train_initial(args: argparse.Namespace) -> None:
     from rlhf_lib.learning.pretraining import Pretraining
     from rlhf_lib.training import train_policy_v14, train_reward_model_v8
 
-    songs = _songs(args)
+    device, songs = _device(args), _songs(args)
     models = resolve(args.models_dir)
     with only_writer(models):
         print("reward model v8 from synthetic judges")
         training = Pretraining(groups_per_song=args.groups_per_song, epochs=args.epochs)
         reward_path = models / "reward_model_v8.pt"
-        train_reward_model_v8(songs, reward_path, training, args.seed, report=_print_epoch)
+        train_reward_model_v8(songs, reward_path, training, args.seed, device, _print_epoch)
         print("policy v14 by PPO")
         _, history = train_policy_v14(
             songs,
@@ -34,7 +35,8 @@ def train_initial(args: argparse.Namespace) -> None:
             models,
             resolve(args.run_dir),
             PolicyTraining(episodes=args.episodes, seed=args.seed),
-            report=_print_episodes,
+            device,
+            _print_episodes,
         )
     print(f"{history.stopped}; best after {history.best_episode} episodes")
     print(f"wrote {reward_path}, {models / 'policy_v14.pt'}, {models / 'policy_final.pt'}")
@@ -165,6 +167,7 @@ def train_from_feedback(args: argparse.Namespace) -> None:
             RewardTraining(epochs=args.epochs),
             args.min_confidence,
             args.seed,
+            device=_device(args),
             report=_print_epoch,
             exclude_raters=[name for name in args.exclude_raters.split(",") if name],
             max_failed_checks=args.max_failed_checks,
@@ -182,7 +185,7 @@ def train_rlhf_stable(args: argparse.Namespace) -> None:
     from rlhf_lib.learning.ppo import PPOConfig
     from rlhf_lib.training import next_version, train_rlhf_stable
 
-    models = resolve(args.models_dir)
+    device, models = _device(args), resolve(args.models_dir)
     policy = resolve(args.policy)
     name = next_version(load_policy(policy)[1]["name"])
     with only_writer(models):
@@ -193,7 +196,8 @@ def train_rlhf_stable(args: argparse.Namespace) -> None:
             models,
             resolve(args.run_dir) / name,
             PolicyTraining(episodes=args.episodes, seed=args.seed, ppo=PPOConfig(kl=args.kl)),
-            report=_print_episodes,
+            device,
+            _print_episodes,
         )
     print(f"{history.stopped}; best after {history.best_episode} episodes")
     print(f"wrote {models / name}.pt and policy_final.pt")
@@ -261,6 +265,22 @@ def _songs(args: argparse.Namespace, n_songs: int | None = None):
     for entry in skipped:
         print(f"skipped {entry.path}: {entry.reason}", file=sys.stderr)
     return songs
+
+
+def _device(args: argparse.Namespace):
+    """Return where to compute, tried out before any work is done."""
+    import torch
+
+    from rlhf_lib.training import default_device
+
+    if args.device is None:
+        return default_device()
+    try:
+        if args.device.split(":")[0] not in ("cpu", "cuda"):
+            raise RuntimeError("neither cpu nor cuda")
+        return torch.zeros(1, device=args.device).device
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for it
+        raise InputError(f"--device {args.device}: {error}; leave it out, or say cpu") from error
 
 
 def _print_epoch(line: dict[str, float]) -> None:

@@ -94,6 +94,13 @@ def test_commands_that_need_no_input(workspace, capsys, arguments):
     assert not any(workspace.rglob("*.*"))
 
 
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "cuda:99", "meta"])
+def test_a_device_that_is_not_there(filled, capsys, device):
+    for command in ("train_initial", "train_from_feedback", "train_rlhf_stable"):
+        assert _status([command, "--device", device]) == 2
+    assert f"--device {device}: " in capsys.readouterr().err
+
+
 def test_an_interrupt_ends_without_a_traceback(workspace, capsys, monkeypatch):
     def interrupt(args):
         raise KeyboardInterrupt

@@ -210,7 +210,9 @@ class _Run:
     def __init__(self, policy: Policy, config: PolicyTraining):
         self.policy, self.config = policy, config
         self.reference = copy.deepcopy(policy).eval().requires_grad_(False)
-        self.optimizer = torch.optim.Adam(policy.parameters(), lr=config.ppo.lr, eps=1e-5)
+        self.optimizer = torch.optim.Adam(
+            policy.parameters(), lr=config.ppo.lr, eps=1e-5, fused=True
+        )
         self.generator = torch.Generator(device=policy.weights.device).manual_seed(config.seed)
         self.episode = 0
         self.rows: list[dict[str, float]] = []

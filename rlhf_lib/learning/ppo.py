@@ -132,7 +132,7 @@ def collect(
     if whole_reward is not None:
         whole = torch.as_tensor(whole_reward(edits), dtype=torch.float32, device=env.song.device)
         rest = whole - batch["rewards"].sum(0)
-        batch["rewards"][env.n_units - 1, torch.arange(len(edits))] += rest
+        batch["rewards"][env.n_units - 1, torch.arange(len(edits), device=rest.device)] += rest
     return Batch(**batch, real=torch.stack(real), edits=edits)
 
 
