@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from rlhf_lib.calibration import wilson_interval
 from rlhf_lib.errors import InputError
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import figure_of, new_figure, styled
@@ -59,13 +60,19 @@ def _trust(ax: Axes, report: dict[str, Any], raters: list[str]) -> None:
         (report["self_consistency"]["by_rater"], "s", style.ORANGE, "chooses the same again", 0.0),
         (checks, "^", style.GREEN, "passes obvious checks", 0.2),
     ):
-        known = [(row, shares[name]["value"]) for row, name in enumerate(raters) if name in shares]
+        known = [
+            (row, shares[name]["value"], shares[name]["n"])
+            for row, name in enumerate(raters)
+            if name in shares and shares[name]["n"]
+        ]
         if known:
-            places, values = np.array(known, dtype=float).T
+            places, values, n = np.array(known, dtype=float).T
+            low, high = wilson_interval(values, n)
+            ax.hlines(places + shift, low, high, color=colour, linewidth=1.2)
             ax.plot(values, places + shift, marker, color=colour, label=label, clip_on=False)
     _rows(ax, raters)
     ax.set_xlim(0, 1.02)
-    ax.set_xlabel("share of the cases")
+    ax.set_xlabel("share of the cases (95 % interval)")
     ax.set_title("Raters")
 
 
@@ -103,13 +110,15 @@ def _sittings(ax: Axes, sittings: list[dict[str, Any]]) -> None:
             sitting["median_seconds"][half]["value"] for half in ("first_half", "second_half")
         ]
         if None not in halves:
-            ax.plot([0, 1], halves, "o-", color=style.CYCLE[drawn % len(style.CYCLE)])
-            ax.annotate(sitting["rater_id"], (1, halves[1]), (6, 0), textcoords="offset points")
+            colour = style.CYCLE[drawn % len(style.CYCLE)]
+            ax.plot([0, 1], halves, "o-", color=colour, label=sitting["rater_id"])
             drawn += 1
-    if not drawn:
+    if drawn:
+        ax.legend(loc="best")
+    else:
         ax.text(0.5, 0.5, "no long sitting with times", ha="center", transform=ax.transAxes)
     ax.set_xticks([0, 1], ["first half", "second half"])
-    ax.set_xlim(-0.15, 1.45)
+    ax.set_xlim(-0.15, 1.15)
     ax.set_ylim(bottom=0)
     ax.set_ylabel("median seconds an answer")
     ax.set_title("Over a sitting")
