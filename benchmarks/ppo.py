@@ -90,6 +90,7 @@ def peer_round(
 def main() -> None:
     """Print the table, and write it when asked to."""
     parser = arguments(__doc__)
+    parser.set_defaults(rounds=3)
     parser.add_argument("--songs", type=int, default=8)
     parser.add_argument("--episodes", type=int, default=128)
     parser.add_argument("--device", default="cpu")
