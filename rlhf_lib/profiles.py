@@ -32,7 +32,7 @@ class Profile:
 
 
 PROFILES = {
-    "full": Profile(10, 6, 120.0, 12, 4, 500, 20, 500),
+    "full": Profile(8, 6, 120.0, 12, 4, 500, 15, 500),
     "smoke": Profile(4, 2, 40.0, 3, 1, 50, 10, 50),
 }
 
