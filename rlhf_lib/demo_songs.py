@@ -34,7 +34,7 @@ def songs_or_composed(
     if not (folder.is_dir() and find_audio(folder)):
         print(f"no audio in {name}: composing {n_songs} songs of {seconds:g} s (seed {seed})")
         compose_songs(folder, n_songs, seed, seconds)
-    songs, skipped = load_songs(folder)
+    songs, skipped = load_songs(folder, jobs=None)
     print(f"{name}: {len(songs)} song{'s' if len(songs) > 1 else ''}")
     for entry in skipped:
         print(f"skipped {entry.path.name}: {entry.reason}")
