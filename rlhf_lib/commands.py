@@ -5,6 +5,7 @@ import json
 import sys
 from datetime import datetime
 
+from rlhf_lib.cycle import needed
 from rlhf_lib.errors import InputError
 from rlhf_lib.paths import only_writer, resolve
 
@@ -47,10 +48,11 @@ def generate_eval_candidates(args: argparse.Namespace) -> None:
     from rlhf_lib.feedback.records import PolicyRef
     from rlhf_lib.learning.checkpoints import file_sha256, load_policy
 
-    policy, about = load_policy(resolve(args.policy))
+    path = needed(args.policy)
+    policy, about = load_policy(path)
     songs = _songs(args, args.n_songs)
     folder = resolve(args.output_dir)
-    ref = PolicyRef(name=about["name"], sha256=file_sha256(resolve(args.policy)))
+    ref = PolicyRef(name=about["name"], sha256=file_sha256(path))
     with only_writer(folder):
         manifest = generate_candidates(
             songs,
@@ -161,7 +163,7 @@ def train_from_feedback(args: argparse.Namespace) -> None:
     with only_writer(models):
         model, history, held_out = train_from_feedback(
             resolve(args.feedback),
-            resolve(args.pretrained),
+            needed(args.pretrained),
             resolve(args.candidates_dir),
             models,
             RewardTraining(epochs=args.epochs),
@@ -186,11 +188,11 @@ def train_rlhf_stable(args: argparse.Namespace) -> None:
     from rlhf_lib.training import next_version, train_rlhf_stable
 
     device, models = _device(args), resolve(args.models_dir)
-    policy = resolve(args.policy)
+    policy = needed(args.policy)
     name = next_version(load_policy(policy)[1]["name"])
     with only_writer(models):
         _, history = train_rlhf_stable(
-            resolve(args.reward_model),
+            needed(args.reward_model),
             policy,
             _songs(args),
             models,
@@ -209,9 +211,9 @@ def evaluate_policies(args: argparse.Namespace) -> None:
     from rlhf_lib.learning.checkpoints import load_policy, load_reward_model
     from rlhf_lib.paths import atomic_path
 
-    new, about = load_policy(resolve(args.new))
-    old, old_about = load_policy(resolve(args.old))
-    reward = load_reward_model(resolve(args.reward_model))[0] if args.reward_model else None
+    new, about = load_policy(needed(args.new))
+    old, old_about = load_policy(needed(args.old))
+    reward = load_reward_model(needed(args.reward_model))[0] if args.reward_model else None
     songs = _songs(args)
     seen = {song["sha256"] for song in about["songs"] + old_about["songs"]}
     unseen = [song for song in songs if song.sha256 not in seen]
@@ -234,7 +236,7 @@ def select_pairs(args: argparse.Namespace) -> None:
     from rlhf_lib.learning.checkpoints import load_reward_model
 
     path = resolve(args.manifest)
-    model, _ = load_reward_model(resolve(args.reward_model))
+    model, _ = load_reward_model(needed(args.reward_model))
     chosen, doubt = select_tasks(
         Manifest.load(path),
         path.parent,

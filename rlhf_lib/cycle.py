@@ -91,7 +91,7 @@ def needed(path: str | Path) -> Path:
     """Return where a file that an earlier step makes lies.
 
     That is `path`; for the pretrained models, where the workspace has none of its own, the file
-    that comes with the code.
+    that comes with the code. The newest policy, before any was trained, is the pretrained one.
 
     Raises
     ------
@@ -101,6 +101,8 @@ def needed(path: str | Path) -> Path:
     path = resolve(path)
     if path.is_file():
         return path
+    if path.name == "policy_final.pt":
+        return needed(path.with_name(PRETRAINED[1]))
     if path.name in PRETRAINED and (_BOX / path.name).is_file():
         return _BOX / path.name
     maker = next((maker for name, maker in _MAKERS.items() if re.fullmatch(name, path.name)), None)

@@ -43,6 +43,16 @@ def test_the_workspace_goes_before_the_box(places):
     assert needed(first) == first
 
 
+def test_the_newest_policy_is_the_pretrained_one_before_any_was_trained(places):
+    (places / "box/policy_v14.pt").touch()
+    final = places / "work/models/policy_final.pt"
+    assert needed("models/policy_final.pt") == places / "box/policy_v14.pt"
+    (places / "work/models/policy_v14.pt").touch()
+    assert needed("models/policy_final.pt") == places / "work/models/policy_v14.pt"
+    final.touch()
+    assert needed("models/policy_final.pt") == final
+
+
 def test_only_the_pretrained_models_come_from_the_box(places):
     (places / "box/policy_v15.pt").touch()
     with pytest.raises(InputError, match=r"policy_v15\.pt is missing; run notebook 05 or"):
