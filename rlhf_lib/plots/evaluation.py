@@ -194,10 +194,14 @@ def over_optimisation(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From `rlhf_lib.evaluation.gold_course`: episode, learned, gold.
+        From `rlhf_lib.evaluation.gold_course`: episode, learned, gold; with low and high, the
+        interval of gold, there is a band.
     """
     ax = axes_or_new(ax, 6.5, 3.6)
     ax.axhline(0, color=style.GREY, linewidth=1, linestyle=":")
+    if "low" in table:
+        band = {"color": style.ORANGE, "alpha": 0.2, "linewidth": 0}
+        ax.fill_between(table["episode"], table["low"], table["high"], **band)
     for name, label, colour, marker in (
         ("learned", "learned reward (what PPO sees)", style.BLUE, "o"),
         ("gold", "true reward (simulated taste)", style.ORANGE, "s"),
