@@ -79,6 +79,14 @@ def test_songs_taken_out_are_as_if_built_alone(songs):
             assert torch.equal(getattr(taken, field.name), getattr(alone, field.name)), field.name
 
 
+def test_a_song_that_stands_twice_has_one_context(songs):
+    taken = SongTensors.build(songs, FeatureScale.fit(songs)).take([2, 0, 2])
+    context, which = taken.distinct
+    assert len(context) == 2
+    assert which.tolist() == [0, 1, 0]
+    assert torch.equal(context[which], taken.context)
+
+
 def test_each_song_may_be_planned_under_weights_of_its_own(songs):
     """The same song twice: each plan is optimal under its weights, tried against all edits."""
     sets = np.stack([DENSE_WEIGHTS, np.zeros(len(ADDITIVE))])
