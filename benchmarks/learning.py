@@ -29,7 +29,7 @@ EXPERIMENTS = {
     "accuracies": (rewards.accuracies, tuple(TASTES)),
     "win_rates": (policies.win_rates, tuple(TASTES)),
     "active": (rewards.active, ("smooth", "hooks", "arc")),
-    "settings": (rewards.settings, tuple(TASTES)),
+    "settings": (rewards.settings, ("smooth", "hooks", "chorus", "arc", "loops")),
     "cycles": (policies.cycles, ("smooth", "hooks", "arc")),
     "overoptimisation": (policies.overoptimisation, ("hooks", "arc")),
     "free_length": (policies.free_length, tuple(TASTES)),
