@@ -10,6 +10,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from rlhf_lib.cycle import PRETRAINED
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -71,11 +73,12 @@ def test_lock_holds_everything_its_packages_need(locked):
             assert needed.specifier.contains(version, prereleases=True), f"{name}: {needed}"
 
 
-def test_no_audio_model_or_cache_is_tracked():
+def test_no_audio_or_cache_is_tracked_and_two_models_are():
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     listing = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     unwanted = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".pt", ".npz", ".pyc"}
-    assert [path for path in listing if Path(path).suffix.lower() in unwanted] == []
+    found = {path for path in listing if Path(path).suffix.lower() in unwanted}
+    assert found == {f"models/{name}" for name in PRETRAINED}
