@@ -77,6 +77,23 @@ def _kind(taste: str) -> str:
     return f"{taste} (by ear)" if taste == "ear" else taste
 
 
+def parts_of_policy_table(table: pd.DataFrame) -> pd.DataFrame:
+    """What the search adds to the planner, and PPO to both, on the seeds that have all three."""
+    table = table[table["mode"] == "greedy"]
+    whole = table[table["line"] == "planner + search + network"]
+    table = table[table["seed"].isin(whole["seed"].unique())]
+    wins = table.pivot_table(index="taste", columns=["pairs", "line"], values="win", sort=False)
+    out = {}
+    for pairs in whole["pairs"].unique():
+        lines = [wins[pairs, "planner" + more] for more in ("", " + search", " + search + network")]
+        out[f"{pairs}: search"], out[f"{pairs}: network"] = np.diff(lines, axis=0)
+    out = pd.DataFrame(out, index=wins.index)
+    runs = whole.groupby(["taste", "pairs", "seed"])["best_episode"].first()
+    out["runs whose start stayed best"] = (runs == 0).groupby("taste").mean()
+    out.loc["mean"] = out.mean()
+    return out.round(2)
+
+
 def moves_table(table: pd.DataFrame) -> pd.DataFrame:
     """Loops and reorders per edit of the whole policy, and of the bound, by taste."""
     last = table["pairs"].max()
@@ -173,6 +190,7 @@ SECTIONS = {
     "win_rates": (
         ("Win rate over v14, greedy", win_table),
         ("Win rate over v14, sampled", lambda table: win_table(table, "sampled")),
+        ("What search and network add to the win rate, same seeds", parts_of_policy_table),
         ("LOOP and REORDER per edit", moves_table),
     ),
     "overoptimisation": (("Over-optimisation", lambda t: exploits(course_table(t))),),
