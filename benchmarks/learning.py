@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pandas as pd
 from joblib import Parallel, delayed
-from lab import policies, report, rewards
+from lab import attacks, policies, report, rewards
 from lab.material import SIZES, Material, one_thread, prepare
 
 from rlhf_lib.feedback.tastes import TASTES
@@ -31,7 +31,8 @@ EXPERIMENTS = {
     "active": (rewards.active, ("smooth", "hooks", "arc")),
     "settings": (rewards.settings, ("smooth", "hooks", "chorus", "arc", "loops")),
     "cycles": (policies.cycles, ("smooth", "hooks", "arc")),
-    "overoptimisation": (policies.overoptimisation, ("hooks", "arc")),
+    "overoptimisation": (attacks.overoptimisation, ("hooks", "arc")),
+    "exploits": (attacks.exploits, ("smooth", "hooks", "calm", "chorus", "arc")),
     "free_length": (policies.free_length, tuple(TASTES)),
     "shares": (policies.shares, tuple(TASTES)),
 }

@@ -28,9 +28,6 @@ from rlhf_lib.training import REFINED_SHARE
 RANDOM_EDITS = 64
 #: Alternatives among which the bound is sought where no exact optimum is known.
 BOUND_EDITS = 32
-#: PPO without leash and rule, to see what it finds in the reward model.
-UNLEASHED = PPOConfig(kl=0.0, lr=1e-3)
-FEW_PAIRS = 10
 #: Seeds for which the network is trained as well: it takes most of the time.
 PPO_SEEDS = 2
 
@@ -180,43 +177,6 @@ def _bound(material: Material, taste: str, old: list[Edit]) -> tuple[list[Edit],
     gold = np.stack([utilities(taste, edits) for edits in rounds])
     best = gold.argmax(axis=0)
     return [rounds[k][place] for place, k in enumerate(best)], gold.max(axis=0)
-
-
-def overoptimisation(material: Material, taste: str) -> pd.DataFrame:
-    """Learned and true reward over KL, with leash and rule and without, after few answers."""
-    songs, rows = material.songs["test"], []
-    reference = reference_edits(material, material.v14())
-    for seed in range(min(2, material.size.seeds)):
-        for name, ppo, settings in (
-            ("leash and rule", PPOConfig(), {}),
-            ("no leash, no rule", UNLEASHED, {"kl_limit": 1e9, "drop_limit": 1e9}),
-        ):
-            model = fitted(material, taste, FEW_PAIRS, seed, RewardTraining())
-            start, _, history, snapshots = refined(
-                material,
-                material.v14(),
-                model,
-                reference,
-                seed,
-                ppo,
-                episodes=3 * material.size.episodes,
-                checkpoint_every=material.size.episodes // 2 // 50 * 50,
-                **settings,
-            )
-            env = every_target(start, songs)
-            kl = {row["episode"]: row["kl"] for row in history.rows}
-            for episode, policy in [(0, start), *snapshots]:
-                generator = torch.Generator().manual_seed(0)
-                edits = rollout(policy, env, greedy=False, generator=generator)
-                learned, gold = model.score(edits).mean(axis=1), utilities(taste, edits)
-                for edit, a, b in zip(edits, learned, gold, strict=True):
-                    rows.append(
-                        {"taste": taste, "run": name, "seed": seed, "episode": episode}
-                        | {"kl": kl.get(episode, 0.0), "song": edit.song.sha256}
-                        | {"target": edit.target, "learned": a, "gold": b}
-                        | {"best_episode": history.best_episode, "stopped": history.stopped}
-                    )
-    return pd.DataFrame(rows)
 
 
 def planning(parent: Policy, reward: CombinedReward) -> Policy:

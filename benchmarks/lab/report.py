@@ -135,6 +135,14 @@ def course_table(table: pd.DataFrame) -> pd.DataFrame:
     return joined
 
 
+def climb_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Gains of learned and true reward at the end of a climb, and the share of exploits."""
+    table = table.assign(exploited=(table["learned"] > 0) & (table["gold"] < 0))
+    keys = ["taste", "pairs", "caution"]
+    out = table.groupby(keys, sort=False)[["learned", "gold", "exploited"]].mean()
+    return out.round(2).reset_index()
+
+
 def exploits(course: pd.DataFrame) -> pd.DataFrame:
     """Share of edits whose learned reward rose while the true one fell, at the end of a run."""
     last = course[
@@ -194,6 +202,7 @@ SECTIONS = {
         ("LOOP and REORDER per edit", moves_table),
     ),
     "overoptimisation": (("Over-optimisation", lambda t: exploits(course_table(t))),),
+    "exploits": (("Climbing the reward model from v14's edits", climb_table),),
     "active": (
         ("Active learning: accuracy / ceiling by answers", lambda t: active_table(t)[0]),
         ("Answers needed for what 100 random ones give", lambda t: active_table(t)[1]),
