@@ -74,10 +74,10 @@ def test_the_whole_loop(workspace, capsys):
     ("arguments", "message"),
     [
         (["train_initial"], "data/train_songs"),
-        (["generate_eval_candidates"], "no checkpoint at"),
+        (["generate_eval_candidates"], "data/test_songs"),
         (["simulate_feedback"], "evaluation_manifest.json"),
         (["train_from_feedback"], ""),
-        (["evaluate_policies"], "no checkpoint at"),
+        (["evaluate_policies", "--old", "policy_v13.pt"], "policy_v13.pt is missing"),
         (["compose_songs", "--n_songs", "0"], "0"),
         (["demo", "--profile", "huge"], "huge"),
     ],
