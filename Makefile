@@ -27,8 +27,8 @@ demo: $(STAMP) ## Run the whole loop on composed songs; results under runs/
 
 test: test-unit test-notebooks ## Run the unit tests, then every notebook in the smoke profile
 
-test-unit: $(STAMP) ## Run the unit tests
-	$(BIN)/python -m pytest
+test-unit: $(STAMP) ## Run the unit tests, on every core
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 # The notebooks build on each other's files: one fresh workspace for all, in order of their names,
 # and the first failure ends the run.

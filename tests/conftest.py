@@ -9,6 +9,11 @@ os.environ["MPLBACKEND"] = "Agg"
 
 from pathlib import Path  # noqa: E402
 
+# Two processes that write numba's cache at once (librosa's, which tests compare with) spoil it.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    cache = Path(__file__).resolve().parent.parent / ".cache" / "numba" / worker
+    os.environ["NUMBA_CACHE_DIR"] = str(cache)
+
 import pytest  # noqa: E402
 
 
