@@ -28,13 +28,13 @@ from rlhf_lib.paths import atomic_path, resolve
 EXPERIMENTS = {
     "accuracies": (rewards.accuracies, tuple(TASTES)),
     "win_rates": (policies.win_rates, tuple(TASTES)),
-    "active": (rewards.active, ("smooth", "hooks", "arc")),
-    "settings": (rewards.settings, ("smooth", "hooks", "chorus", "arc", "loops")),
+    "active": (rewards.active, ("hooks", "arc")),
+    "settings": (rewards.settings, ("smooth", "chorus", "arc", "loops")),
     "cycles": (policies.cycles, ("smooth", "hooks", "arc")),
     "overoptimisation": (attacks.overoptimisation, ("hooks", "arc")),
-    "exploits": (attacks.exploits, ("smooth", "hooks", "calm", "chorus", "arc")),
+    "exploits": (attacks.exploits, ("smooth", "hooks", "arc")),
     "free_length": (policies.free_length, tuple(TASTES)),
-    "shares": (policies.shares, tuple(TASTES)),
+    "shares": (policies.shares, ("smooth", "chorus", "arc", "shuffle")),
 }
 
 
