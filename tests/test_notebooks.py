@@ -1,0 +1,102 @@
+"""The form of the notebooks: short cells, no functions, every section ends in something to see."""
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+MAX_LINES, MEDIAN_LINES = 20, 6
+MAX_BYTES = 6_000_000
+#: Outputs that cells are compared by in the smoke profile; each notebook has at least two.
+MARKER, LEAST_COMPARED = "# NBVAL_CHECK_OUTPUT", 2
+#: What tells of this machine: its folders, a bar of progress, sound.
+FOREIGN = re.compile(r"/tmp/|/home/|/root/|it/s\]|audio/|application/vnd.jupyter.widget-view")
+
+
+def cells(notebook, kind: str) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == kind]
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem[:2])
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def test_there_are_eight_in_order_and_they_are_light():
+    assert [path.name[:2] for path in PATHS] == [f"{number:02d}" for number in range(8)]
+    assert sum(path.stat().st_size for path in PATHS) < MAX_BYTES
+
+
+def test_code_cells_are_short_and_define_nothing(notebook):
+    sources = [cell.source for cell in cells(notebook, "code")]
+    lengths = [sum(bool(line.strip()) for line in source.splitlines()) for source in sources]
+    assert statistics.median(lengths) <= MEDIAN_LINES
+    assert max(lengths) <= MAX_LINES
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    assert not [
+        node.name
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, kinds)
+    ]
+
+
+def test_it_opens_with_the_question_and_one_cell_of_parameters(notebook):
+    opening = notebook.cells[0]
+    assert opening.cell_type == "markdown"
+    for part in (r"# \d\d · ", r"\*\*Question\.\*\*", r"\*\*What goes in\.\*\*", r"\*\*What comes"):
+        assert re.search(part, opening.source)
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert tagged == [cells(notebook, "code")[0]]
+    assert re.search(r"^#+ Limits", cells(notebook, "markdown")[-1].source, re.M)
+
+
+def test_parameters_are_read(notebook):
+    first, *others = (cell.source for cell in cells(notebook, "code"))
+    names = [
+        name.id
+        for node in ast.parse(first).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        for name in ast.walk(target)
+        if isinstance(name, ast.Name)
+    ]
+    assert names
+    assert [name for name in names if not re.search(rf"\b{name}\b", "\n".join(others))] == []
+
+
+def test_every_section_ends_in_something_to_see_or_an_assertion(notebook):
+    sections: list[tuple[str, list]] = []
+    for cell in notebook.cells:
+        heading = re.search(r"^## (.*)", cell.source, re.M)
+        if cell.cell_type == "markdown" and heading:
+            sections.append((heading[1], []))
+        elif sections and cell.cell_type == "code":
+            sections[-1][1].append(cell)
+    assert len(sections) >= 4
+    for name, code in sections[:-1]:  # the last one is about limits
+        assert code, f"section {name!r} has no code"
+        assert any(cell.outputs or "assert" in cell.source for cell in code[-2:]), name
+
+
+def test_outputs_are_light_and_tell_nothing_of_the_machine(notebook):
+    for cell in cells(notebook, "code"):
+        assert not FOREIGN.search(str(cell.outputs)), cell.source[:80]
+        assert not any(output.output_type == "error" for output in cell.outputs), cell.source[:80]
+    compared = [cell for cell in cells(notebook, "code") if MARKER in cell.source]
+    assert len(compared) >= LEAST_COMPARED
+    assert all(cell.outputs for cell in compared)
+
+
+def test_an_input_error_shows_its_message_and_no_traceback():
+    shell = InteractiveShell()
+    shown = []
+    shell._showtraceback = lambda kind, error, lines: shown.extend(lines)
+    shell.run_cell("from rlhf_lib.errors import InputError; raise InputError('no song here')")
+    assert shown == ["InputError: no song here"]
