@@ -199,7 +199,7 @@ def select_tasks(
     folder: str | Path,
     model: RewardModel,
     n_pairs: int,
-    rule: str = "disagreement",
+    rule: str = "random",
     random_share: float = 0.2,
     seed: int = 0,
 ) -> tuple[Manifest, np.ndarray]:

@@ -207,11 +207,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     command(
         commands.select_pairs,
-        "choose the pairs that the reward model is least sure of",
+        "choose pairs to ask about: at random, or where the reward model is unsure",
         manifest=("eval_outputs/evaluation_manifest.json", "pairs to choose from"),
         reward_model=("models/reward_model_v9_feedback_final.pt", "checkpoint"),
         n_pairs=(20, "how many"),
-        rule=("disagreement", "disagreement, information or random"),
+        rule=("random", "random, disagreement or information"),
         random_share=(0.2, "share chosen at random, as a fair test"),
         output=(None, "default: selected_manifest.json beside the manifest", Path),
         seed=seed,

@@ -118,10 +118,12 @@ def test_selected_pairs_are_the_doubtful_ones(made):
     with torch.no_grad():
         model.linear.normal_(0, 3.0)
     n_questions = sum(task.check is None for task in manifest.tasks)
-    everything, doubt = select_tasks(manifest, folder / "out", model, n_questions, random_share=0.0)
+    everything, doubt = select_tasks(
+        manifest, folder / "out", model, n_questions, "disagreement", 0.0
+    )
     assert all(np.diff(doubt) <= 0)
     assert [task.check is None for task in everything.tasks] == [True] * n_questions + [False]
-    chosen, top = select_tasks(manifest, folder / "out", model, 3, random_share=0.0)
+    chosen, top = select_tasks(manifest, folder / "out", model, 3, "disagreement", 0.0)
     assert list(chosen.tasks) == list(everything.tasks[:3])
     np.testing.assert_allclose(top, doubt[:3], rtol=1e-5)
 
