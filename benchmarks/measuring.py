@@ -78,11 +78,9 @@ def publish(name: str, table: pd.DataFrame, about: str, write: bool) -> None:
         return
     path = resolve(REPORT)
     text = path.read_text(encoding="utf-8")
-    start = text.index(f"<!-- {name} -->") + len(f"<!-- {name} -->")
-    rest = text[text.index("<!-- end -->", start) :]
-    body = f"{about}\n\n{_markdown(table)}\n\n*{machine()}*"
+    body = f"{about}\n\n{markdown(table)}\n\n*{machine()}*"
     with atomic_path(path) as part:
-        part.write_text(f"{text[:start]}\n{body}\n{rest}", encoding="utf-8")
+        part.write_text(between(text, name, body), encoding="utf-8")
 
 
 def machine() -> str:
@@ -114,7 +112,14 @@ def made_up_song(n_beats: int, seed: int = 0, beats_per_bar: int = 4) -> Song:
     )
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def between(text: str, name: str, body: str) -> str:
+    """Return the text with `body` between ``<!-- name -->`` and the next ``<!-- end -->``."""
+    start = text.index(f"<!-- {name} -->") + len(f"<!-- {name} -->")
+    return f"{text[:start]}\n{body}\n{text[text.index('<!-- end -->', start) :]}"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table in Markdown, without its index; what is missing stays empty."""
     rows = [[str(name) for name in table.columns], ["---"] * len(table.columns)]
-    rows += [[str(value) for value in row] for row in table.itertuples(index=False)]
+    rows += [["" if pd.isna(v) else str(v) for v in row] for row in table.itertuples(index=False)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -8,15 +8,15 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from rlhf_lib.candidate_files import finished_song, render_song
+from rlhf_lib.candidates import MANIFEST_NAME
 from rlhf_lib.errors import InputError
 from rlhf_lib.evaluation import policy_edits
-from rlhf_lib.feedback.records import Annotation, Manifest, PolicyRef, Task
+from rlhf_lib.feedback.records import VOTE_FOR_A, Annotation, Manifest, PolicyRef, Task
 from rlhf_lib.learning.policy import Policy
 from rlhf_lib.music.edit import TEMPERATURES, target_keep_ratio
 from rlhf_lib.music.song import Song
 
 _SIDES = ("new", "old")
-_WIN = {"a": 1.0, "tie": 0.5, "b": 0.0}
 _TEMPERATURE = {target_keep_ratio(one): one for one in TEMPERATURES}
 
 
@@ -60,7 +60,7 @@ def blind_test(
     if not tasks:
         raise InputError("both policies edit every song alike, so there is nothing to compare")
     manifest = Manifest.create(ref, entries, tasks)
-    manifest.save(folder / "evaluation_manifest.json")
+    manifest.save(folder / MANIFEST_NAME)
     return manifest
 
 
@@ -89,7 +89,7 @@ def blind_votes(answers: Sequence[Annotation], manifest: Manifest) -> pd.DataFra
     rows = []
     for one in answers:
         if one.manifest_id == manifest.manifest_id and not one.cant_tell:
-            win = _WIN[one.preference]
+            win = VOTE_FOR_A[one.preference]
             new_first = one.edit_a_id.startswith(_SIDES[0])
             temperature = float(one.edit_a_id.split("_")[1])
             rows.append((one.song_id, temperature, one.rater_id, win if new_first else 1 - win))

@@ -10,6 +10,7 @@ import torch
 from rlhf_lib.candidates import comparison_tasks
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.raters import SimulatedRater
+from rlhf_lib.feedback.records import VOTE_FOR_A
 from rlhf_lib.learning.comparisons import Comparison
 from rlhf_lib.learning.planner import Plan
 from rlhf_lib.learning.policy import CUTTING_TARGETS, Policy, every_target, rollout
@@ -298,4 +299,4 @@ def lengths_by_temperature(edits: Sequence[tuple[str, float, Edit]]) -> pd.DataF
 def _vote(judge: SimulatedRater, a: Edit, b: Edit) -> float:
     if np.array_equal(a.actions, b.actions):
         return 0.5
-    return {"a": 1.0, "b": 0.0, "tie": 0.5}[judge.compare(a.song, a, b).preference]
+    return VOTE_FOR_A[judge.compare(a.song, a, b).preference]

@@ -10,6 +10,7 @@ from lab.material import Material, comparable_pairs
 from lab.rewards import fitted, member_gaps
 from rlhf_lib.evaluation import planned_edits, speaking_alone, wins
 from rlhf_lib.feedback.raters import SimulatedRater
+from rlhf_lib.feedback.records import VOTE_FOR_A
 from rlhf_lib.feedback.tastes import Taste
 from rlhf_lib.learning.combined_reward import CombinedReward
 from rlhf_lib.learning.comparisons import Comparison, random_cuts
@@ -270,6 +271,6 @@ def _asked(
     for place in np.random.default_rng(seed).permutation(len(pairs))[:count]:
         a, b = pairs[place]
         answer = rater.compare(a.song, a, b)
-        preference = {"a": 1.0, "tie": 0.5, "b": 0.0}[answer.preference]
+        preference = VOTE_FOR_A[answer.preference]
         out.append(Comparison(a, b, preference, strength=answer.strength))
     return out

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from measuring import between, markdown
 
 from lab.material import ADDITIVE_TASTES, AGREEMENT, Material
 from rlhf_lib.evaluation import clustered_rate
@@ -285,9 +286,9 @@ def write(tables: dict[str, pd.DataFrame], material: Material, profile: str, doc
             continue
         parts = []
         for title, make in SECTIONS[name]:
-            parts.append(f"**{title}**\n\n{_markdown(make(table))}")
+            parts.append(f"**{title}**\n\n{_with_index(make(table))}")
         parts += [f"![{name}](images/{picture})" for picture in pictures[name]]
-        text = _between(text, name, "\n\n".join(parts))
+        text = between(text, name, "\n\n".join(parts))
     n_songs = {part: len(songs) for part, songs in material.songs.items()}
     n_pairs = {part: len(pairs) for part, pairs in material.pairs.items()}
     noise = ", ".join(f"{name} {value:.2f}" for name, value in material.noise.items())
@@ -297,19 +298,12 @@ def write(tables: dict[str, pd.DataFrame], material: Material, profile: str, doc
         f"{n_pairs['valid']} and {n_pairs['test']} pairs; {material.size.seeds} seeds. "
         f"Noise: {noise}."
     )
-    text = _between(text, "material", about)
+    text = between(text, "material", about)
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def _between(text: str, name: str, body: str) -> str:
-    start = text.index(f"<!-- {name} -->") + len(f"<!-- {name} -->")
-    return f"{text[:start]}\n{body}\n{text[text.index('<!-- end -->', start) :]}"
-
-
-def _markdown(table: pd.DataFrame) -> str:
+def _with_index(table: pd.DataFrame) -> str:
     if not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index(names="taste" if table.index.name is None else table.index.name)
-    rows = [[str(c) for c in table.columns], ["---"] * len(table.columns)]
-    rows += [["" if pd.isna(v) else str(v) for v in row] for row in table.itertuples(index=False)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(table)

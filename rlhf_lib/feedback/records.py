@@ -41,6 +41,9 @@ TAGS = ("audible cut", "rhythm break", "lost hook", "too short", "bad ending")
 
 Tag = Annotated[str, Field(max_length=100, pattern=r"^[^\s\p{C};]([^\p{C};]*[^\s\p{C};])?$")]
 
+#: How much of a vote edit a gets from an answer.
+VOTE_FOR_A = {"a": 1.0, "tie": 0.5, "b": 0.0}
+
 
 class Task(Record):
     """Two candidates of one song to compare."""

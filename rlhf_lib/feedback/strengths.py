@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from rlhf_lib.feedback.records import Annotation
+from rlhf_lib.feedback.records import VOTE_FOR_A, Annotation
 
 #: Standard deviation of the prior on a strength, in logits: 3 allows one candidate to win
 #: nineteen of twenty against another.
@@ -89,7 +89,7 @@ def _strengths(clusters: list[list[Annotation]], rng: np.random.Generator) -> li
     for number, cluster in enumerate(clusters):
         for one in cluster:
             a, b = place[one.edit_a_id], place[one.edit_b_id]
-            share = {"a": 1.0, "tie": 0.5, "b": 0.0}[one.preference]
+            share = VOTE_FOR_A[one.preference]
             wins[number, a, b] += share
             wins[number, b, a] += 1 - share
     strengths = bradley_terry(wins.sum(0))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.agreement import by_pair
 from rlhf_lib.feedback.checks import failed_checks
-from rlhf_lib.feedback.records import Annotation, Manifest
+from rlhf_lib.feedback.records import VOTE_FOR_A, Annotation, Manifest
 from rlhf_lib.learning.comparisons import Comparison
 from rlhf_lib.music.edit import Edit
 from rlhf_lib.music.song import Song
@@ -121,7 +121,7 @@ def _of_pair(
     repeats = Counter(answer.rater_id for answer in answers)
     votes: dict[tuple[float, int], float] = defaultdict(float)
     for answer in answers:
-        preference = {"a": 1.0, "tie": 0.5, "b": 0.0}[answer.preference]
+        preference = VOTE_FOR_A[answer.preference]
         if answer.edit_a_id != first.edit_a_id:
             preference = 1 - preference
         votes[preference, answer.strength] += 1 / repeats[answer.rater_id]
