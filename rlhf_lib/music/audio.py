@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,11 @@ class Audio:
         """Length in s."""
         return self.n_samples / self.sample_rate
 
+    @cached_property
+    def largest_jump(self) -> float:
+        """Largest step between successive samples of a channel."""
+        return largest_jump(self.samples)
+
     def mono(self) -> np.ndarray:
         """Return the mean of the channels, (n_samples,) float32."""
         return mixed_down(self.samples)
@@ -90,6 +96,15 @@ def mixed_down(samples: np.ndarray) -> np.ndarray:
     if samples.shape[1] == 1:
         return samples[:, 0]
     return (samples[:, 0] + samples[:, 1]) * np.float32(0.5)  # numpy's mean takes ten times as long
+
+
+def largest_jump(samples: np.ndarray) -> float:
+    """Return the largest step between successive samples of (n, channels)."""
+    block = 1 << 16  # what it computes in between stays small
+    return max(
+        float(np.abs(np.diff(samples[start : start + block + 1], axis=0)).max(initial=0.0))
+        for start in range(0, len(samples), block)
+    )
 
 
 def load_audio(path: str | Path) -> Audio:

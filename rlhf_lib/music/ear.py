@@ -17,19 +17,16 @@ from. Only the excess counts, so a join between like passages is free of faults.
   STEP_SPAN_DB too much counts as 1.
 """
 
-from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
 from scipy import fft
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.audio import load_audio, resample
+from rlhf_lib.music.audio import Audio, load_audio, resample
 from rlhf_lib.music.edit import Edit
 from rlhf_lib.music.filters import mel_filters
-
-# Not `render` itself: it wants a whole song, and takes the song's largest jump anew each time.
-from rlhf_lib.music.render import _crossfade, _largest_jump
+from rlhf_lib.music.render import crossfade
 
 #: The faults of a seam, in the order of the last axis of `seam_faults`.
 FAULTS = ("onset irregularity", "spectral jump", "loudness step")
@@ -133,16 +130,9 @@ def _ear(path: str, sha256: str, sample_rate: int, bounds: bytes, bar: int) -> _
     return _Ear(path, sha256, sample_rate, np.frombuffer(bounds, np.int64), bar)
 
 
-@dataclass(frozen=True, eq=False)
-class _Sound:
-    """A song as it is listened to: (n, 1) samples at _RATE of mean square 1, and their jump."""
-
-    samples: np.ndarray
-    jump: float
-
-
 @lru_cache(maxsize=_SONGS_DECODED)
-def _sound(path: str, sha256: str, sample_rate: int, n_samples: int) -> _Sound:
+def _sound(path: str, sha256: str, sample_rate: int, n_samples: int) -> Audio:
+    """Return a song as it is listened to: mono at _RATE, of mean square 1."""
     audio = load_audio(path)
     if (audio.sample_rate, audio.n_samples) != (sample_rate, n_samples):
         raise InputError(
@@ -151,10 +141,10 @@ def _sound(path: str, sha256: str, sample_rate: int, n_samples: int) -> _Sound:
         )
     samples = resample(audio.mono(), sample_rate, _RATE)[:, None]
     samples /= np.float32(max(np.sqrt(np.mean(samples**2, dtype=np.float64)), 1e-6))
-    return _Sound(samples, _largest_jump(samples))
+    return Audio(samples, _RATE)
 
 
-def _rendered(sound: _Sound, left: int, reached: int, reach: int) -> tuple[np.ndarray, int]:
+def _rendered(sound: Audio, left: int, reached: int, reach: int) -> tuple[np.ndarray, int]:
     """Return up to `reach` samples before `left` and after `reached`, joined, and the place."""
     source = sound.samples
     parts = source[max(left - reach, 0) : left], source[reached : reached + reach]
@@ -162,7 +152,7 @@ def _rendered(sound: _Sound, left: int, reached: int, reach: int) -> tuple[np.nd
     if left != reached:
         room = np.array([len(part) // 2 for part in parts])
         half = round(_HALF_FADE * _RATE)
-        _crossfade(out, place, source, left, reached, half, room, sound.jump)
+        crossfade(out, place, source, left, reached, half, room, sound.largest_jump)
     return out[:, 0], place
 
 

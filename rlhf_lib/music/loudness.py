@@ -16,7 +16,7 @@ _BLOCK, _HOPS_PER_BLOCK = 0.4, 4
 _OFFSET = -0.691  # dB
 #: Below this no block counts, nor 10 LU below the mean of those that do.
 _SILENCE, _RELATIVE = -70.0, -10.0
-_HOPS_AT_ONCE = 64
+_HOPS_AT_ONCE = 16
 
 
 def loudness(audio: Audio) -> float:

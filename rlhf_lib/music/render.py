@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.audio import Audio
+from rlhf_lib.music.audio import Audio, largest_jump
 from rlhf_lib.music.edit import Edit
 
 _SHORTEST_FADE, _LONGEST_FADE = 0.001, 0.1  # s
@@ -59,11 +59,11 @@ def render(edit: Edit, audio: Audio, fade: float = 0.012) -> Audio:
     half = max(round(fade * audio.sample_rate / 2), 1)
     lengths = pieces[:, 1] - pieces[:, 0]
     whole = len(pieces) == 1 and len(out) == len(source)
-    jump = 0.0 if whole else _largest_jump(source)
+    jump = 0.0 if whole else audio.largest_jump
     if len(pieces) > 1:
         room = lengths // 2  # so that neighbouring crossfades never meet
         for k, place in enumerate(np.cumsum(lengths)[:-1]):
-            before, after = _crossfade(
+            before, after = crossfade(
                 out, place, source, pieces[k, 1], pieces[k + 1, 0], half, room[k : k + 2], jump
             )
             _limit(out, place - before - half, place + after + half, half)
@@ -74,16 +74,7 @@ def render(edit: Edit, audio: Audio, fade: float = 0.012) -> Audio:
     return Audio(out, audio.sample_rate)
 
 
-def _largest_jump(samples: np.ndarray) -> float:
-    """Return the largest step between successive samples of (n, channels)."""
-    block = 1 << 20
-    return max(
-        float(np.abs(np.diff(samples[start : start + block + 1], axis=0)).max(initial=0.0))
-        for start in range(0, len(samples), block)
-    )
-
-
-def _crossfade(
+def crossfade(
     out: np.ndarray,
     place: int,
     source: np.ndarray,
@@ -94,6 +85,22 @@ def _crossfade(
     jump: float,
 ) -> tuple[int, int]:
     """Write into `out` around `place` the fade from source[..left] to source[reached..].
+
+    Parameters
+    ----------
+    out : (n, channels) float32
+        Changed in place.
+    place : int
+        Where the two meet in `out`, samples.
+    source : (m, channels) float32
+    left, reached : int
+        Where the source is left, and where it goes on, samples.
+    half : int
+        Samples of half a fade, before it is lengthened.
+    room : (2,) int
+        Samples that the fade may take before and after `place`.
+    jump : float
+        Largest step between samples that is not heard as a click.
 
     Returns
     -------
@@ -107,7 +114,7 @@ def _crossfade(
         first, last = out[place - before - 1 : place - before], out[place + after :][:1]
         for dip in _DIPS:
             dipped = mix * (1 - np.float32(dip) * swing)
-            step = _largest_jump(np.concatenate([first, dipped, last]))
+            step = largest_jump(np.concatenate([first, dipped, last]))
             if best is None or step < best[0]:
                 best = step, before, after, dipped
             if step <= jump:
@@ -124,7 +131,7 @@ def _fade_in(out: np.ndarray, half: int, jump: float) -> None:
     for times in _LENGTHS:
         part = out[: times * half]
         faded = part * _rise(len(part))[:, None].astype(np.float32)
-        if _largest_jump(faded) <= jump:
+        if largest_jump(faded) <= jump:
             break
     part[:] = faded
 
