@@ -268,16 +268,25 @@ def gold_course(
     -------
     DataFrame
         episode, learned (renormalised score), gold (utility), both as differences from the
-        first snapshot, means over four sampled edits of every song and length.
+        first snapshot, means over four sampled edits of every song and length; low and high, the
+        95 % interval of gold, bootstrapped over songs.
     """
-    rows = []
+    rows, env, planned = [], None, None
     for episode, policy in snapshots:
-        edits = policy_edits(policy, songs, greedy=False, seed=0, samples=4)
-        gold = np.array([judge.utility(e) for e in edits])
-        rows.append((episode, reward.score(edits).mean(), gold.mean()))
-    table = pd.DataFrame(rows, columns=["episode", "learned", "gold"])
-    table[["learned", "gold"]] -= table.loc[0, ["learned", "gold"]].to_numpy(dtype=float)
-    return table
+        if env is None or not torch.equal(policy.weights, planned):
+            env, planned = every_target(policy, songs), policy.weights
+        generator = torch.Generator(device=policy.weights.device).manual_seed(0)
+        edits = [e for _ in range(4) for e in rollout(policy, env, False, generator)]
+        gold = np.array([judge.utility(edit) for edit in edits])
+        by_song = gold.reshape(4, len(songs), -1).mean(axis=(0, 2))
+        rows.append((episode, reward.score(edits).mean(), by_song))
+    gain = np.stack([by_song for _, _, by_song in rows]) - rows[0][2]
+    drawn = np.random.default_rng(0).integers(len(songs), size=(2000, len(songs)))
+    low, high = np.quantile(gain[:, drawn].mean(axis=2), [0.025, 0.975], axis=1)
+    table = pd.DataFrame(
+        {"episode": [row[0] for row in rows], "learned": [row[1] - rows[0][1] for row in rows]}
+    )
+    return table.assign(gold=gain.mean(axis=1), low=low, high=high)
 
 
 def lengths_by_temperature(edits: Sequence[tuple[str, float, Edit]]) -> pd.DataFrame:

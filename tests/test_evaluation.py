@@ -11,6 +11,7 @@ from rlhf_lib.evaluation import (
     best_of,
     clustered_rate,
     compare_policies,
+    gold_course,
     judged_comparisons,
     planned_edits,
     policy_edits,
@@ -149,6 +150,22 @@ def test_best_of_n_is_the_best_of_the_samples(songs):
     scores = np.array([dense_reward(e) for e in samples]).reshape(8, -1)
     np.testing.assert_allclose([dense_reward(e) for e in best], scores.max(0))
     assert scores.std(0).max() > 0
+
+
+def test_the_course_is_the_gain_over_the_first_snapshot(songs):
+    weak, strong = (policy_planning(SYNTHETIC_WEIGHTS * size, songs) for size in (0.02, 1.0))
+    judge = SimulatedRater("judge", {"seams": -1.0})
+    course = gold_course([(0, weak), (50, strong), (100, strong)], songs, judge, DenseScore())
+    assert course.episode.tolist() == [0, 50, 100]
+    assert (course.loc[0, ["learned", "gold", "low", "high"]] == 0).all()
+    fewer = [
+        np.mean([len(e.seams) for e in policy_edits(p, songs, False, samples=4)])
+        for p in (weak, strong)
+    ]
+    assert fewer[0] > fewer[1]  # weak values: sampled nearly at random
+    assert course.gold[1] > 0 and course.learned[1] > 0
+    assert course.low[1] <= course.gold[1] <= course.high[1] and course.low[1] < course.high[1]
+    assert course.drop(columns="episode").iloc[1].equals(course.drop(columns="episode").iloc[2])
 
 
 def test_judged_comparisons_follow_the_taste(songs):
