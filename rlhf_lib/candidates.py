@@ -1,7 +1,7 @@
 """The candidates of an evaluation: edits of each song, their audio, the pairs to compare."""
 
 from functools import partial
-from itertools import chain, combinations, pairwise
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +40,8 @@ MANIFEST_NAME = "evaluation_manifest.json"
 #: Spread of the re-weightings of the policy's reward for the second and later variants of a
 #: temperature: good edits of the same length that are not the same.
 VARIANT_SPREAD = 0.7
-#: Most songs planned in one go. What is planned together is rounded together; the groups hang on
-#: the number of songs alone, so that the edits do not depend on who plans them.
+#: Songs planned in one go. Fixed, for what is planned together is rounded together: the edits do
+#: not depend on who plans them.
 _TOGETHER = 8
 #: Share of obvious checks among all tasks, and the number of tasks from which on there is one.
 CHECK_SHARE, CHECKS_FROM = 0.05, 10
@@ -64,8 +64,7 @@ def candidate_edits(
     """
     if per_song < 2:
         raise InputError(f"candidates_per_song is {per_song}; a comparison needs at least 2")
-    edges = np.linspace(0, len(songs), -(-len(songs) // _TOGETHER) + 1).astype(int)
-    groups = [songs[start:stop] for start, stop in pairwise(edges)]  # alike in size
+    groups = [songs[at : at + _TOGETHER] for at in range(0, len(songs), _TOGETHER)]
     plan = partial(_planned, policy=policy, per_song=per_song, seed=seed)
     planned = run(plan, list(enumerate(groups)), jobs, scheduler, "planning", "group")
     return [
