@@ -116,7 +116,10 @@ def refined(
 
 
 def win_rates(material: Material, taste: str) -> pd.DataFrame:
-    """Every line against v14, one row for each test song and length."""
+    """Every line against v14, one row for each test song and length.
+
+    With search and greedily after every number of answers, else after `policy_pairs`.
+    """
     songs, old = material.songs["test"], material.v14()
     env = every_target(old, songs)
     base = {
@@ -140,20 +143,23 @@ def win_rates(material: Material, taste: str) -> pd.DataFrame:
     edits, gold = _bound(material, taste, base[True])
     add("bound", True, edits, gold, pairs=0, seed=0)
     reference = reference_edits(material, old)
-    for n_pairs in material.size.policy_pairs:
+    for n_pairs in material.size.pairs:
+        whole = n_pairs in material.size.policy_pairs
         for seed in range(material.size.seeds):
             model = fitted(material, taste, n_pairs, seed, RewardTraining())
             search = planning(old, CombinedReward(model, reference, REFINED_SHARE))
-            planner = speaking_alone(search, "planner")
-            plain, searched = every_target(planner, songs), every_target(search, songs)
-            lines = [("planner", planner, plain), ("planner + search", search, searched)]
+            searched = every_target(search, songs)
+            lines = [("planner + search", search, searched)]
             about = {"pairs": n_pairs, "seed": seed, "best_episode": 0}
-            if seed < PPO_SEEDS:
+            if whole:
+                planner = speaking_alone(search, "planner")
+                lines.insert(0, ("planner", planner, every_target(planner, songs)))
+            if whole and seed < PPO_SEEDS:
                 _, both, history, _ = refined(material, material.v14(), model, reference, seed)
                 about["best_episode"] = history.best_episode
                 lines.append(("planner + search + network", both, searched))
             for name, policy, env in lines:
-                for greedy in (True, False):
+                for greedy in (True, False) if whole else (True,):
                     edits = rollout(policy, env, greedy, torch.Generator().manual_seed(seed))
                     add(name, greedy, edits, utilities(taste, edits), **about)
     return pd.DataFrame(rows)

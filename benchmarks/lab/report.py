@@ -57,6 +57,8 @@ def settings_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def win_table(table: pd.DataFrame, mode: str = "greedy") -> pd.DataFrame:
     """Win rate over v14 by taste and line, with intervals clustered by song."""
+    whole = table.loc[table["line"] == "planner", "pairs"].unique()
+    table = table[table["pairs"].isin(whole) | (table["line"] == "bound")]
     out = {}
     for taste, rows in table.groupby("taste", sort=False):
         line = {"bound": interval(*_columns(rows[rows["line"] == "bound"]))}
@@ -65,6 +67,18 @@ def win_table(table: pd.DataFrame, mode: str = "greedy") -> pd.DataFrame:
         ):
             line[f"{pairs}: {name}"] = interval(*_columns(some))
         out[_kind(taste)] = line
+    return pd.DataFrame(out).T
+
+
+def answers_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Win rate over v14 with search, greedy, by taste and number of answers."""
+    table = table[(table["line"] == "planner + search") & (table["mode"] == "greedy")]
+    out = {
+        _kind(taste): {
+            f"{pairs} answers": interval(*_columns(some)) for pairs, some in rows.groupby("pairs")
+        }
+        for taste, rows in table.groupby("taste", sort=False)
+    }
     return pd.DataFrame(out).T
 
 
@@ -97,7 +111,7 @@ def parts_of_policy_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def moves_table(table: pd.DataFrame) -> pd.DataFrame:
     """Loops and reorders per edit of the whole policy, and of the bound, by taste."""
-    last = table["pairs"].max()
+    last = table.loc[table["line"] == "planner", "pairs"].max()
     ours = table[(table["line"] == "planner + search + network") & (table["pairs"] == last)]
     ours = ours[ours["mode"] == "greedy"].groupby("taste", sort=False)
     bound = table[table["line"] == "bound"].groupby("taste", sort=False)
@@ -197,6 +211,7 @@ SECTIONS = {
     "shares": (("Share of the learned reward, validation songs, planner + search", share_table),),
     "dense_scale": (("The dense scale: 0 a random single cut, 1 the optimum", dense_table),),
     "win_rates": (
+        ("How many answers? Win rate over v14, greedy, planner + search", answers_table),
         ("Win rate over v14, greedy", win_table),
         ("Win rate over v14, sampled", lambda table: win_table(table, "sampled")),
         ("What search and network add to the win rate, same seeds", parts_of_policy_table),
