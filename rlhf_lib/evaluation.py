@@ -91,9 +91,12 @@ def policy_edits(
     samples : int
         Edits of each song and length; ordered sample by sample.
     """
-    generator = torch.Generator(device=policy.weights.device).manual_seed(seed)
-    env = every_target(policy, songs)
+    generator, env = _seeded(policy, seed), every_target(policy, songs)
     return [e for _ in range(samples) for e in rollout(policy, env, greedy, generator)]
+
+
+def _seeded(policy: Policy, seed: int) -> torch.Generator:
+    return torch.Generator(device=policy.weights.device).manual_seed(seed)
 
 
 def planned_edits(weights: np.ndarray, policy: Policy, songs: list[Song]) -> list[Edit]:
@@ -131,7 +134,8 @@ def compare_policies(
         utility over the old policy's), n, n_songs.
     """
     utility = judge.utility
-    base = {g: policy_edits(old, songs, g, seed) for g in (True, False)}
+    before = every_target(old, songs)
+    base = {g: rollout(old, before, g, _seeded(old, seed)) for g in (True, False)}
     base_gold = {g: np.array([utility(e) for e in base[g]]) for g in base}
     ids = [e.song.sha256 for e in base[True]]
     rows = []
@@ -161,8 +165,7 @@ def compare_policies(
         lines[f"new, {part} alone"] = speaking_alone(new, part), searched
     for greedy in (True, False):
         for line, (policy, env) in lines.items():
-            generator = torch.Generator(device=policy.weights.device).manual_seed(seed + 1)
-            add(line, greedy, rollout(policy, env, greedy, generator))
+            add(line, greedy, rollout(policy, env, greedy, _seeded(policy, seed + 1)))
     taste = judge.weights[: len(ADDITIVE)]
     if np.any(taste):
         add("re-plan under the taste", True, planned_edits(taste, new, songs))
@@ -275,7 +278,7 @@ def gold_course(
     for episode, policy in snapshots:
         if env is None or not torch.equal(policy.weights, planned):
             env, planned = every_target(policy, songs), policy.weights
-        generator = torch.Generator(device=policy.weights.device).manual_seed(0)
+        generator = _seeded(policy, 0)
         edits = [e for _ in range(4) for e in rollout(policy, env, False, generator)]
         gold = np.array([judge.utility(edit) for edit in edits])
         by_song = gold.reshape(4, len(songs), -1).mean(axis=(0, 2))

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from rlhf_lib.learning.editing_env import EditingEnv
 from rlhf_lib.learning.planner import Plan
@@ -153,7 +154,7 @@ def planned_env(
     if tries == 1:
         return EditingEnv(Plan.build(tensors, additive), song, target)
     kept, sets, bonuses, place = [], [], [], torch.zeros_like(song)
-    for number in song.unique().tolist():
+    for number in tqdm(song.unique().tolist(), "planning", unit="song", leave=False, delay=2):
         ours = torch.nonzero(song == number).squeeze(1)
         source = tensors.songs[number]
         count = tries if source.n_beats <= LONGEST_SEARCHED else 1

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.music.audio import Audio, save_audio
@@ -203,7 +204,8 @@ def compose_songs(
         return paths[index]
 
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        return list(pool.map(compose, range(n_songs)))
+        work = pool.map(compose, range(n_songs))
+        return list(tqdm(work, "composing", n_songs, unit="song", leave=False, delay=2))
 
 
 def _check_whole(name: str, value: object, lowest: int) -> None:
