@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from rlhf_lib.candidate_files import finished_song, render_song
-from rlhf_lib.candidates import MANIFEST_NAME
+from rlhf_lib.candidate_files import MANIFEST_NAME, song_on_disk
 from rlhf_lib.errors import InputError
 from rlhf_lib.evaluation import policy_edits
 from rlhf_lib.feedback.records import VOTE_FOR_A, Annotation, Manifest, PolicyRef, Task
@@ -44,8 +43,8 @@ def blind_test(
     """
     folder = Path(folder)
     made = [policy_edits(policy, songs, greedy=True) for policy in (new, old)]
-    entries, tasks = [], []
-    for number, song in enumerate(tqdm(songs, "rendering", unit="song", leave=False), 1):
+    named, tasks = [], []
+    for number, song in enumerate(songs, 1):
         name, edits = f"song_{number:03d}", []
         pairs = [pair for pair in zip(*made, strict=True) if pair[0].song is song]
         for pair in pairs:
@@ -55,10 +54,11 @@ def blind_test(
             if not np.array_equal(pair[0].actions, pair[1].actions):
                 task = {"song_id": name, "edit_a_id": ids[0], "edit_b_id": ids[1]}
                 tasks.append(Task(task_id=f"{name}__{temperature}", **task))
-        entry = finished_song(song, name, edits, folder) or render_song(song, name, edits, folder)
-        entries.append(entry)
+        named.append((song, name, edits))
     if not tasks:
         raise InputError("both policies edit every song alike, so there is nothing to compare")
+    bar = tqdm(named, "rendering", unit="song", leave=False)
+    entries = [song_on_disk(one, folder) for one in bar]
     manifest = Manifest.create(ref, entries, tasks)
     manifest.save(folder / MANIFEST_NAME)
     return manifest

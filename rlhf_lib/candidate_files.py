@@ -19,8 +19,26 @@ from rlhf_lib.music.song import Song, load_song
 from rlhf_lib.music.song_cache import content_hash
 from rlhf_lib.paths import atomic_path
 
+MANIFEST_NAME = "evaluation_manifest.json"
 #: An edit under the name that it has among the candidates of its song: id, temperature, edit.
 NamedEdit = tuple[str, float, Edit]
+
+
+def song_on_disk(named: tuple[Song, str, Sequence[NamedEdit]], folder: Path) -> SongEntry:
+    """Return the entry of a song whose audio is there, rendered now where it was not.
+
+    Before any audio is replaced, the folder's manifest is removed: it told of the old one.
+
+    Parameters
+    ----------
+    named : (song, song_id, edits)
+    folder : Path
+    """
+    entry = finished_song(*named, folder)
+    if entry is None:
+        (folder / MANIFEST_NAME).unlink(missing_ok=True)
+        entry = render_song(*named, folder)
+    return entry
 
 
 def finished_song(

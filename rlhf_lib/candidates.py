@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from rlhf_lib.candidate_files import (
+    MANIFEST_NAME,
     NamedEdit,
-    finished_song,
     load_manifest_songs,
     load_rated_songs,
-    render_song,
+    song_on_disk,
 )
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import CHECK_ID, Manifest, PolicyRef, SongEntry, Task
+from rlhf_lib.feedback.records import CHECK_ID, Manifest, PolicyRef, Task
 from rlhf_lib.learning.active import disagreement, ensemble_gaps, select
 from rlhf_lib.learning.plan_search import alternatives
 from rlhf_lib.learning.policy import TARGETS, Policy, every_target, rollout
@@ -36,7 +36,6 @@ __all__ = [
     "select_tasks",
 ]
 
-MANIFEST_NAME = "evaluation_manifest.json"
 #: Spread of the re-weightings of the policy's reward for the second and later variants of a
 #: temperature: good edits of the same length that are not the same.
 VARIANT_SPREAD = 0.7
@@ -176,22 +175,13 @@ def generate_candidates(
     checked = min(n_checks(sum(map(len, tasks_of.values()))), len(ids))
     for place in sorted(rng.choice(len(ids), checked, replace=False)):
         tasks_of[ids[place]].append(_check_task(ids[place], edits_of[ids[place]], rng))
-    render = partial(_entry, folder=output_dir)
+    render = partial(song_on_disk, folder=output_dir)
     named = [(song, song_id, edits_of[song_id]) for song, song_id in zip(songs, ids, strict=True)]
     entries = run(render, named, jobs, scheduler, "rendering")
     tasks = [task for song_id in ids for task in tasks_of[song_id]]
     manifest = Manifest.create(policy_ref, entries, tasks)
     manifest.save(output_dir / MANIFEST_NAME)
     return manifest
-
-
-def _entry(named: tuple[Song, str, list[NamedEdit]], folder: Path) -> SongEntry:
-    """Return the entry of a song whose audio is there, rendered now where it was not."""
-    entry = finished_song(*named, folder)
-    if entry is None:
-        (folder / MANIFEST_NAME).unlink(missing_ok=True)
-        entry = render_song(*named, folder)
-    return entry
 
 
 def select_tasks(

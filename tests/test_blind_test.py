@@ -26,7 +26,7 @@ def edits_of(songs, starts):
 
 
 def entry_of(song, name, edits, folder):
-    """What render_song returns, without sound."""
+    """What song_on_disk returns, without sound."""
     candidates = [
         Candidate(
             id=one,
@@ -60,8 +60,7 @@ def made(tmp_path, monkeypatch):
     monkeypatch.setattr(
         module, "policy_edits", lambda who, songs, **_: edits_of(songs, starts[who])
     )
-    monkeypatch.setattr(module, "finished_song", lambda *_: None)
-    monkeypatch.setattr(module, "render_song", entry_of)
+    monkeypatch.setattr(module, "song_on_disk", lambda named, folder: entry_of(*named, folder))
     return blind_test("new", "old", songs, REF, tmp_path), tmp_path
 
 
@@ -117,3 +116,4 @@ def test_no_answer_and_nothing_to_ask_are_told(made, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "policy_edits", lambda who, songs, **_: edits_of(songs, same))
     with pytest.raises(InputError, match="edit every song alike"):
         blind_test("new", "old", [toy_song(60)], REF, tmp_path / "other")
+    assert not (tmp_path / "other").exists(), "an earlier test there would be lost"
