@@ -24,12 +24,13 @@ from rlhf_lib.feedback.quality import write_quality_report
 from rlhf_lib.feedback.raters import SimulatedRater
 from rlhf_lib.feedback.records import PolicyRef
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.learning.checkpoints import file_sha256, load_policy
+from rlhf_lib.learning.checkpoints import load_policy
 from rlhf_lib.learning.policy_training import PolicyTraining
 from rlhf_lib.learning.pretraining import Pretraining
 from rlhf_lib.learning.reward_training import RewardTraining
 from rlhf_lib.music.compose import compose_songs
 from rlhf_lib.music.song import Song, load_songs
+from rlhf_lib.paths import file_sha256
 from rlhf_lib.studio.session import AnnotationSession, run_rater
 from rlhf_lib.training import (
     train_from_feedback,

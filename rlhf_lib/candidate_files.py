@@ -16,8 +16,7 @@ from rlhf_lib.music.edit import Action, Edit
 from rlhf_lib.music.loudness import loudness
 from rlhf_lib.music.render import render
 from rlhf_lib.music.song import Song, load_song
-from rlhf_lib.music.song_cache import content_hash
-from rlhf_lib.paths import atomic_path
+from rlhf_lib.paths import atomic_path, file_sha256
 
 MANIFEST_NAME = "evaluation_manifest.json"
 #: An edit under the name that it has among the candidates of its song: id, temperature, edit.
@@ -61,7 +60,7 @@ def finished_song(
         return None
     try:
         rendered = all(
-            content_hash(inside(folder, one.path)) == one.sha256 for one in entry.candidates
+            file_sha256(inside(folder, one.path)) == one.sha256 for one in entry.candidates
         )
     except InputError:
         return None
@@ -96,7 +95,7 @@ def render_song(song: Song, song_id: str, edits: Sequence[NamedEdit], folder: Pa
                 duration=edit.duration,
                 path=path,
                 loudness=loudness(sound),
-                sha256=content_hash(folder / path),
+                sha256=file_sha256(folder / path),
             )
         )
     copies = _copies(song, song_id, folder)
@@ -178,12 +177,12 @@ def _find_originals(needed: Mapping[str, SongEntry], folders: list[Path]) -> dic
     for sha256, entry in needed.items():
         for folder in folders:
             named = inside(folder, entry.path)
-            if named.is_file() and content_hash(named) == sha256:
+            if named.is_file() and file_sha256(named) == sha256:
                 places.setdefault(sha256, named)
     missing = needed.keys() - places.keys()
     for folder in folders if missing else ():
         for path in find_audio(folder):
-            if (sha256 := content_hash(path)) in missing:
+            if (sha256 := file_sha256(path)) in missing:
                 places.setdefault(sha256, path)
     for sha256 in missing - places.keys():
         entry = needed[sha256]
@@ -225,7 +224,7 @@ def _is_copied(source: Path, target: Path) -> bool:
     """True when the copy holds the same, or both files are missing."""
     if not (source.is_file() and target.is_file()):
         return source.is_file() == target.is_file()
-    return content_hash(source) == content_hash(target)
+    return file_sha256(source) == file_sha256(target)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -46,7 +46,8 @@ def train_initial(args: argparse.Namespace) -> None:
 def generate_eval_candidates(args: argparse.Namespace) -> None:
     from rlhf_lib.candidates import MANIFEST_NAME, generate_candidates
     from rlhf_lib.feedback.records import PolicyRef
-    from rlhf_lib.learning.checkpoints import file_sha256, load_policy
+    from rlhf_lib.learning.checkpoints import load_policy
+    from rlhf_lib.paths import file_sha256
 
     path = needed(args.policy)
     policy, about = load_policy(path)

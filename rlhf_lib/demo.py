@@ -20,12 +20,12 @@ from rlhf_lib.feedback.quality import write_quality_report
 from rlhf_lib.feedback.raters import SimulatedRater
 from rlhf_lib.feedback.records import PolicyRef
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.learning.checkpoints import file_sha256, load_policy, load_reward_model
+from rlhf_lib.learning.checkpoints import load_policy, load_reward_model
 from rlhf_lib.learning.policy_training import PolicyTraining
 from rlhf_lib.learning.pretraining import Pretraining
 from rlhf_lib.music.compose import compose_songs
 from rlhf_lib.music.song import load_songs
-from rlhf_lib.paths import resolve
+from rlhf_lib.paths import file_sha256, resolve
 from rlhf_lib.profiles import profile_named
 from rlhf_lib.report import Section, write_report
 from rlhf_lib.studio.session import AnnotationSession, run_rater

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.music.song import Song
-from rlhf_lib.music.song_cache import content_hash
-from rlhf_lib.paths import atomic_path, workspace
+from rlhf_lib.paths import atomic_path, file_sha256, workspace
 
 
 def next_version(name: str) -> str:
@@ -45,7 +44,7 @@ def set_aside(path: Path, warn: Callable[[str], None] = print) -> None:
     Others may name it as their parent, and the pretrained ones came with the code.
     """
     if path.is_file():
-        place = path.parent / "earlier" / f"{path.stem}_{content_hash(path)[:8]}{path.suffix}"
+        place = path.parent / "earlier" / f"{path.stem}_{file_sha256(path)[:8]}{path.suffix}"
         with atomic_path(place) as part:
             shutil.copyfile(path, part)
         warn(f"{path.name} is made anew; the earlier one is kept as earlier/{place.name}")

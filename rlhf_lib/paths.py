@@ -1,5 +1,6 @@
 """Where things lie: the workspace root and files that appear whole or not at all."""
 
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -34,6 +35,21 @@ def resolve(path: str | Path) -> Path:
     except RuntimeError as error:
         raise InputError(f"{path}: {error}; write the folder out") from error
     return path if path.is_absolute() else workspace() / path
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error}); check the path and its rights") from error
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from rlhf_lib.candidates import load_rated_songs
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.learning.checkpoints import (
-    file_sha256,
     load_policy,
     load_reward_model,
     save_model,
@@ -46,7 +45,7 @@ from rlhf_lib.learning.reward_training import (
 from rlhf_lib.learning.song_tensors import FeatureScale
 from rlhf_lib.lineage import merged, next_version, set_aside, song_list
 from rlhf_lib.music.song import Song
-from rlhf_lib.paths import atomic_path
+from rlhf_lib.paths import atomic_path, file_sha256
 
 FEW_PAIRS = 30
 #: Synthetic pairs per song that v8's own taste is checked on.

@@ -8,8 +8,9 @@ import pytest
 import soundfile
 
 from rlhf_lib.cli import main
-from rlhf_lib.learning.checkpoints import file_sha256, load_policy, load_reward_model
+from rlhf_lib.learning.checkpoints import load_policy, load_reward_model
 from rlhf_lib.music.audio import load_audio
+from rlhf_lib.paths import file_sha256
 
 
 def run(*arguments) -> int:

@@ -10,7 +10,6 @@ from toy import toy_song
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning import policy_training
 from rlhf_lib.learning.checkpoints import (
-    file_sha256,
     load_policy,
     load_reward_model,
     save_content,
@@ -23,6 +22,7 @@ from rlhf_lib.learning.policy import Policy, PolicyConfig, every_target
 from rlhf_lib.learning.policy_training import PolicyTraining, forget_state, train_policy
 from rlhf_lib.learning.ppo import PPOConfig
 from rlhf_lib.learning.song_tensors import FeatureScale
+from rlhf_lib.paths import file_sha256
 
 CONFIG = PolicyTraining(
     episodes=80, ppo=PPOConfig(episodes_per_update=20, lr=1e-3), checkpoint_every=20

@@ -6,8 +6,9 @@ import pytest
 from toy import toy_song
 
 from rlhf_lib.cycle import PRETRAINED
-from rlhf_lib.learning.checkpoints import file_sha256, load_policy, load_reward_model
+from rlhf_lib.learning.checkpoints import load_policy, load_reward_model
 from rlhf_lib.learning.policy import TARGETS, every_target, rollout
+from rlhf_lib.paths import file_sha256
 
 BOX = Path(__file__).resolve().parent.parent / "models"
 

@@ -1,6 +1,5 @@
 """Models on disk: written whole or not at all, loaded without running code, with lineage."""
 
-import hashlib
 import io
 import zipfile
 from collections.abc import Callable
@@ -24,12 +23,6 @@ from rlhf_lib.paths import atomic_path
 FORMAT = 1
 #: No size in a configuration is larger.
 _LARGEST = 4096
-
-
-def file_sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal."""
-    with Path(path).open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> Path:

@@ -15,9 +15,8 @@ from rlhf_lib.music.beats import beat_bounds, estimate_beats, read_beats
 from rlhf_lib.music.downmix import load_downmix
 from rlhf_lib.music.features import N_FEATURES, beat_features
 from rlhf_lib.music.joins import JoinContext
-from rlhf_lib.music.song_cache import content_hash
 from rlhf_lib.parallel import run
-from rlhf_lib.paths import resolve
+from rlhf_lib.paths import file_sha256, resolve
 
 #: A song must last this many seconds and have this many beats.
 MIN_DURATION, MIN_BEATS = 10.0, 16
@@ -172,7 +171,7 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
         return Song(path.stem, path, sha256, **values)
     values = _analyse(path, beat_file)
     song = Song(path.stem, path, sha256, **values)
-    if content_hash(path) != sha256:
+    if file_sha256(path) != sha256:
         raise InputError(f"{path} changed while it was read; load it again")
     song_cache.write(entry, values)
     return song
@@ -184,10 +183,10 @@ def _identified(path: Path, cache_dir: str | Path | None) -> tuple[str, Path | N
         str(path).encode()
     except UnicodeEncodeError as error:
         raise InputError(f"the name {str(path)!r} is not UTF-8; rename the file") from error
-    sha256 = content_hash(path)
+    sha256 = file_sha256(path)
     beat_file = path.with_suffix(".beats")
     beat_file = beat_file if beat_file.is_file() else None
-    beats_hash = content_hash(beat_file) if beat_file else "estimated"
+    beats_hash = file_sha256(beat_file) if beat_file else "estimated"
     cache_dir = resolve(cache_dir if cache_dir is not None else ".cache/songs")
     return sha256, beat_file, song_cache.entry_path(cache_dir, sha256, beats_hash)
 

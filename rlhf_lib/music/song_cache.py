@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from rlhf_lib.errors import InputError
 from rlhf_lib.paths import atomic_path
 
 _NUMBERS = ("sample_rate", "n_samples", "beats_per_bar", "downbeat")
@@ -23,21 +22,6 @@ _LIBRARIES = "numpy scipy soxr soundfile"
 _SEAL_BYTES = hashlib.sha256().digest_size
 
 _log = logging.getLogger(__name__)
-
-
-def content_hash(path: Path) -> str:
-    """Return the sha256 of a file's content.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read.
-    """
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({error}); check the path and its rights") from error
 
 
 def entry_path(cache_dir: Path, *content: str) -> Path:
