@@ -11,6 +11,7 @@ from scipy.stats import wilcoxon
 from rlhf_lib.candidates import candidate_edits, comparison_tasks
 from rlhf_lib.evaluation import clustered_rate, policy_edits, wins
 from rlhf_lib.feedback.raters import SimulatedRater, noise_for_agreement
+from rlhf_lib.feedback.records import VOTE_FOR_A
 from rlhf_lib.learning.combined_reward import CombinedReward
 from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS, Comparison, measure_scale
 from rlhf_lib.learning.policy import TARGETS, Policy, PolicyConfig, every_target, rollout
@@ -96,7 +97,7 @@ def learned(pairs, known, truth, v8):
             rater = SimulatedRater("simulated", taste, noise, seed=seed)
             places = np.random.default_rng(seed).permutation(len(pairs["train"]))[:count]
             said = [rater.compare(a.song, a, b) for a, b in (pairs["train"][k] for k in places)]
-            answers = [{"a": 1.0, "tie": 0.5, "b": 0.0}[answer.preference] for answer in said]
+            answers = [VOTE_FOR_A[answer.preference] for answer in said]
             data = known["train"].answered(places, answers, [answer.strength for answer in said])
             fit_gaps(model, data, None, RewardTraining(mix_prior=0.0), seed)
         return model
@@ -123,7 +124,7 @@ def test_a_hundred_answers_teach_every_taste(learned, pairs, right, truth):
         ours = right(learned(taste, 100), taste)
         deaf = np.where(longer == 0, 0.5, longer == np.sign(truth[taste, "test"]))
         assert clustered_rate(ours - deaf, ids).low > 0, taste
-        assert ours.mean() > 0.6, taste
+        assert ours.mean() > (0.6 if taste in ("arc", "fresh") else 0.7), taste
     for taste in ("hooks", "fresh"):  # the tastes that v8 does not share
         before = right(learned(taste, 0), taste)
         assert clustered_rate(right(learned(taste, 100), taste) - before, ids).low > 0, taste
@@ -140,7 +141,7 @@ def test_ten_answers_do_little_harm_and_more_teach_more(learned, right):
         )
         for count in (0, 10, 100)
     )
-    assert (few - none).mean() > -0.06
+    assert (few - none).mean() > -0.03
     assert (few - none).min() > -0.25
     assert wilcoxon(many, few, alternative="greater").pvalue < 0.05
 
