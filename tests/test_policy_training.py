@@ -8,6 +8,7 @@ import torch
 from toy import toy_song
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.evaluation import policy_edits, speaking_alone
 from rlhf_lib.learning import policy_training
 from rlhf_lib.learning.checkpoints import (
     load_policy,
@@ -22,6 +23,7 @@ from rlhf_lib.learning.policy import Policy, PolicyConfig, every_target
 from rlhf_lib.learning.policy_training import PolicyTraining, forget_state, train_policy
 from rlhf_lib.learning.ppo import PPOConfig
 from rlhf_lib.learning.song_tensors import FeatureScale
+from rlhf_lib.music.edit import Action
 from rlhf_lib.paths import file_sha256
 
 CONFIG = PolicyTraining(
@@ -185,3 +187,25 @@ def test_wrong_checkpoints(tmp_path, policy):
     save_content(tmp_path / "other.pt", content)
     with pytest.raises(InputError, match="other measures"):
         load_policy(tmp_path / "other.pt")
+
+
+def test_under_a_new_reward_the_policy_starts_as_its_plan(songs, reward, policy):
+    with torch.no_grad():  # what it learned under an old reward: to cut everywhere
+        policy.weights.mul_(0.5)
+        policy.actor[-1].bias[Action.CUT] = 5.0
+    plan = speaking_alone(policy, "planner and search")
+    plan.follow(reward.weights)
+    expected = [edit.actions.tolist() for edit in policy_edits(plan, songs, greedy=True)]
+    before = [edit.actions.tolist() for edit in policy_edits(policy, songs, greedy=True)]
+    assert before != expected
+    policy.follow(reward.weights)
+    assert [e.actions.tolist() for e in policy_edits(policy, songs, greedy=True)] == expected
+    assert not any(p.any() for head in (policy.actor, policy.critic) for p in head[-1].parameters())
+
+
+def test_under_the_same_reward_the_network_is_kept(reward, policy):
+    policy.follow(reward.weights)
+    with torch.no_grad():
+        policy.actor[-1].bias[Action.CUT] = 5.0
+    policy.follow(reward.weights)
+    assert policy.actor[-1].bias[Action.CUT] == 5.0

@@ -22,6 +22,7 @@ from rlhf_lib.learning.ppo import PPOConfig
 from rlhf_lib.learning.reward_model import RewardModel
 from rlhf_lib.learning.reward_training import RewardTraining, fit
 from rlhf_lib.music.edit import Action, Edit
+from rlhf_lib.music.measures import MEASURES
 from rlhf_lib.music.song import Song
 from rlhf_lib.training import REFINED_SHARE
 
@@ -84,9 +85,7 @@ def dense_scale(material: Material) -> pd.DataFrame:
 
 def _plain(policy: Policy) -> Policy:
     alone = speaking_alone(policy, "planner")
-    with torch.no_grad():
-        alone.weights.zero_()
-        alone.weights[: len(DENSE_WEIGHTS)] = torch.tensor(DENSE_WEIGHTS)
+    alone.follow(np.pad(DENSE_WEIGHTS, (0, len(MEASURES) - len(DENSE_WEIGHTS))))
     return alone
 
 
@@ -189,8 +188,7 @@ def _bound(material: Material, taste: str, old: list[Edit]) -> tuple[list[Edit],
 def planning(parent: Policy, reward: CombinedReward) -> Policy:
     """Return a policy that plans under `reward`, its network silent."""
     policy = speaking_alone(parent, "planner and search")
-    with torch.no_grad():
-        policy.weights.copy_(torch.as_tensor(reward.weights))
+    policy.follow(reward.weights)
     return policy
 
 

@@ -77,20 +77,36 @@ class Policy(nn.Module):
         self.slots = nn.Linear(N_SLOTS, 2 * config.hidden, bias=False)
         self.actor = self._head(config.hidden, N_ACTIONS)
         self.critic = self._head(config.hidden, 1)
-        if not config.planner:  # without a planner: start by keeping
-            with torch.no_grad():
-                self.actor[-1].bias[:] = -3.0 * config.tau
-                self.actor[-1].bias[Action.KEEP] = 3.0 * config.tau
-                self.actor[-1].bias[Action.CUT] = 0.0
+        self._silence()
 
     @staticmethod
     def _head(hidden: int, outputs: int) -> nn.Sequential:
-        head = nn.Sequential(
+        return nn.Sequential(
             nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, outputs)
         )
-        nn.init.zeros_(head[-1].weight)
-        nn.init.zeros_(head[-1].bias)
-        return head
+
+    @torch.no_grad()
+    def _silence(self) -> None:
+        """Let both heads say nothing; without a planner, let the policy start by keeping."""
+        for head in (self.actor, self.critic):
+            head[-1].weight.zero_()
+            head[-1].bias.zero_()
+        if not self.config.planner:
+            self.actor[-1].bias[:] = -3.0 * self.config.tau
+            self.actor[-1].bias[Action.KEEP] = 3.0 * self.config.tau
+            self.actor[-1].bias[Action.CUT] = 0.0
+
+    @torch.no_grad()
+    def follow(self, weights: np.ndarray) -> None:
+        """Plan with another linear reward, (len(MEASURES),).
+
+        What the network corrected under the old one does not hold for the new one: it is
+        silenced, so that the policy starts as its plan.
+        """
+        weights = torch.as_tensor(weights, dtype=torch.float64, device=self.weights.device)
+        if not torch.equal(weights, self.weights):
+            self.weights.copy_(weights)
+            self._silence()
 
     @property
     def feature_scale(self) -> FeatureScale:

@@ -96,9 +96,10 @@ def train_policy(
 ) -> PolicyHistory:
     """Train `policy` in place; it ends as its best held-out self.
 
-    The policy plans with ``reward.weights`` from the start. The leash holds it to that
-    starting point (same network, same plan): new preferences move the plan freely, the leash
-    keeps the network from finding what only the reward model likes.
+    The policy plans with ``reward.weights`` from the start, and under new ones its network is
+    silent at first (`Policy.follow`). The leash holds it to that starting point: new preferences
+    move the plan freely, the leash keeps the network from finding what only the reward model
+    likes.
 
     An interrupted run goes on from its last checkpoint when called again with the same
     arguments, and ends with the same result as an uninterrupted one; a finished run is not
@@ -121,7 +122,7 @@ def train_policy(
     if not songs:
         raise InputError("no songs to train the policy on")
     folder = Path(folder)
-    policy.weights.copy_(torch.as_tensor(reward.weights))
+    policy.follow(reward.weights)
     state_path = folder / f"state_{_fingerprint(policy, reward, songs, held_out, config)}.pt"
     run = _Run(policy, config)
     if state_path.is_file():
