@@ -12,6 +12,8 @@ from rlhf_lib.paths import atomic_path
 from rlhf_lib.plots.lab import learning_curves, overoptimisation
 
 GOALS = {50: 0.92, 200: 0.95}
+#: The line of the whole policy, trained on fewer seeds than the others.
+NETWORK = "planner + search + network"
 
 
 def interval(values: pd.Series, songs: pd.Series) -> str:
@@ -57,6 +59,7 @@ def settings_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def win_table(table: pd.DataFrame, mode: str = "greedy") -> pd.DataFrame:
     """Win rate over v14 by taste and line, with intervals clustered by song."""
+    table = table[table["line"] != NETWORK]  # fewer seeds: see `parts_of_policy_table`
     whole = table.loc[table["line"] == "planner", "pairs"].unique()
     table = table[table["pairs"].isin(whole) | (table["line"] == "bound")]
     out = {}
@@ -95,7 +98,7 @@ def _kind(taste: str) -> str:
 def parts_of_policy_table(table: pd.DataFrame) -> pd.DataFrame:
     """What the search adds to the planner, and PPO to both, on the seeds that have all three."""
     table = table[table["mode"] == "greedy"]
-    whole = table[table["line"] == "planner + search + network"]
+    whole = table[table["line"] == NETWORK]
     table = table[table["seed"].isin(whole["seed"].unique())]
     wins = table.pivot_table(index="taste", columns=["pairs", "line"], values="win", sort=False)
     out = {}
@@ -112,7 +115,7 @@ def parts_of_policy_table(table: pd.DataFrame) -> pd.DataFrame:
 def moves_table(table: pd.DataFrame) -> pd.DataFrame:
     """Loops and reorders per edit of the whole policy, and of the bound, by taste."""
     last = table.loc[table["line"] == "planner", "pairs"].max()
-    ours = table[(table["line"] == "planner + search + network") & (table["pairs"] == last)]
+    ours = table[(table["line"] == NETWORK) & (table["pairs"] == last)]
     ours = ours[ours["mode"] == "greedy"].groupby("taste", sort=False)
     bound = table[table["line"] == "bound"].groupby("taste", sort=False)
     names = ["loops", "reorders"]
@@ -277,7 +280,7 @@ def plots(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[str]]
 
 def _win_curve(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    table = table[(table["mode"] == "greedy") & (table["line"] != "bound")]
+    table = table[(table["mode"] == "greedy") & ~table["line"].isin(("bound", NETWORK))]
     for (taste, line, pairs), some in table.groupby(["taste", "line", "pairs"], sort=False):
         rate = clustered_rate(some["win"].to_numpy(float), some["song"].to_numpy())
         rows.append(
