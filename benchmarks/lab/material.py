@@ -51,6 +51,8 @@ class Size:
         Numbers of answers.
     policy_pairs : tuple of int
         Numbers of answers after which a policy is trained.
+    tastes : int
+        For how many of its tastes an experiment is run, at most.
     """
 
     songs: tuple[int, int, int]
@@ -62,10 +64,13 @@ class Size:
     episodes: int
     pairs: tuple[int, ...]
     policy_pairs: tuple[int, ...]
+    tastes: int
 
 
 SIZES = {
-    "quick": Size((6, 3, 6), 60.0, 20, 2, 3, Pretraining(4, epochs=2), 100, (10, 50, 150), (50,)),
+    "quick": Size(
+        (6, 3, 6), 60.0, 20, 1, 3, Pretraining(4, epochs=2), 100, (10, 50, 150), (50,), 2
+    ),
     "full": Size(
         (14, 7, 14),
         80.0,
@@ -76,6 +81,7 @@ SIZES = {
         300,
         (10, 30, 50, 100, 200, 400),
         (50, 200),
+        10,
     ),
 }
 
