@@ -44,6 +44,16 @@ def accuracy_table(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out).T
 
 
+def baselines_table(table: pd.DataFrame, pairs: int = 50) -> pd.DataFrame:
+    """The model's intervals beside those of the deaf baselines, the worst seed of either."""
+    deaf = table[table["model"].isin(("longer is better", "cooler temperature"))]
+    ours = table[(table["model"] == "reward model") & (table["pairs"] == pairs)]
+    ours = ours.groupby("taste", sort=False)["low"].min()
+    best = deaf.groupby("taste", sort=False)["high"].max()
+    names = {"low": f"{pairs} answers, lowest lower end", "high": "baselines, highest upper end"}
+    return pd.DataFrame({"low": ours, "high": best}).rename(columns=names).round(2)
+
+
 def parts_table(table: pd.DataFrame) -> pd.DataFrame:
     """Accuracy / ceiling of the whole model and of its parts alone, mean over tastes."""
     table = table[table["pairs"] > 0].assign(share=lambda t: t["accuracy"] / t["ceiling"])
@@ -208,6 +218,7 @@ SECTIONS = {
             f"Accuracy / noise ceiling on test songs (raters agree on {AGREEMENT:.0%})",
             accuracy_table,
         ),
+        ("95 % intervals of the accuracy, clustered by song", baselines_table),
         ("Parts of the model alone, mean over tastes", parts_table),
     ),
     "settings": (("Settings, validation songs, mean over tastes", settings_table),),
