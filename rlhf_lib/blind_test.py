@@ -1,11 +1,11 @@
 """New policy against old by listening: edits of both, side by side, without a name on them."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from rlhf_lib.candidate_files import MANIFEST_NAME, song_on_disk
 from rlhf_lib.errors import InputError
@@ -14,6 +14,7 @@ from rlhf_lib.feedback.records import VOTE_FOR_A, Annotation, Manifest, PolicyRe
 from rlhf_lib.learning.policy import Policy
 from rlhf_lib.music.edit import TEMPERATURES, target_keep_ratio
 from rlhf_lib.music.song import Song
+from rlhf_lib.parallel import run
 
 _SIDES = ("new", "old")
 _TEMPERATURE = {target_keep_ratio(one): one for one in TEMPERATURES}
@@ -57,8 +58,7 @@ def blind_test(
         named.append((song, name, edits))
     if not tasks:
         raise InputError("both policies edit every song alike, so there is nothing to compare")
-    bar = tqdm(named, "rendering", unit="song", leave=False)
-    entries = [song_on_disk(one, folder) for one in bar]
+    entries = run(partial(song_on_disk, folder=folder), named, jobs=1, label="rendering")
     manifest = Manifest.create(ref, entries, tasks)
     manifest.save(folder / MANIFEST_NAME)
     return manifest

@@ -12,6 +12,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.raters import SimulatedRater
 from rlhf_lib.feedback.records import VOTE_FOR_A
 from rlhf_lib.learning.comparisons import Comparison
+from rlhf_lib.learning.editing_env import EditingEnv
 from rlhf_lib.learning.planner import Plan
 from rlhf_lib.learning.policy import CUTTING_TARGETS, Policy, every_target, rollout
 from rlhf_lib.learning.reward_model import RewardModel
@@ -73,10 +74,18 @@ def clustered_rate(
     if len(names) == 1:
         return Rate(value, 0.0, 1.0, len(wins), 1)
     sums, counts = np.bincount(index, wins), np.bincount(index)
-    chosen = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
-    rates = sums[chosen].sum(1) / counts[chosen].sum(1)
-    low, high = np.quantile(rates, [0.025, 0.975])
-    return Rate(value, float(low), float(high), len(wins), len(names))
+    low, high = _interval(sums, counts, seed, draws)
+    return Rate(value, low, high, len(wins), len(names))
+
+
+def _interval(
+    sums: np.ndarray, counts: np.ndarray, seed: int = 0, draws: int = 2000
+) -> tuple[float, float]:
+    """Return the bootstrap interval of a mean, from each song's sum and number of values."""
+    chosen = np.random.default_rng(seed).integers(len(sums), size=(draws, len(sums)))
+    means = sums[chosen].sum(1) / counts[chosen].sum(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def policy_edits(
@@ -91,12 +100,15 @@ def policy_edits(
     samples : int
         Edits of each song and length; ordered sample by sample.
     """
-    generator, env = _seeded(policy, seed), every_target(policy, songs)
+    return _walked(policy, every_target(policy, songs), greedy, seed, samples)
+
+
+def _walked(
+    policy: Policy, env: EditingEnv, greedy: bool, seed: int, samples: int = 1
+) -> list[Edit]:
+    """Return what `policy_edits` does, in an environment that was planned before."""
+    generator = torch.Generator(device=policy.weights.device).manual_seed(seed)
     return [e for _ in range(samples) for e in rollout(policy, env, greedy, generator)]
-
-
-def _seeded(policy: Policy, seed: int) -> torch.Generator:
-    return torch.Generator(device=policy.weights.device).manual_seed(seed)
 
 
 def planned_edits(weights: np.ndarray, policy: Policy, songs: list[Song]) -> list[Edit]:
@@ -135,7 +147,7 @@ def compare_policies(
     """
     utility = judge.utility
     before = every_target(old, songs)
-    base = {g: rollout(old, before, g, _seeded(old, seed)) for g in (True, False)}
+    base = {g: _walked(old, before, g, seed) for g in (True, False)}
     base_gold = {g: np.array([utility(e) for e in base[g]]) for g in base}
     ids = [e.song.sha256 for e in base[True]]
     rows = []
@@ -165,12 +177,12 @@ def compare_policies(
         lines[f"new, {part} alone"] = speaking_alone(new, part), searched
     for greedy in (True, False):
         for line, (policy, env) in lines.items():
-            add(line, greedy, rollout(policy, env, greedy, _seeded(policy, seed + 1)))
+            add(line, greedy, _walked(policy, env, greedy, seed + 1))
     taste = judge.weights[: len(ADDITIVE)]
     if np.any(taste):
         add("re-plan under the taste", True, planned_edits(taste, new, songs))
     if reward is not None:
-        add("best of 16 old edits", False, best_of(reward, old, songs, 16, seed + 2))
+        add("best of 16 old edits", False, best_of(reward, old, before, 16, seed + 2))
     return pd.DataFrame(rows)
 
 
@@ -193,11 +205,9 @@ def speaking_alone(policy: Policy, part: str) -> Policy:
     return alone.to(policy.weights.device).eval()
 
 
-def best_of(
-    reward: RewardModel, policy: Policy, songs: list[Song], n: int, seed: int
-) -> list[Edit]:
+def best_of(reward: RewardModel, policy: Policy, env: EditingEnv, n: int, seed: int) -> list[Edit]:
     """Return, for each song and length, the sampled edit the reward model likes best."""
-    edits = policy_edits(policy, songs, greedy=False, seed=seed, samples=n)
+    edits = _walked(policy, env, False, seed, n)
     scores = reward.score(edits).mean(1).reshape(n, -1)
     each = scores.shape[1]
     return [edits[best * each + place] for place, best in enumerate(scores.argmax(0))]
@@ -278,14 +288,12 @@ def gold_course(
     for episode, policy in snapshots:
         if env is None or not torch.equal(policy.weights, planned):
             env, planned = every_target(policy, songs), policy.weights
-        generator = _seeded(policy, 0)
-        edits = [e for _ in range(4) for e in rollout(policy, env, False, generator)]
+        edits = _walked(policy, env, False, seed=0, samples=4)
         gold = np.array([judge.utility(edit) for edit in edits])
         by_song = gold.reshape(4, len(songs), -1).mean(axis=(0, 2))
         rows.append((episode, reward.score(edits).mean(), by_song))
     gain = np.stack([by_song for _, _, by_song in rows]) - rows[0][2]
-    drawn = np.random.default_rng(0).integers(len(songs), size=(2000, len(songs)))
-    low, high = np.quantile(gain[:, drawn].mean(axis=2), [0.025, 0.975], axis=1)
+    low, high = np.transpose([_interval(row, np.ones(len(songs))) for row in gain])
     table = pd.DataFrame(
         {"episode": [row[0] for row in rows], "learned": [row[1] - rows[0][1] for row in rows]}
     )

@@ -21,7 +21,7 @@ from rlhf_lib.evaluation import (
 from rlhf_lib.feedback.raters import SimulatedRater
 from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS, Comparison
 from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
-from rlhf_lib.learning.policy import Policy, PolicyConfig
+from rlhf_lib.learning.policy import Policy, PolicyConfig, every_target
 from rlhf_lib.learning.song_tensors import FeatureScale
 from rlhf_lib.music.edit import Action, Edit
 from rlhf_lib.music.measures import weight_vector
@@ -145,7 +145,7 @@ class DenseScore:
 
 def test_best_of_n_is_the_best_of_the_samples(songs):
     policy = policy_planning(SYNTHETIC_WEIGHTS * 0.05, songs)  # weak values: varied samples
-    best = best_of(DenseScore(), policy, songs, 8, seed=1)
+    best = best_of(DenseScore(), policy, every_target(policy, songs), 8, seed=1)
     samples = policy_edits(policy, songs, False, seed=1, samples=8)
     scores = np.array([dense_reward(e) for e in samples]).reshape(8, -1)
     np.testing.assert_allclose([dense_reward(e) for e in best], scores.max(0))

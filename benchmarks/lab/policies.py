@@ -32,6 +32,8 @@ RANDOM_EDITS = 64
 BOUND_EDITS = 32
 #: Seeds for which the network is trained as well: it takes most of the time.
 PPO_SEEDS = 2
+#: The line of the whole policy, which only these seeds have.
+NETWORK = "planner + search + network"
 
 
 def reference_edits(material: Material, policy: Policy) -> list[Edit]:
@@ -156,7 +158,7 @@ def win_rates(material: Material, taste: str) -> pd.DataFrame:
             if whole and seed < PPO_SEEDS:
                 _, both, history, _ = refined(material, material.v14(), model, reference, seed)
                 about["best_episode"] = history.best_episode
-                lines.append(("planner + search + network", both, searched))
+                lines.append((NETWORK, both, searched))
             for name, policy, env in lines:
                 for greedy in (True, False) if whole else (True,):
                     edits = rollout(policy, env, greedy, torch.Generator().manual_seed(seed))
