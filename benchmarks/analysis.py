@@ -27,12 +27,12 @@ import psutil  # noqa: E402
 import soundfile  # noqa: E402
 from measuring import arguments, publish, ratio, seconds, side_by_side, spread  # noqa: E402
 
-from rlhf_lib.music.audio import save_audio  # noqa: E402
-from rlhf_lib.music.beats import estimate_beats  # noqa: E402
-from rlhf_lib.music.compose import compose_song  # noqa: E402
-from rlhf_lib.music.downmix import load_downmix  # noqa: E402
-from rlhf_lib.music.features import beat_features  # noqa: E402
-from rlhf_lib.music.song import load_songs  # noqa: E402
+from rlhf_lib.analysis.audio import save_audio  # noqa: E402
+from rlhf_lib.analysis.beats import estimate_beats  # noqa: E402
+from rlhf_lib.analysis.downmix import load_downmix  # noqa: E402
+from rlhf_lib.analysis.features import beat_features  # noqa: E402
+from rlhf_lib.analysis.song import load_songs  # noqa: E402
+from rlhf_lib.composer.compose import compose_song  # noqa: E402
 
 GOAL, SHARE = 100, 0.5
 HOP = 512

@@ -17,8 +17,8 @@ import mir_eval
 import numpy as np
 import pretty_midi
 
-from rlhf_lib.music.audio import Audio, load_audio
-from rlhf_lib.music.beats import estimate_beats
+from rlhf_lib.analysis.audio import Audio, load_audio
+from rlhf_lib.analysis.beats import estimate_beats
 
 DEBIAN = Path("/usr/share/games/fretsonfire/data/songs/muldjord")
 GOAL = 0.95

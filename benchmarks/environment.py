@@ -12,12 +12,12 @@ import pandas as pd
 import torch
 from measuring import arguments, made_up_song, publish, ratio, side_by_side, spread
 
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
-from rlhf_lib.learning.editing_env import EditingEnv
-from rlhf_lib.learning.gym_env import SongEditing
-from rlhf_lib.learning.planner import NEVER, Plan
-from rlhf_lib.learning.policy import CUTTING_TARGETS
-from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.learning.planning.editing_env import EditingEnv
+from rlhf_lib.learning.planning.planner import NEVER, Plan
+from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.learning.policy.gym_env import SongEditing
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 
 GOAL = 200_000
 SINGLE = 4

@@ -9,6 +9,8 @@ goes to docs/images/growth.png.
 
 import os
 
+from rlhf_lib.editing.descriptors import N_ADDITIVE
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
@@ -22,21 +24,20 @@ from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import FixedLocator, NullLocator  # noqa: E402
 from measuring import arguments, made_up_song, publish, side_by_side  # noqa: E402
 
-from rlhf_lib.learning.comparisons import (  # noqa: E402
+from rlhf_lib.analysis.beats import estimate_beats  # noqa: E402
+from rlhf_lib.analysis.downmix import ANALYSIS_RATE, Downmix  # noqa: E402
+from rlhf_lib.analysis.features import beat_features  # noqa: E402
+from rlhf_lib.editing.edit import Action, Edit  # noqa: E402
+from rlhf_lib.learning.planning.planner import Plan  # noqa: E402
+from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors  # noqa: E402
+from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig, every_target, rollout  # noqa: E402
+from rlhf_lib.learning.reward.fit import RewardTraining, fit  # noqa: E402
+from rlhf_lib.learning.reward.model import RewardConfig, RewardModel  # noqa: E402
+from rlhf_lib.learning.reward.synthetic import (  # noqa: E402
     SYNTHETIC_WEIGHTS,
-    measure_scale,
+    descriptor_scale,
     synthetic_comparisons,
 )
-from rlhf_lib.learning.planner import Plan  # noqa: E402
-from rlhf_lib.learning.policy import TARGETS, Policy, PolicyConfig, every_target, rollout  # noqa: E402
-from rlhf_lib.learning.reward_model import RewardConfig, RewardModel  # noqa: E402
-from rlhf_lib.learning.reward_training import RewardTraining, fit  # noqa: E402
-from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors  # noqa: E402
-from rlhf_lib.music.beats import estimate_beats  # noqa: E402
-from rlhf_lib.music.downmix import ANALYSIS_RATE, Downmix  # noqa: E402
-from rlhf_lib.music.edit import Action, Edit  # noqa: E402
-from rlhf_lib.music.features import beat_features  # noqa: E402
-from rlhf_lib.music.measures import ADDITIVE  # noqa: E402
 from rlhf_lib.paths import resolve  # noqa: E402
 from rlhf_lib.plots import save  # noqa: E402
 from rlhf_lib.plots.style import GREY, new_figure, styled  # noqa: E402
@@ -79,7 +80,7 @@ def analysis(beats: int):
 def table_of_values(beats: int):
     song = made_up_song(beats)
     tensors = SongTensors.build([song], FeatureScale.fit([song]))
-    return lambda: Plan.build(tensors, SYNTHETIC_WEIGHTS[: len(ADDITIVE)])
+    return lambda: Plan.build(tensors, SYNTHETIC_WEIGHTS[:N_ADDITIVE])
 
 
 def policy_for(songs: list, search: int) -> Policy:
@@ -96,7 +97,7 @@ def model_for(songs: list, members: int = 5) -> RewardModel:
     torch.manual_seed(0)
     scale = FeatureScale.fit(songs)
     config = RewardConfig(members=members)
-    return RewardModel(config, scale, measure_scale(songs, 0), SYNTHETIC_WEIGHTS).eval()
+    return RewardModel(config, scale, descriptor_scale(songs, 0), SYNTHETIC_WEIGHTS).eval()
 
 
 def scoring(beats: int):
@@ -111,7 +112,7 @@ def fitting(pairs: int, members: int = 5):
     songs = [made_up_song(96, seed=seed) for seed in range(5)]
     comparisons = synthetic_comparisons(songs, pairs // 5, 0)
     model = model_for(songs, members)
-    return lambda: fit(model, comparisons, [], RewardTraining(), 0)
+    return lambda: fit(model, comparisons, [], RewardTraining())
 
 
 STEPS = (

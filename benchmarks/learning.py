@@ -21,8 +21,8 @@ from joblib import Parallel, delayed
 from lab import attacks, policies, report, rewards
 from lab.material import SIZES, Material, one_thread, prepare
 
-from rlhf_lib.feedback.tastes import TASTES
 from rlhf_lib.paths import atomic_path, resolve
+from rlhf_lib.raters.tastes import TASTES
 
 #: Experiment → (function, tastes it is run for).
 EXPERIMENTS = {
@@ -31,7 +31,7 @@ EXPERIMENTS = {
     "active": (rewards.active, ("hooks", "arc")),
     "settings": (rewards.settings, ("smooth", "chorus", "arc", "loops")),
     "cycles": (policies.cycles, ("smooth", "hooks", "arc")),
-    "overoptimisation": (attacks.overoptimisation, ("hooks", "arc")),
+    "over_optimisation": (attacks.over_optimisation, ("hooks", "arc")),
     "exploits": (attacks.exploits, ("smooth", "hooks", "arc")),
     "free_length": (policies.free_length, tuple(TASTES)),
     "shares": (policies.shares, ("smooth", "chorus", "arc", "shuffle")),

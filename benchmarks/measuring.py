@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rlhf_lib.music.features import FEATURE_NAMES
-from rlhf_lib.music.song import Song
+from rlhf_lib.analysis.feature_table import FEATURE_NAMES
+from rlhf_lib.analysis.song import Song
 from rlhf_lib.paths import atomic_path, resolve
 
 REPORT = "docs/performance.md"

@@ -4,8 +4,8 @@
 
 Peers, unmodified: PPO of Stable-Baselines3 and MaskablePPO of sb3-contrib, on the gymnasium
 environment. MaskablePPO is the fair one: like ours it only takes actions that are allowed. PPO
-does without masks and is a little quicker for it. Ours runs without leash and network search, which
-the peers don't have. A round is one rollout and its update.
+does without masks and is a little quicker for it. Ours runs without KL penalty and
+network search, which the peers don't have. A round is one rollout and its update.
 """
 
 import time
@@ -20,12 +20,12 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
-from rlhf_lib.learning.editing_env import EditingEnv
-from rlhf_lib.learning.gym_env import SongEditing
-from rlhf_lib.learning.policy import Policy, PolicyConfig, every_target
-from rlhf_lib.learning.ppo import PPOConfig, collect, update
-from rlhf_lib.learning.song_tensors import FeatureScale
+from rlhf_lib.learning.planning.editing_env import EditingEnv
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.gym_env import SongEditing
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig, every_target
+from rlhf_lib.learning.policy.ppo import PPOConfig, collect, update
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 
 GOAL, GOAL_BEATS = 3.0, 100_000
 CONFIG = PPOConfig()
@@ -68,11 +68,11 @@ def peer_round(
         n_epochs=CONFIG.epochs,
         learning_rate=CONFIG.lr,
         gamma=CONFIG.gamma,
-        gae_lambda=CONFIG.lam,
+        gae_lambda=CONFIG.gae_lambda,
         clip_range=CONFIG.clip,
-        ent_coef=CONFIG.entropy,
-        vf_coef=CONFIG.value,
-        max_grad_norm=CONFIG.max_norm,
+        ent_coef=CONFIG.entropy_coef,
+        vf_coef=CONFIG.value_coef,
+        max_grad_norm=CONFIG.max_grad_norm,
         policy_kwargs={"net_arch": {"pi": [256, 256], "vf": [256, 256]}},
         device=env.song.device,
         seed=0,

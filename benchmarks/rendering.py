@@ -21,18 +21,18 @@ import soundfile
 import torch
 from measuring import arguments, publish, ratio, side_by_side, spread
 
-from rlhf_lib.candidates import candidate_edits, generate_candidates
-from rlhf_lib.feedback.records import PolicyRef
-from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
-from rlhf_lib.learning.policy import Policy, PolicyConfig
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.audio import Audio, save_audio
-from rlhf_lib.music.compose import compose_song, compose_songs
-from rlhf_lib.music.edit import Action, Edit
-from rlhf_lib.music.features import beat_features
-from rlhf_lib.music.loudness import loudness
-from rlhf_lib.music.render import render
-from rlhf_lib.music.song import Song, load_songs
+from rlhf_lib.analysis.audio import Audio, save_audio
+from rlhf_lib.analysis.features import beat_features
+from rlhf_lib.analysis.song import Song, load_songs
+from rlhf_lib.composer.compose import compose_song, compose_songs
+from rlhf_lib.editing.edit import Action, Edit
+from rlhf_lib.editing.loudness import loudness
+from rlhf_lib.editing.render import render
+from rlhf_lib.feedback.manifest import PolicyRef
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
+from rlhf_lib.steps.candidates import candidate_edits, generate_candidates
 
 GOAL = 10.0
 FADE = 0.012

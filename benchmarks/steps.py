@@ -10,6 +10,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
+from unittest import mock
 
 os.environ["TQDM_DISABLE"] = "1"
 
@@ -18,26 +19,23 @@ import pandas as pd
 import torch
 from measuring import arguments, publish, seconds, spread
 
-from rlhf_lib.candidates import generate_candidates
-from rlhf_lib.evaluation import compare_policies
-from rlhf_lib.feedback.quality import write_quality_report
-from rlhf_lib.feedback.raters import SimulatedRater
-from rlhf_lib.feedback.records import PolicyRef
+from rlhf_lib.analysis.song import Song, load_songs
+from rlhf_lib.composer.compose import compose_songs
+from rlhf_lib.feedback.manifest import PolicyRef
+from rlhf_lib.feedback.quality.report import write_quality_report
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.learning.checkpoints import load_policy
-from rlhf_lib.learning.policy_training import PolicyTraining
-from rlhf_lib.learning.pretraining import Pretraining
-from rlhf_lib.learning.reward_training import RewardTraining
-from rlhf_lib.music.compose import compose_songs
-from rlhf_lib.music.song import Song, load_songs
+from rlhf_lib.learning.policy.training import PolicyTraining
+from rlhf_lib.learning.reward.fit import RewardTraining
+from rlhf_lib.learning.reward.pretraining import Pretraining
+from rlhf_lib.listening.run_rater import run_rater
+from rlhf_lib.listening.session import AnnotationSession
 from rlhf_lib.paths import file_sha256
-from rlhf_lib.studio.session import AnnotationSession, run_rater
-from rlhf_lib.training import (
-    train_from_feedback,
-    train_policy_v14,
-    train_reward_model_v8,
-    train_rlhf_stable,
-)
+from rlhf_lib.raters.simulated import SimulatedRater
+from rlhf_lib.steps.candidates import generate_candidates
+from rlhf_lib.steps.checkpoints import load_policy
+from rlhf_lib.steps.evaluation import compare_policies
+from rlhf_lib.steps.train_policy import train_initial_policy, train_rlhf_stable
+from rlhf_lib.steps.train_reward_model import train_from_feedback, train_initial_reward_model
 
 GOALS = {"reward model from answers": 60, "policy by PPO": 60, "one cycle": 300}
 
@@ -53,10 +51,10 @@ class Cycle:
     def prepare(self) -> None:
         """Make v8 and v14, hardly trained."""
         first = Pretraining(groups_per_song=1, epochs=1)
-        train_reward_model_v8(self.songs, self.v8, first, device=self.device)
+        train_initial_reward_model(self.songs, self.v8, first, device=self.device)
         few = PolicyTraining(episodes=50)
         runs = self.folder / "runs_v14"
-        train_policy_v14(self.songs, self.v8, self.models, runs, few, self.device)
+        train_initial_policy(self.songs, self.v8, self.models, runs, few, self.device)
 
     def candidates(self) -> None:
         """Plan and render five candidates a song, into a new folder."""
@@ -87,9 +85,7 @@ class Cycle:
             self.rendered,
             self.models,
             RewardTraining(epochs=20),
-            cache_dir=self.folder / "cache",
             device=self.device,
-            warn=lambda text: None,
         )
 
     def policy(self) -> None:
@@ -121,10 +117,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=50)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    # A workspace of its own: analysed songs are cached there, not in the repository.
+    with (
+        tempfile.TemporaryDirectory() as name,
+        mock.patch.dict(os.environ, RLHF_WORKSPACE=name),
+    ):
         folder = Path(name)
         compose_songs(folder / "songs", args.songs, 0, args.seconds)
-        songs, _ = load_songs(folder / "songs", cache_dir=folder / "cache")
+        songs, _ = load_songs(folder / "songs")
         cycle = Cycle(folder, songs, args)
         cycle.prepare()
         steps = {

@@ -78,13 +78,13 @@ def annotator() -> None:
 
 def candidates(folder: Path) -> None:
     """Compose a song and edit it by the plan under the dense reward."""
-    from rlhf_lib.candidates import generate_candidates
-    from rlhf_lib.feedback.records import PolicyRef
-    from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
-    from rlhf_lib.learning.policy import Policy, PolicyConfig
-    from rlhf_lib.learning.song_tensors import FeatureScale
-    from rlhf_lib.music.compose import compose_songs
-    from rlhf_lib.music.song import load_songs
+    from rlhf_lib.analysis.song import load_songs
+    from rlhf_lib.composer.compose import compose_songs
+    from rlhf_lib.feedback.manifest import PolicyRef
+    from rlhf_lib.learning.planning.song_tensors import FeatureScale
+    from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
+    from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
+    from rlhf_lib.steps.candidates import generate_candidates
 
     compose_songs(folder / "songs", n_songs=1, seed=0, seconds=90.0)
     songs, _ = load_songs(folder / "songs", cache_dir=folder / "cache")

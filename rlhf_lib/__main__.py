@@ -1,5 +1,5 @@
-"""``python -m rlhf_lib COMMAND``; see `rlhf_lib.cli`."""
+"""``python -m rlhf_lib COMMAND``; see `rlhf_lib.app.cli`."""
 
-from rlhf_lib.cli import main
+from rlhf_lib.app.cli import main
 
 raise SystemExit(main())

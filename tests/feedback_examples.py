@@ -1,6 +1,7 @@
 """Small valid records for the feedback tests."""
 
-from rlhf_lib.feedback.records import Annotation, Candidate, Manifest, PolicyRef, SongEntry, Task
+from rlhf_lib.feedback.annotation import Annotation
+from rlhf_lib.feedback.manifest import Candidate, Manifest, PolicyRef, SongEntry, Task
 
 HASH = "0" * 64
 

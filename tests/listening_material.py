@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 from rating_material import small_songs
 
-from rlhf_lib.feedback.records import Candidate, Manifest, PolicyRef, SongEntry, Task
-from rlhf_lib.feedback.song_entry import CHECK_ID
-from rlhf_lib.music.audio import Audio, save_audio
-from rlhf_lib.music.edit import Action, Edit
-from rlhf_lib.music.render import render
+from rlhf_lib.analysis.audio import Audio, save_audio
+from rlhf_lib.editing.edit import Action, Edit
+from rlhf_lib.editing.render import render
+from rlhf_lib.feedback.manifest import CHECK_ID, Candidate, Manifest, PolicyRef, SongEntry, Task
 
 RATE = 44100
 N_BEATS, PERIOD = 48, 0.5  # 24 s

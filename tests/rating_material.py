@@ -5,9 +5,9 @@ from itertools import combinations
 import numpy as np
 from toy import toy_song
 
-from rlhf_lib.feedback.records import Candidate, Manifest, PolicyRef, SongEntry, Task
-from rlhf_lib.music.edit import Edit, target_keep_ratio
-from rlhf_lib.music.song import Song
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.edit import Edit, target_keep_ratio
+from rlhf_lib.feedback.manifest import Candidate, Manifest, PolicyRef, SongEntry, Task
 
 TEMPERATURES = (0.1, 0.3, 0.5, 0.7, 0.9)
 

@@ -8,12 +8,12 @@ import torch
 from scipy.stats import entropy
 from toy import toy_song
 
+from rlhf_lib.editing.descriptors import N_DESCRIPTORS, describe
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning.active import RULES, disagreement, ensemble_gaps, information, select
-from rlhf_lib.learning.comparisons import random_cuts
-from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.measures import MEASURES, measure
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.reward.active import RULES, disagreement, information, select
+from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
+from rlhf_lib.learning.reward.synthetic import random_cuts
 
 
 def odds(*probabilities):
@@ -51,15 +51,17 @@ def test_the_rules_differ_where_members_are_sure():
 def test_gaps_are_those_of_the_members():
     songs = [toy_song(64, seed=s) for s in range(2)]
     torch.manual_seed(0)
-    config = RewardConfig(width=8, heads=1, layers=1, feedforward=8, members=3, head=4, judges=2)
-    model = RewardModel(config, FeatureScale.fit(songs), np.ones(len(MEASURES)))
+    config = RewardConfig(
+        width=8, heads=1, layers=1, feedforward=8, members=3, head=4, auxiliary_tasks=2
+    )
+    model = RewardModel(config, FeatureScale.fit(songs), np.ones(N_DESCRIPTORS))
     with torch.no_grad():
         model.linear.normal_()
     rng = np.random.default_rng(0)
     pairs = [tuple(random_cuts(song, 0.7, n, rng) for n in (1, 4)) for song in songs]
-    differences = np.stack([measure(a) - measure(b) for a, b in pairs])
+    differences = np.stack([describe(a) - describe(b) for a, b in pairs])
     expected = differences @ model.linear.detach().double().numpy().T  # the mix is still 0
-    np.testing.assert_allclose(ensemble_gaps(model, pairs), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(model.score_differences(pairs), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from rating_material import small_manifest, small_songs
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.studio import stopwatch
+from rlhf_lib.listening import stopwatch
+from rlhf_lib.listening.task_order import presentations
 from rlhf_lib.studio.annotator import Annotator, annotate
-from rlhf_lib.studio.task_order import presentations
 
 RATE = 8000
 SONGS = small_songs(2, n_beats=40, period=0.05)  # two songs of 2 s

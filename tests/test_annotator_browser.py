@@ -17,9 +17,9 @@ from browsing import (
 )
 from listening_material import N_BEATS, PERIOD, heard_in_song, listening_folder
 
+from rlhf_lib.editing.edit import output_order, seam_places
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.music.edit import output_order, seam_places
-from rlhf_lib.studio.task_order import presentations
+from rlhf_lib.listening.task_order import presentations
 
 need_browser()
 

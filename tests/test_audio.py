@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from rlhf_lib.errors import InputError
-from rlhf_lib.music.audio import (
+from rlhf_lib.analysis.audio import (
     AUDIO_SUFFIXES,
     Audio,
     find_audio,
@@ -13,6 +12,7 @@ from rlhf_lib.music.audio import (
     resample,
     save_audio,
 )
+from rlhf_lib.errors import InputError
 
 
 def sine(sample_rate, seconds=1.0, channels=1, hertz=997.0, peak=0.5):

@@ -11,9 +11,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlhf_lib.analysis.audio import Audio
+from rlhf_lib.analysis.beats import beat_bounds, estimate_beats, read_beats, write_beats
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.audio import Audio
-from rlhf_lib.music.beats import beat_bounds, estimate_beats, read_beats, write_beats
 
 RATE = 22050
 MULDJORD = Path("/usr/share/games/fretsonfire/data/songs/muldjord")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from rlhf_lib.calibration import calibration_error, calibration_table, wilson_interval
 from rlhf_lib.errors import InputError
+from rlhf_lib.steps.calibration import calibration_error, calibration_table, wilson_interval
 
 
 @pytest.mark.parametrize("successes, n", [(0, 4), (3, 4), (4, 4), (37, 80)])

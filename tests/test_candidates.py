@@ -6,26 +6,24 @@ import soundfile
 import torch
 from feedback_examples import answer
 
-from rlhf_lib.candidates import (
-    MANIFEST_NAME,
+from rlhf_lib.analysis.song import load_songs
+from rlhf_lib.composer.compose import compose_songs
+from rlhf_lib.editing.descriptors import N_DESCRIPTORS
+from rlhf_lib.editing.edit import TEMPERATURES, target_keep_ratio
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.manifest import Manifest, PolicyRef
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
+from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
+from rlhf_lib.steps.candidate_files import MANIFEST_NAME, load_manifest_songs, load_rated_songs
+from rlhf_lib.steps.candidates import (
     candidate_edits,
     comparison_tasks,
     generate_candidates,
-    load_manifest_songs,
-    load_rated_songs,
     n_checks,
     select_tasks,
 )
-from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Manifest, PolicyRef
-from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
-from rlhf_lib.learning.policy import Policy, PolicyConfig
-from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.compose import compose_songs
-from rlhf_lib.music.edit import TEMPERATURES, target_keep_ratio
-from rlhf_lib.music.measures import MEASURES
-from rlhf_lib.music.song import load_songs
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +112,7 @@ def test_selected_pairs_are_the_doubtful_ones(made):
     folder, songs, _, manifest = made
     config = RewardConfig(width=16, heads=2, layers=1, feedforward=32, members=3, head=8)
     torch.manual_seed(0)
-    model = RewardModel(config, FeatureScale.fit(songs), np.ones(len(MEASURES)))
+    model = RewardModel(config, FeatureScale.fit(songs), np.ones(N_DESCRIPTORS))
     with torch.no_grad():
         model.linear.normal_(0, 3.0)
     n_questions = sum(task.check is None for task in manifest.tasks)

@@ -6,7 +6,7 @@ import pytest
 from feedback_examples import answer, manifest
 from mutations import no_longer_than
 
-from rlhf_lib.cli import _parser, main
+from rlhf_lib.app.cli import main, parser
 from rlhf_lib.feedback.store import PreferenceStore
 
 ODD = (
@@ -26,7 +26,7 @@ ODD = (
 
 def _commands() -> dict[str, list[str]]:
     """The commands and their flags, as the parser itself names them."""
-    (sub,) = [action for action in _parser()._actions if action.choices]
+    (sub,) = [action for action in parser()._actions if action.choices]
     return {
         name: [flag for action in parser._actions for flag in action.option_strings]
         for name, parser in sub.choices.items()
@@ -105,7 +105,6 @@ def test_an_interrupt_ends_without_a_traceback(workspace, capsys, monkeypatch):
     def interrupt(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rlhf_lib.commands.check_feedback", interrupt)
-    interrupt.__name__ = "check_feedback"
+    monkeypatch.setattr("rlhf_lib.feedback.quality.report.write_quality_report", interrupt)
     assert main(["check_feedback"]) == 130
     assert "start again to go on" in capsys.readouterr().err

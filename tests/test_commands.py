@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import soundfile
 
-from rlhf_lib.cli import main
-from rlhf_lib.learning.checkpoints import load_policy, load_reward_model
-from rlhf_lib.music.audio import load_audio
+from rlhf_lib.analysis.audio import load_audio
+from rlhf_lib.app.cli import main
 from rlhf_lib.paths import file_sha256
+from rlhf_lib.steps.checkpoints import load_policy, load_reward_model
 
 
 def run(*arguments) -> int:

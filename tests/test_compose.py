@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from rlhf_lib.composer.compose import compose_song, compose_songs
+from rlhf_lib.composer.flaws import FLAW_KINDS
+from rlhf_lib.composer.score import plan_form
+from rlhf_lib.composer.style_book import STYLES
+from rlhf_lib.composer.styles import DRUM_KEYS, RHYTHMS
+from rlhf_lib.composer.synth import SAMPLE_RATE
+from rlhf_lib.editing.loudness import loudness
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.compose import compose_song, compose_songs
-from rlhf_lib.music.flaws import FLAW_KINDS
-from rlhf_lib.music.loudness import loudness
-from rlhf_lib.music.score import plan_form
-from rlhf_lib.music.style_book import STYLES
-from rlhf_lib.music.styles import DRUM_KEYS, RHYTHMS
-from rlhf_lib.music.synth import SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")

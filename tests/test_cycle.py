@@ -2,9 +2,9 @@
 
 import pytest
 
-from rlhf_lib import cycle
-from rlhf_lib.cycle import Cycle, needed
 from rlhf_lib.errors import InputError
+from rlhf_lib.steps import cycle
+from rlhf_lib.steps.cycle import Cycle, needed
 
 
 @pytest.fixture(autouse=True)

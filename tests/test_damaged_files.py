@@ -15,15 +15,16 @@ import soundfile
 from feedback_examples import answer, manifest
 from mutations import ODD_TEXT, damaged, odd_json, read_or_refuse
 
+from rlhf_lib.analysis import song_cache
+from rlhf_lib.analysis.audio import load_audio
+from rlhf_lib.analysis.beats import read_beats
+from rlhf_lib.analysis.song import load_song
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.exchange import import_feedback
-from rlhf_lib.feedback.records import Annotation, Manifest
+from rlhf_lib.feedback.manifest import Manifest
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.feedback.validation import quote
-from rlhf_lib.music import song_cache
-from rlhf_lib.music.audio import load_audio
-from rlhf_lib.music.beats import read_beats
-from rlhf_lib.music.song import load_song
 
 ROUNDS = 150
 EXAMPLES = dict(

@@ -10,18 +10,13 @@ import torch
 from mutations import damaged, read_or_refuse
 from toy import toy_song
 
+from rlhf_lib.editing.descriptors import N_DESCRIPTORS
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning.checkpoints import (
-    load_content,
-    load_policy,
-    load_reward_model,
-    save_content,
-    save_model,
-)
-from rlhf_lib.learning.policy import Policy, PolicyConfig
-from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.measures import MEASURES
+from rlhf_lib.learning.archive import load_archive, save_archive
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
+from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
+from rlhf_lib.steps.checkpoints import load_policy, load_reward_model, save_model
 
 SMALL = {"width": 16, "heads": 2, "layers": 1, "feedforward": 32, "members": 2, "head": 8}
 
@@ -32,8 +27,8 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     scale = FeatureScale.fit([toy_song(40)])
     torch.manual_seed(0)
-    policy = Policy(PolicyConfig(hidden=8), np.ones(len(MEASURES)), scale)
-    model = RewardModel(RewardConfig(**SMALL), scale, np.ones(len(MEASURES)))
+    policy = Policy(PolicyConfig(hidden=8), np.ones(N_DESCRIPTORS), scale)
+    model = RewardModel(RewardConfig(**SMALL), scale, np.ones(N_DESCRIPTORS))
     facts = {"songs": [{"sha256": "0" * 64}], "held_out": []}
     return {
         "policy": (save_model(folder / "p.pt", policy, name="policy_v14", **facts), load_policy),
@@ -63,9 +58,9 @@ def test_damaged_bytes(saved, tmp_path, kind):
 
 #: What stands in a checkpoint → what somebody puts there.
 ODD = {
-    "format": [None, 2, "1", [1]],
+    "format": [None, 1, 3, "2", [2]],
     "kind": [None, "RewardModel_", ["Policy"], 3],
-    "measures": [None, [], "seams", [1, 2], {"a": 1}],
+    "descriptors": [None, [], "seams", [1, 2], {"a": 1}],
     "features": [None, [], ["f"] * 125],
     "config": [None, {}, [], {"hidden": 8}, "x"],
     "state": [None, {}, [], {"a": 1}, {1: torch.zeros(3)}, {"weights": torch.zeros(3)}],
@@ -77,7 +72,7 @@ ODD = {
 @pytest.mark.parametrize("part", ODD)
 def test_odd_content(saved, tmp_path, kind, part):
     path, load = saved[kind]
-    content = load_content(path)
+    content = load_archive(path)
     for odd in ODD[part]:
         torch.save(content | {part: odd}, tmp_path / "odd.pt")
         assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), odd
@@ -88,13 +83,13 @@ def test_odd_content(saved, tmp_path, kind, part):
 @pytest.mark.parametrize("kind", ["policy", "reward"])
 def test_odd_configurations_take_no_memory(saved, tmp_path, kind):
     path, load = saved[kind]
-    content = load_content(path)
+    content = load_archive(path)
     for name in content["config"]:
         for odd in (None, -1, 10**9, float("nan"), "8", [8]):
-            save_content(tmp_path / "odd.pt", content | {"config": content["config"] | {name: odd}})
+            save_archive(tmp_path / "odd.pt", content | {"config": content["config"] | {name: odd}})
             assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), (name, odd)
         if name in ("hidden", "width", "feedforward", "head"):  # in range, but of other shapes
-            save_content(
+            save_archive(
                 tmp_path / "odd.pt", content | {"config": content["config"] | {name: 4095}}
             )
             assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), name
@@ -103,11 +98,11 @@ def test_odd_configurations_take_no_memory(saved, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["policy", "reward"])
 def test_odd_weights(saved, tmp_path, kind):
     path, load = saved[kind]
-    content = load_content(path)
+    content = load_archive(path)
     for name, value in content["state"].items():
         for odd in (value.double() * float("nan"), value[..., :-1], torch.zeros(7, 7, 7, 7), None):
             state = content["state"] | {name: odd}
-            save_content(tmp_path / "odd.pt", content | {"state": state})
+            save_archive(tmp_path / "odd.pt", content | {"state": state})
             assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), name
 
 
@@ -124,14 +119,14 @@ class _Trap:
 def test_code_in_a_checkpoint_does_not_run(saved, tmp_path):
     path, _ = saved["policy"]
     target = tmp_path / "proof"
-    torch.save({"format": 1, "state": _Trap(target)}, tmp_path / "evil.pt")
+    torch.save({"format": 2, "state": _Trap(target)}, tmp_path / "evil.pt")
     (tmp_path / "plain.pt").write_bytes(pickle.dumps(_Trap(target)))
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(tmp_path / "mixed.pt", "w") as mixed:
         for name in archive.namelist():
             trap = pickle.dumps(_Trap(target), 2) if name.endswith("data.pkl") else None
             mixed.writestr(name, trap or archive.read(name))
     for name in ("evil", "plain", "mixed"):
-        for load in (load_policy, load_reward_model, load_content):
+        for load in (load_policy, load_reward_model, load_archive):
             with pytest.raises(InputError, match=rf"{name}\.pt"):
                 load(tmp_path / f"{name}.pt")
     assert not target.exists()

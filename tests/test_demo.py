@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlhf_lib.demo import run_demo
+from rlhf_lib.app.demo import run_demo
 from rlhf_lib.errors import InputError
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from rlhf_lib.demo_songs import songs_or_composed
-from rlhf_lib.music.audio import save_audio
-from rlhf_lib.music.compose import compose_song
+from rlhf_lib.analysis.audio import save_audio
+from rlhf_lib.composer.compose import compose_song
+from rlhf_lib.composer.demo_songs import songs_or_composed
 
 
 def test_an_empty_folder_is_filled_once(workspace, capsys):

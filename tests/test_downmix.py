@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from rlhf_lib.analysis.audio import load_audio
+from rlhf_lib.analysis.downmix import Downmix, load_downmix
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.audio import load_audio
-from rlhf_lib.music.downmix import Downmix, load_downmix
 
 
 def sounding(seconds, rate, channels, level=0.3):

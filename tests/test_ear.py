@@ -6,13 +6,13 @@ import librosa
 import numpy as np
 import pytest
 
+from rlhf_lib.analysis.audio import Audio, save_audio
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.edit import Action, Edit
+from rlhf_lib.editing.render import render
 from rlhf_lib.errors import InputError
-from rlhf_lib.music import ear
-from rlhf_lib.music.audio import Audio, save_audio
-from rlhf_lib.music.ear import JUMP_SPAN_DB, STEP_SPAN_DB, seam_faults
-from rlhf_lib.music.edit import Action, Edit
-from rlhf_lib.music.render import render
-from rlhf_lib.music.song import Song
+from rlhf_lib.raters import ear
+from rlhf_lib.raters.ear import JUMP_SPAN_DB, STEP_SPAN_DB, seam_faults
 
 RATE = 16000
 PERIOD = 0.5  # s a beat

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from toy import toy_song
 
-from rlhf_lib.errors import InputError
-from rlhf_lib.music.edit import (
+from rlhf_lib.editing.edit import (
     Action,
     Edit,
     output_order,
@@ -13,6 +12,7 @@ from rlhf_lib.music.edit import (
     segments,
     target_keep_ratio,
 )
+from rlhf_lib.errors import InputError
 
 K, C = Action.KEEP, Action.CUT
 

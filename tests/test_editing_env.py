@@ -5,11 +5,11 @@ import pytest
 import torch
 from toy import toy_song
 
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
-from rlhf_lib.learning.editing_env import N_STATE, EditingEnv
-from rlhf_lib.learning.planner import NEVER, Plan
-from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
-from rlhf_lib.music.edit import Action, Edit
+from rlhf_lib.editing.edit import Action, Edit
+from rlhf_lib.learning.planning.editing_env import N_STATE, EditingEnv
+from rlhf_lib.learning.planning.planner import NEVER, Plan
+from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
 
 
 @pytest.fixture(scope="module")

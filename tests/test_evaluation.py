@@ -5,8 +5,17 @@ import pytest
 import torch
 from toy import toy_song
 
+from rlhf_lib.editing.descriptors import weight_vector
+from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.evaluation import (
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig, every_target
+from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
+from rlhf_lib.raters.simulated import SimulatedRater
+from rlhf_lib.steps.candidate_files import CandidateEdit
+from rlhf_lib.steps.evaluation import (
     accuracy,
     best_of,
     clustered_rate,
@@ -18,13 +27,6 @@ from rlhf_lib.evaluation import (
     speaking_alone,
     wins,
 )
-from rlhf_lib.feedback.raters import SimulatedRater
-from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS, Comparison
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
-from rlhf_lib.learning.policy import Policy, PolicyConfig, every_target
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.edit import Action, Edit
-from rlhf_lib.music.measures import weight_vector
 
 
 @pytest.fixture(scope="module")
@@ -171,12 +173,11 @@ def test_the_course_is_the_gain_over_the_first_snapshot(songs):
 def test_judged_comparisons_follow_the_taste(songs):
     judge = SimulatedRater("judge", {"seams": -1.0}, noise=5.0)
     edits = []
-    for name, target in (("temp_0.5", 0.83), ("temp_0.9", 0.5)):
+    for temperature, target, more in ((0.5, 0.83, 0), (0.9, 0.5, 4)):
         actions = np.zeros(120, int)
         actions[40 : 40 + round(120 * (1 - target))] = Action.CUT
-        edits.append((name, float(name[5:]), Edit(songs[0], actions, target)))
-    chopped = edits[1][2].actions.copy()
-    chopped[4:8] = Action.CUT
-    edits[1] = (edits[1][0], edits[1][1], Edit(songs[0], chopped, 0.5))
+        actions[4 : 4 + more] = Action.CUT
+        edit = Edit(songs[0], actions, target)
+        edits.append(CandidateEdit(f"temp_{temperature}", temperature, 1, edit))
     (comparison,) = judged_comparisons([edits], judge)
     assert comparison.preference == 1.0

@@ -5,7 +5,7 @@ import json
 import pytest
 from feedback_examples import answer, manifest
 
-from rlhf_lib.cli import main
+from rlhf_lib.app.cli import main
 from rlhf_lib.feedback.store import PreferenceStore
 
 SHEET = "song_id,edit_a_id,edit_b_id,preference,strength,notes,rater_id\n"

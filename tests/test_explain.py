@@ -5,13 +5,12 @@ import pytest
 import torch
 from toy import toy_song
 
-from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS, random_cuts
-from rlhf_lib.learning.explain import explain
-from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.edit import Action, Edit
-from rlhf_lib.music.joins import join_costs
-from rlhf_lib.music.measures import ADDITIVE, MEASURES, measure
+from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, DESCRIPTOR_NAMES, N_DESCRIPTORS, describe
+from rlhf_lib.editing.edit import Action, Edit
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.reward.explain import explain
+from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS, random_cuts
 
 JOIN = ("seams", "transition", "energy", "phrase", "tempo", "loops", "returns")
 
@@ -24,8 +23,10 @@ def songs():
 @pytest.fixture(scope="module")
 def model(songs):
     torch.manual_seed(0)
-    config = RewardConfig(width=8, heads=1, layers=1, feedforward=8, members=3, head=4, judges=2)
-    model = RewardModel(config, FeatureScale.fit(songs), np.ones(len(MEASURES)), SYNTHETIC_WEIGHTS)
+    config = RewardConfig(
+        width=8, heads=1, layers=1, feedforward=8, members=3, head=4, auxiliary_tasks=2
+    )
+    model = RewardModel(config, FeatureScale.fit(songs), np.ones(N_DESCRIPTORS), SYNTHETIC_WEIGHTS)
     with torch.no_grad():
         model.linear.add_(0.1 * torch.randn_like(model.linear))
         model.mix.normal_()
@@ -44,15 +45,17 @@ def edit(songs):
 def test_the_parts_add_up_to_the_score(model, edit):
     told = explain(model, edit)
     assert told.score == pytest.approx(float(model.score([edit]).mean()), abs=1e-3)
-    total = sum(told.by_measure.values()) + told.heard + told.offset
+    total = sum(told.by_descriptor.values()) + told.heard + told.offset
     assert told.score == pytest.approx(total)
-    assert tuple(told.by_measure) == MEASURES
+    assert tuple(told.by_descriptor) == DESCRIPTOR_NAMES
 
 
 def test_a_measure_adds_its_weight_times_its_value(model, edit):
     told = explain(model, edit)
     weights = model.linear.detach().numpy().mean(axis=0) / float(model.normal[1])
-    np.testing.assert_allclose(list(told.by_measure.values()), measure(edit) * weights, rtol=1e-4)
+    np.testing.assert_allclose(
+        list(told.by_descriptor.values()), describe(edit) * weights, rtol=1e-4
+    )
 
 
 def test_the_offset_is_the_same_for_every_edit(model, songs, edit):
@@ -66,11 +69,11 @@ def test_seams_stand_where_they_are_heard_and_carry_what_joins_cost(model, songs
     told = explain(model, edit)
     assert [(s.place, s.left, s.reached) for s in told.seams] == [(10.0, 19, 36), (17.5, 50, 50)]
     for name in JOIN:  # of these nothing lies outside the seams
-        at_seams = sum(seam.by_measure[name] for seam in told.seams)
-        assert at_seams == pytest.approx(told.by_measure[name], abs=1e-5), name
+        at_seams = sum(seam.by_descriptor[name] for seam in told.seams)
+        assert at_seams == pytest.approx(told.by_descriptor[name], abs=1e-5), name
     first = told.seams[0]
-    assert tuple(first.by_measure) == ADDITIVE
-    assert first.total == pytest.approx(sum(first.by_measure.values()))
-    weight = float(model.linear_weights()[MEASURES.index("transition")])
-    cost = float(join_costs(songs[0], np.array(19), np.array(36))[0])
-    assert first.by_measure["transition"] == pytest.approx(weight * cost**2, rel=1e-4)
+    assert tuple(first.by_descriptor) == ADDITIVE_NAMES
+    assert first.total == pytest.approx(sum(first.by_descriptor.values()))
+    weight = float(model.linear_weights()[DESCRIPTOR_NAMES.index("transition")])
+    cost = float(songs[0].joins.costs(np.array(19), np.array(36))[0])
+    assert first.by_descriptor["transition"] == pytest.approx(weight * cost**2, rel=1e-4)

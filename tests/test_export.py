@@ -7,8 +7,9 @@ import pytest
 from feedback_examples import HASH, answer, manifest
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import Listening
 from rlhf_lib.feedback.exchange import export_feedback, import_feedback
-from rlhf_lib.feedback.records import Listening, Manifest
+from rlhf_lib.feedback.manifest import Manifest
 from rlhf_lib.feedback.store import PreferenceStore
 
 SIX = {

@@ -3,16 +3,11 @@
 import numpy as np
 import pytest
 
-from rlhf_lib.music.audio import Audio
-from rlhf_lib.music.features import (
-    FEATURE_GROUPS,
-    FEATURE_NAMES,
-    FEATURE_TABLE,
-    N_FEATURES,
-    beat_features,
-    sound_features,
-)
-from rlhf_lib.music.filters import chroma_filters, mel_filters
+from rlhf_lib.analysis.audio import Audio
+from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES, FEATURE_TABLE, N_FEATURES
+from rlhf_lib.analysis.features import beat_features
+from rlhf_lib.analysis.filters import chroma_filters, mel_filters
+from rlhf_lib.analysis.sound import sound_features
 
 RATE = 22050
 FRAME, HOP = 2048, 512

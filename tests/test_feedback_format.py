@@ -5,19 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_lib.cli import _parser
+from rlhf_lib.app.cli import parser
+from rlhf_lib.feedback.annotation import TAGS, Annotation, Listening
 from rlhf_lib.feedback.exchange import import_feedback
-from rlhf_lib.feedback.quality import quality_report
-from rlhf_lib.feedback.records import (
-    TAGS,
-    Annotation,
-    Candidate,
-    Listening,
-    Manifest,
-    PolicyRef,
-    SongEntry,
-    Task,
-)
+from rlhf_lib.feedback.manifest import Candidate, Manifest, PolicyRef, SongEntry, Task
+from rlhf_lib.feedback.quality.report import quality_report
 from rlhf_lib.feedback.store import PreferenceStore
 
 TEXT = (Path(__file__).parent.parent / "feedback/FEEDBACK_DATA_FORMAT.md").read_text("utf-8")
@@ -114,7 +106,7 @@ def test_the_commands_are_those_of_the_command_line():
         "export_tasks",
     }
     for line in lines:
-        _parser().parse_args(line.split())  # exits when a flag is unknown
+        parser().parse_args(line.split())  # exits when a flag is unknown
 
 
 def test_the_example_of_a_refusal_reads_as_printed(tmp_path):

@@ -4,8 +4,8 @@ import pytest
 from rating_material import small_manifest, small_songs
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Annotation
-from rlhf_lib.learning.feedback_pairs import comparisons_from_feedback
+from rlhf_lib.feedback.annotation import Annotation
+from rlhf_lib.learning.reward.feedback_pairs import AnswerSelection, comparisons_from_feedback
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,9 @@ def answer(material):
 
 @pytest.fixture
 def pairs(material):
-    return lambda answers, **options: comparisons_from_feedback(answers, *material[1:], **options)
+    return lambda answers, **options: comparisons_from_feedback(
+        answers, *material[1:], AnswerSelection(**options)
+    )
 
 
 def _told(result):

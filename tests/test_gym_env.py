@@ -7,13 +7,13 @@ from gymnasium.utils.env_checker import check_env
 from sb3_contrib import MaskablePPO
 from toy import toy_song
 
+from rlhf_lib.editing.edit import Action
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
-from rlhf_lib.learning.editing_env import EditingEnv
-from rlhf_lib.learning.gym_env import SongEditing
-from rlhf_lib.learning.planner import NEVER, Plan
-from rlhf_lib.learning.song_tensors import FeatureScale, SongTensors
-from rlhf_lib.music.edit import Action
+from rlhf_lib.learning.planning.editing_env import EditingEnv
+from rlhf_lib.learning.planning.planner import NEVER, Plan
+from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.learning.policy.gym_env import SongEditing
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
 
 
 @pytest.fixture(scope="module")

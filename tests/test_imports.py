@@ -1,4 +1,4 @@
-"""Imports run one way, heavy libraries stay in their rooms, files stay short."""
+"""Imports run one way between the rooms of the package; heavy libraries stay in their rooms."""
 
 import ast
 import subprocess
@@ -10,35 +10,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "rlhf_lib"
-MAX_LINES = 330
-
-# A module may import from its own layer and from those before it.
-LAYERS = (
-    {"errors", "parallel", "paths", "profiles"},
-    {"music"},
-    {"feedback"},
-    {"learning"},
-    {
-        "blind_test",
-        "calibration",
-        "candidate_files",
-        "candidates",
-        "climb",
-        "cycle",
-        "demo_songs",
-        "evaluation",
-        "lineage",
-        "training",
-    },
-    {"studio", "plots", "report", "demo", "commands", "cli"},
-    {"__main__"},
-)
-RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
-LEARNING_AND_ABOVE = {room for room, rank in RANK.items() if rank >= RANK["learning"]}
-# library -> rooms that may import it
+#: Rooms that may import a library.
 CONFINED = {
-    "torch": LEARNING_AND_ABOVE,
-    "tensorboard": LEARNING_AND_ABOVE,
+    "torch": {
+        "learning",
+        "learning.planning",
+        "learning.reward",
+        "learning.policy",
+        "steps",
+        "plots",
+        "app",
+    },
+    "tensorboard": {"learning.policy"},
     "matplotlib": {"plots"},
     "ipywidgets": {"studio"},
     "anywidget": {"studio"},
@@ -52,26 +35,14 @@ def module_name(path: Path) -> str:
 
 
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
 
 
-class WithoutTypeChecking(ast.NodeTransformer):
-    """Drop what stands under ``if TYPE_CHECKING:``, which never runs."""
-
-    def visit_If(self, node: ast.If) -> ast.AST:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            node.body = [ast.Pass()]
-        return self.generic_visit(node)
-
-
-def imported_by(name: str, path: Path, for_types: bool = True) -> set[str]:
-    """Return the dotted names a module imports anywhere, inside functions too.
-
-    Without `for_types` imports under ``if TYPE_CHECKING:`` are left out.
-    """
+def imported_by(name: str, path: Path) -> set[str]:
+    """Return the dotted names a module imports anywhere: in functions and for types too."""
     found = set()
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree if for_types else WithoutTypeChecking().visit(tree)):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -91,8 +62,34 @@ IMPORTS = {name: imported_by(name, path) for name, path in MODULES.items()}
 
 
 def room_of(name: str) -> str:
-    """Return the room of a module: the part after ``rlhf_lib.``, empty for the package itself."""
-    return name.split(".")[1] if "." in name else ""
+    """Return the room of a module, its folder; the top folder's modules are the room ``base``."""
+    if name == "rlhf_lib.__main__":
+        return "__main__"
+    package = name if name in PACKAGES else name.rpartition(".")[0]
+    return package.removeprefix("rlhf_lib").removeprefix(".") or "base"
+
+
+def rooms() -> dict[str, set[str]]:
+    """Return which rooms each room imports from."""
+    graph: dict[str, set[str]] = {}
+    for name, targets in IMPORTS.items():
+        inside = {room_of(target) for target in targets if target in MODULES}
+        graph.setdefault(room_of(name), set()).update(inside - {room_of(name)})
+    return {
+        room: targets - ({"base"} if room == "base" else set()) for room, targets in graph.items()
+    }
+
+
+def levels() -> list[list[str]]:
+    """Return the rooms in the order of their imports; a level imports only from those before."""
+    sorter = TopologicalSorter(rooms())
+    sorter.prepare()  # raises CycleError and names the circle
+    found = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        found.append(ready)
+        sorter.done(*ready)
+    return found
 
 
 def test_relative_and_function_level_imports_are_read(tmp_path):
@@ -100,50 +97,42 @@ def test_relative_and_function_level_imports_are_read(tmp_path):
     source.write_text(
         "from . import edit\nfrom .. import paths\nfrom ..errors import InputError\n"
         "def f():\n    import torch.nn\n    from librosa import load\n"
-        "if TYPE_CHECKING:\n    from rlhf_lib.music.song import Song\n"
+        "if TYPE_CHECKING:\n    from rlhf_lib.analysis.song import Song\n"
     )
-    running = {
-        "rlhf_lib.music.edit",
+    assert imported_by("rlhf_lib.editing.probe", source) == {
+        "rlhf_lib.editing.edit",
         "rlhf_lib.paths",
         "rlhf_lib.errors",
+        "rlhf_lib.analysis.song",
         "torch.nn",
         "librosa",
     }
-    assert imported_by("rlhf_lib.music.probe", source, for_types=False) == running
-    assert imported_by("rlhf_lib.music.probe", source) == running | {"rlhf_lib.music.song"}
 
 
-def test_every_room_has_its_place():
-    unplaced = {room_of(name) for name in MODULES} - set(RANK) - {""}
-    assert not unplaced, f"give {unplaced} a place in LAYERS"
+def test_rooms_import_one_way(capsys):
+    order = levels()
+    with capsys.disabled():
+        print("\nrooms, each line importing only from lines before it:")
+        for level in order:
+            print("  " + ", ".join(level))
+    assert order[0] == ["base"] and order[-1] == ["__main__"]
+    assert {room for level in order for room in level} == {room_of(name) for name in MODULES}
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_run_one_way(name):
-    for target in IMPORTS[name]:
-        if target.split(".")[0] != "rlhf_lib" or not room_of(target):
-            continue
-        assert room_of(name), f"rlhf_lib/__init__.py imports {target}"
-        assert RANK[room_of(target)] <= RANK[room_of(name)], f"{name} imports {target}"
+def test_no_two_modules_import_each_other():
+    graph = {name: targets & set(MODULES) - {name} for name, targets in IMPORTS.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError and names the circle
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_heavy_libraries_stay_in_their_rooms(name):
     for target in IMPORTS[name]:
-        rooms = CONFINED.get(target.split(".")[0])
-        assert rooms is None or room_of(name) in rooms, f"{name} imports {target}"
-
-
-def test_no_two_modules_import_each_other():
-    graph = {
-        name: imported_by(name, path, for_types=False) & set(MODULES)
-        for name, path in MODULES.items()
-    }
-    TopologicalSorter(graph).prepare()  # raises CycleError and names the cycle
+        allowed = CONFINED.get(target.split(".")[0])
+        assert allowed is None or room_of(name) in allowed, f"{name} imports {target}"
 
 
 @pytest.mark.parametrize(
-    "code", ["import rlhf_lib", "from rlhf_lib import cli; cli.main(['--help'])"]
+    "code", ["import rlhf_lib", "from rlhf_lib.app import cli; cli.main(['--help'])"]
 )
 def test_the_package_and_its_help_load_no_heavy_library(code):
     heavy = {"torch", "librosa", "numba", "matplotlib", "pandas", "scipy", "dask", "gymnasium"}
@@ -153,15 +142,3 @@ def test_the_package_and_its_help_load_no_heavy_library(code):
         {code}"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]
-
-
-@pytest.mark.parametrize(
-    "path",
-    sorted(
-        path for room in ("rlhf_lib", "tests", "benchmarks") for path in (ROOT / room).rglob("*.py")
-    ),
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_file_is_short(path):
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= MAX_LINES, f"{lines} lines: one file, one concept; cut it in two"

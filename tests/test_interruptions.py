@@ -12,18 +12,18 @@ import pytest
 import torch
 from mutations import no_longer_than
 
-from rlhf_lib.cli import main
-from rlhf_lib.feedback.records import Manifest
-from rlhf_lib.learning.checkpoints import load_policy, save_model
-from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
-from rlhf_lib.learning.policy import Policy, PolicyConfig
-from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.audio import load_audio
-from rlhf_lib.music.compose import compose_songs
-from rlhf_lib.music.measures import MEASURES
-from rlhf_lib.music.song import load_songs
+from rlhf_lib.analysis.audio import load_audio
+from rlhf_lib.analysis.song import load_songs
+from rlhf_lib.app.cli import main
+from rlhf_lib.composer.compose import compose_songs
+from rlhf_lib.editing.descriptors import N_DESCRIPTORS
+from rlhf_lib.feedback.manifest import Manifest
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
+from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.paths import only_writer
+from rlhf_lib.steps.checkpoints import load_policy, save_model
 
 # Forking spares seconds of imports in every run; what runs is the command itself.
 forking = multiprocessing.get_context("fork")
@@ -163,7 +163,7 @@ def test_training_goes_on_where_it_was_killed(workspace):
     torch.manual_seed(0)
     small = RewardConfig(width=16, heads=2, layers=1, feedforward=32, members=2, head=8)
     scale = FeatureScale.fit(songs)
-    model = RewardModel(small, scale, np.ones(len(MEASURES)), SYNTHETIC_WEIGHTS)
+    model = RewardModel(small, scale, np.ones(N_DESCRIPTORS), SYNTHETIC_WEIGHTS)
     facts = {"name": "reward_model_v9", "songs": [], "held_out": []}
     save_model(workspace / "models/reward.pt", model, **facts)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from toy import toy_song
 
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
-from rlhf_lib.music.edit import Edit
-from rlhf_lib.music.measures import ADDITIVE, measures_by_name
+from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, descriptors_by_name
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
 from rlhf_lib.plots.joins import join_map
 
 
@@ -20,9 +20,9 @@ def test_a_jump_costs_the_dense_reward_that_it_loses():
     actions = np.zeros(64, dtype=int)
     actions[20:40] = 1  # leave after unit 9, resume at unit 20
     edit = Edit(song, actions, 1.0)
-    rest = measures_by_name(edit)
+    rest = descriptors_by_name(edit)
     others = sum(
-        DENSE_WEIGHTS[ADDITIVE.index(name)] * rest[name]
+        DENSE_WEIGHTS[ADDITIVE_NAMES.index(name)] * rest[name]
         for name in ("loops", "returns", "intro", "ending", "hook", "oddity", "length")
     )
     assert cost[20, 9] == pytest.approx(others - dense_reward(edit), abs=1e-5)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from rlhf_lib.music.compose import compose_song
-from rlhf_lib.music.features import FEATURE_GROUPS, FEATURE_NAMES, beat_features
-from rlhf_lib.music.joins import JOIN_TERMS, JoinContext, hook_values, join_costs, oddity
-from rlhf_lib.music.song import Song
+from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
+from rlhf_lib.analysis.features import beat_features
+from rlhf_lib.analysis.joins import JOIN_TERMS, JoinCosts
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.composer.compose import compose_song
 
 TRANSITION, ENERGY, PHRASE, TEMPO = range(4)
 
@@ -31,8 +32,8 @@ def test_going_on_costs_nothing_and_costs_lie_in_0_1():
     assert JOIN_TERMS == ("transition", "energy", "phrase", "tempo")
     song = song_of(random_features(60))
     beats = np.arange(60)
-    np.testing.assert_array_equal(join_costs(song, beats[:-1], beats[1:]), 0.0)
-    costs = join_costs(song, beats[:, None], beats)
+    np.testing.assert_array_equal(song.joins.costs(beats[:-1], beats[1:]), 0.0)
+    costs = song.joins.costs(beats[:, None], beats)
     assert costs.shape == (60, 60, 4)
     assert costs.min() == 0.0 and costs.max() <= 1.0
 
@@ -40,70 +41,70 @@ def test_going_on_costs_nothing_and_costs_lie_in_0_1():
 def test_a_grid_gives_the_same_as_single_pairs():
     song = song_of(random_features(50))
     beats = np.arange(50)
-    grid = join_costs(song, beats[:, None], beats)
+    grid = song.joins.costs(beats[:, None], beats)
     i, j = np.random.default_rng(0).integers(0, 50, (2, 400))
-    np.testing.assert_allclose(join_costs(song, i, j), grid[i, j], atol=1e-6)
-    assert join_costs(song, 3, 9).shape == (4,)
+    np.testing.assert_allclose(song.joins.costs(i, j), grid[i, j], atol=1e-6)
+    assert song.joins.costs(3, 9).shape == (4,)
 
 
 def test_transition_is_free_into_an_exact_repeat_and_half_for_a_random_pair():
     song = song_of(np.tile(random_features(24), (4, 1)))
     beats = np.arange(24)
-    repeat = join_costs(song, 24 + beats, 24 + beats + 25)
+    repeat = song.joins.costs(24 + beats, 24 + beats + 25)
     np.testing.assert_allclose(repeat[:, [TRANSITION, ENERGY]], 0.0, atol=1e-6)
     song = song_of(random_features(300))
     i, j = np.random.default_rng(5).integers(0, 300, (2, 5000))
-    assert np.median(join_costs(song, i, j)[:, TRANSITION]) == pytest.approx(0.5, abs=0.02)
+    assert np.median(song.joins.costs(i, j)[:, TRANSITION]) == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_ends_use_the_context_that_exists():
     song = song_of(random_features(40))
-    assert join_costs(song, 39, 0)[TRANSITION] == 1.0
-    assert join_costs(song, 39, 0)[ENERGY] == 1.0
+    assert song.joins.costs(39, 0)[TRANSITION] == 1.0
+    assert song.joins.costs(39, 0)[ENERGY] == 1.0
     # From the last beat only what precedes counts: beat 39 against beat 19.
     features = random_features(40)
     features[19] = features[39]
-    assert join_costs(song_of(features), 39, 20)[TRANSITION] == pytest.approx(0.0, abs=1e-6)
+    assert song_of(features).joins.costs(39, 20)[TRANSITION] == pytest.approx(0.0, abs=1e-6)
     features = random_features(40)
     features[11] = features[0]
-    assert join_costs(song_of(features), 10, 0)[TRANSITION] == pytest.approx(0.0, abs=1e-6)
+    assert song_of(features).joins.costs(10, 0)[TRANSITION] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_energy_by_hand():
     features = random_features(20)
     features[:, FEATURE_GROUPS["rms"]] = -20.0
     features[10:, FEATURE_GROUPS["rms"]] = -26.0
-    costs = join_costs(song_of(features), [4, 4, 4], [7, 14, 10])
+    costs = song_of(features).joins.costs([4, 4, 4], [7, 14, 10])
     # Beat 14 stands for beat 5, beat 4 for beat 13: 6 dB each, of 12. Beat 10 stands for beat 5
     # (6 dB), but beat 4 for beat 9 (0 dB).
     np.testing.assert_allclose(costs[:, ENERGY], [0.0, 0.5, 0.25], atol=1e-6)
     features[10:, FEATURE_GROUPS["rms"]] = -60.0
-    assert join_costs(song_of(features), 4, 14)[ENERGY] == 1.0
+    assert song_of(features).joins.costs(4, 14)[ENERGY] == 1.0
 
 
 def test_phrase_by_hand():
     song = song_of(random_features(60))
     skipped = np.array([16, -16, 8, 4, 12, 2, 1, 3, 7, 32])
     expected = [0, 0, 0.15, 0.3, 0.3, 0.85, 1, 1, 1, 0]
-    np.testing.assert_allclose(join_costs(song, 20, 21 + skipped)[:, PHRASE], expected, atol=1e-6)
+    np.testing.assert_allclose(song.joins.costs(20, 21 + skipped)[:, PHRASE], expected, atol=1e-6)
     waltz = song_of(random_features(60), beats_per_bar=3)
     skipped = np.array([12, 6, 3, 9, 1, 2, 4])
     expected = [0, 0.15, 0.3, 0.3, 1, 1, 1]
-    np.testing.assert_allclose(join_costs(waltz, 20, 21 + skipped)[:, PHRASE], expected, atol=1e-6)
+    np.testing.assert_allclose(waltz.joins.costs(20, 21 + skipped)[:, PHRASE], expected, atol=1e-6)
 
 
 def test_tempo_by_hand():
     lengths = np.where(np.arange(60) < 30, 0.5, 0.5 * 1.1**0.5)
     times = np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
-    costs = join_costs(song_of(random_features(60), times), [5, 5, 50], [20, 45, 10])
+    costs = song_of(random_features(60), times).joins.costs([5, 5, 50], [20, 45, 10])
     np.testing.assert_allclose(costs[:, TEMPO], [0.0, 0.5, 0.5], atol=1e-6)
 
 
 def test_an_unchanging_song_has_free_transitions():
     song = song_of(np.ones((40, 125)))
-    costs = join_costs(song, np.arange(5, 15), np.arange(20, 30))
+    costs = song.joins.costs(np.arange(5, 15), np.arange(20, 30))
     np.testing.assert_array_equal(costs[:, TRANSITION], 0.0)
-    np.testing.assert_array_equal(oddity(song), 0.0)
+    np.testing.assert_array_equal(song.oddity, 0.0)
 
 
 def test_oddity_of_single_faults():
@@ -115,7 +116,7 @@ def test_oddity_of_single_faults():
     lengths = np.full(96, 0.5)
     lengths[20] = 0.5 * 2**0.075
     times = np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
-    odd = oddity(song_of(features, times))
+    odd = song_of(features, times).oddity
     assert odd[40] >= 0.5 and odd[20] >= 0.5 and odd[60] > 0.9
     assert np.median(odd) < 0.2
 
@@ -153,9 +154,9 @@ def area_under_curve(values, mask):
 
 def test_planted_flaws_are_odd_and_choruses_the_hook(composed):
     song, truth = composed
-    assert area_under_curve(oddity(song), marked(song.n_beats, truth.flaws)) > 0.75
+    assert area_under_curve(song.oddity, marked(song.n_beats, truth.flaws)) > 0.75
     choruses = [section for section in truth.sections if section.name == "chorus"]
-    hook = hook_values(song)
+    hook = song.hook_values
     assert hook.min() == 0.0 and hook.max() == 1.0
     assert area_under_curve(hook, marked(song.n_beats, choruses)) > 0.75
 
@@ -164,13 +165,13 @@ def test_joining_two_choruses_is_smoother_than_chance(composed):
     song, truth = composed
     first, second = [section for section in truth.sections if section.name == "chorus"][:2]
     inside = np.arange(4, first.end_beat - first.start_beat, 4)
-    good = join_costs(song, first.start_beat + inside - 1, second.start_beat + inside)
+    good = song.joins.costs(first.start_beat + inside - 1, second.start_beat + inside)
     i, j = np.random.default_rng(0).integers(1, song.n_beats - 1, (2, 2000))
-    assert good[:, TRANSITION].mean() < 0.5 * join_costs(song, i, j)[:, TRANSITION].mean()
+    assert good[:, TRANSITION].mean() < 0.5 * song.joins.costs(i, j)[:, TRANSITION].mean()
     np.testing.assert_array_equal(good[:, PHRASE], 0.0)
 
 
 def test_blocks_of_a_long_song_are_small():
-    context = JoinContext(random_features(2000), 0.5 * np.arange(2000), 4)
+    context = JoinCosts(random_features(2000), 0.5 * np.arange(2000), 4)
     rows = context.costs(np.arange(64)[:, None], np.arange(2000)[None, :])
     assert rows.shape == (64, 2000, 4) and rows.dtype == np.float32

@@ -6,7 +6,7 @@ from artists import line
 
 from rlhf_lib import plots
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning.explain import Explanation, SeamPart
+from rlhf_lib.learning.reward.explain import Explanation, SeamPart
 
 
 def curves(**columns) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def test_learning_curves_need_answers():
 def test_the_turn_of_the_true_reward_is_marked():
     table = pd.DataFrame({"kl": [0.4, 0.0, 0.1], "learned": [2.0, 0.0, 1.0]})
     table = table.assign(gold=[-0.5, 0.0, 0.3], low=[-0.6, 0.0, 0.2], high=[-0.4, 0.0, 0.4])
-    (ax,) = plots.overoptimisation(table, stop=0.2).axes
+    (ax,) = plots.over_optimisation(table, stop=0.2).axes
     assert line(ax, "learned (what PPO sees)").get_xdata().tolist() == [0.0, 0.1, 0.4]
     assert line(ax, "true (simulated taste)").get_ydata().tolist() == [0.0, 0.3, -0.5]
     assert line(ax, "true reward best: KL 0.1").get_xdata()[0] == 0.1
@@ -60,13 +60,13 @@ def test_the_turn_of_the_true_reward_is_marked():
 
 def test_a_true_reward_that_never_turns_is_not_shaded():
     table = pd.DataFrame({"kl": [0.0, 0.1], "learned": [0.0, 1.0], "gold": [0.0, 1.0]})
-    (ax,) = plots.overoptimisation(table.assign(low=table["gold"], high=table["gold"])).axes
+    (ax,) = plots.over_optimisation(table.assign(low=table["gold"], high=table["gold"])).axes
     assert not ax.patches
     nothing = pd.DataFrame(0.0, range(3), ["learned", "gold", "low", "high"])
-    (ax,) = plots.overoptimisation(nothing.assign(kl=[0.0, 0.1, 0.2])).axes
+    (ax,) = plots.over_optimisation(nothing.assign(kl=[0.0, 0.1, 0.2])).axes
     assert not ax.patches
     with pytest.raises(InputError, match="empty"):
-        plots.overoptimisation(table[:0])
+        plots.over_optimisation(table[:0])
 
 
 def explained(transition: float, hook: float, heard: float, seams=()) -> Explanation:

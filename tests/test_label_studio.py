@@ -10,7 +10,7 @@ from label_studio_sdk.label_interface import LabelInterface
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.exchange import import_feedback
 from rlhf_lib.feedback.label_studio import ROW, labelling_config, to_tasks
-from rlhf_lib.feedback.records import Manifest, Task
+from rlhf_lib.feedback.manifest import Manifest, Task
 from rlhf_lib.feedback.store import PreferenceStore
 
 

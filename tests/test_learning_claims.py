@@ -8,24 +8,26 @@ import pytest
 import torch
 from scipy.stats import wilcoxon
 
-from rlhf_lib.candidates import candidate_edits, comparison_tasks
-from rlhf_lib.evaluation import clustered_rate, policy_edits, wins
-from rlhf_lib.feedback.raters import SimulatedRater, noise_for_agreement
-from rlhf_lib.feedback.records import VOTE_FOR_A
-from rlhf_lib.learning.combined_reward import CombinedReward
-from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS, Comparison, measure_scale
-from rlhf_lib.learning.policy import TARGETS, Policy, PolicyConfig, every_target, rollout
-from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
-from rlhf_lib.learning.reward_training import Gaps, RewardTraining, fit_gaps, parameters
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.compose import compose_songs
-from rlhf_lib.music.edit import Action
-from rlhf_lib.music.song import load_songs
+from rlhf_lib.analysis.song import load_songs
+from rlhf_lib.composer.compose import compose_songs
+from rlhf_lib.editing.edit import Action
+from rlhf_lib.feedback.annotation import VOTE_FOR_A
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig, every_target, rollout
+from rlhf_lib.learning.reward.combined import CombinedReward
+from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.learning.reward.fit import RewardTraining, fit_pair_data, parameters
+from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
+from rlhf_lib.learning.reward.pair_data import PairData
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS, descriptor_scale
+from rlhf_lib.raters.simulated import SimulatedRater, noise_for_agreement
+from rlhf_lib.steps.candidates import candidate_edits, comparison_tasks
+from rlhf_lib.steps.evaluation import clustered_rate, policy_edits, wins
 
 pytestmark = pytest.mark.slow
 N_SONGS, SECONDS = 7, 45.0
 #: The transformer is left out (see docs/results.md for what it adds): its size does not matter.
-TINY = RewardConfig(width=8, heads=2, layers=1, feedforward=8, head=4, judges=2)
+TINY = RewardConfig(width=8, heads=2, layers=1, feedforward=8, head=4, auxiliary_tasks=2)
 TASTES = ("hooks", "phrases", "chorus", "arc", "fresh")
 
 
@@ -53,7 +55,7 @@ def pairs(songs, old):
 def _pairs(policy, songs, seed):
     out = []
     for edits in candidate_edits(policy, songs, 20, seed):
-        by_id = {name: edit for name, _, edit in edits}
+        by_id = {one.id: one.edit for one in edits}
         tasks = comparison_tasks("song", edits)
         out += [(by_id[task.edit_a_id], by_id[task.edit_b_id]) for task in tasks]
     return out
@@ -62,7 +64,7 @@ def _pairs(policy, songs, seed):
 @pytest.fixture(scope="module")
 def v8(songs):
     torch.manual_seed(0)
-    scale, size = FeatureScale.fit(songs["train"]), measure_scale(songs["train"], 0)
+    scale, size = FeatureScale.fit(songs["train"]), descriptor_scale(songs["train"], 0)
     return RewardModel(TINY, scale, size, SYNTHETIC_WEIGHTS)
 
 
@@ -70,7 +72,7 @@ def v8(songs):
 def known(pairs, v8):
     """What distinguishes the edits of every pair, by part."""
     return {
-        part: Gaps([Comparison(a, b, 0.5) for a, b in some], v8) for part, some in pairs.items()
+        part: PairData([Comparison(a, b, 0.5) for a, b in some], v8) for part, some in pairs.items()
     }
 
 
@@ -99,7 +101,7 @@ def learned(pairs, known, truth, v8):
             said = [rater.compare(a.song, a, b) for a, b in (pairs["train"][k] for k in places)]
             answers = [VOTE_FOR_A[answer.preference] for answer in said]
             data = known["train"].answered(places, answers, [answer.strength for answer in said])
-            fit_gaps(model, data, None, RewardTraining(mix_prior=0.0), seed)
+            fit_pair_data(model, data, None, RewardTraining(mix_prior_sd=0.0, seed=seed))
         return model
 
     return model_for
@@ -110,7 +112,7 @@ def right(known, truth):
     """(model, taste) → which test pairs the model ranks as the taste does, without noise."""
 
     def ranked(model, taste):
-        gap = np.einsum("nmf,mf->n", known["test"].inputs, parameters(model))
+        gap = known["test"].score_differences(parameters(model)).sum(axis=1)
         return (np.sign(gap) == np.sign(truth[taste, "test"])).astype(float)
 
     return ranked

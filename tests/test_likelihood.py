@@ -5,7 +5,14 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.stats import logistic
 
-from rlhf_lib.learning.likelihood import LIKELIHOODS, margin, ordinal, plain, squared, weighted
+from rlhf_lib.learning.reward.likelihood import (
+    LIKELIHOODS,
+    margin,
+    ordinal,
+    plain,
+    squared,
+    weighted,
+)
 
 #: The seven answers: strongly a … slightly a, tie, slightly b … strongly b.
 ANSWERS = np.array([1, 1, 1, 0.5, 0, 0, 0])

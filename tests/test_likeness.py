@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlhf_lib.music.likeness import kinds
+from rlhf_lib.analysis.likeness import kinds
 
 PATTERN = np.random.default_rng(3).normal(size=(16, 8))
 

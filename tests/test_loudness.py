@@ -5,9 +5,9 @@ import pyloudnorm
 import pytest
 from test_audio import sine
 
+from rlhf_lib.analysis.audio import Audio
+from rlhf_lib.editing.loudness import loudness
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.audio import Audio
-from rlhf_lib.music.loudness import loudness
 
 
 @pytest.mark.parametrize("sample_rate", [44100, 48000, 22050, 11025])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from rlhf_lib.music.compose import compose_song
-from rlhf_lib.music.metre import change, estimate_metre
-from rlhf_lib.music.sound import sound_features
+from rlhf_lib.analysis.metre import change, estimate_metre
+from rlhf_lib.analysis.sound import sound_features
+from rlhf_lib.composer.compose import compose_song
 
 
 @pytest.mark.parametrize(("style", "beats_per_bar"), [("rock", 4), ("waltz", 3)])

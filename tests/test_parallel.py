@@ -10,8 +10,8 @@ import pytest
 from test_song import click_track, write
 
 from rlhf_lib import parallel
+from rlhf_lib.analysis.song import load_song, load_songs
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.song import load_song, load_songs
 from rlhf_lib.parallel import run
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:distributed.*")

@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 from toy import toy_song
 
 from rlhf_lib import plots
+from rlhf_lib.analysis.audio import Audio
+from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
+from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, N_DESCRIPTORS
+from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.raters import SimulatedRater
-from rlhf_lib.learning.comparisons import Comparison
-from rlhf_lib.learning.reward_training import RewardHistory
-from rlhf_lib.music.audio import Audio
-from rlhf_lib.music.edit import Edit
-from rlhf_lib.music.features import FEATURE_GROUPS
-from rlhf_lib.music.measures import MEASURES
+from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.learning.reward.fit import RewardHistory
 from rlhf_lib.plots import style
+from rlhf_lib.raters.simulated import SimulatedRater
 
 
 @pytest.fixture
@@ -204,12 +204,12 @@ def test_policy_curves_average_over_the_window():
 def linear_head(weights, scale: float):
     weights = torch.tensor(weights)
     return SimpleNamespace(
-        weights=lambda: weights, measure_scale=torch.full((weights.shape[1],), scale)
+        descriptor_weights=lambda: weights, descriptor_scale=torch.full((weights.shape[1],), scale)
     )
 
 
 def test_weights_show_mean_range_and_taste():
-    n = len(MEASURES)
+    n = N_DESCRIPTORS
     model = linear_head([[1.0] * n, [4.0] * n], scale=2.0)
     rater = SimulatedRater("sim", {"seams": -1.5}, noise=0.5)
     ax = only_axes(plots.weights({"v9": model}, rater))
@@ -217,17 +217,19 @@ def test_weights_show_mean_range_and_taste():
     bars = ax.containers[0].lines[2][0].get_segments()
     assert bars[0][:, 0].tolist() == [2, 8]
     assert line(ax, "simulated taste").get_xdata().tolist() == [-6.0] + [0.0] * (n - 1)
-    assert y_labels(ax) == [name.replace("_", " ") for name in MEASURES]
+    assert y_labels(ax) == [name.replace("_", " ") for name in DESCRIPTOR_NAMES]
     with pytest.raises(InputError, match="no reward model"):
         plots.weights({})
 
 
 def test_weights_per_difference_of_given_pairs(song):
     whole, half = edit_of(song, range(0)), edit_of(song, range(16, 32))
-    model = linear_head([[2.0] * len(MEASURES)], scale=1.0)
+    model = linear_head([[2.0] * N_DESCRIPTORS], scale=1.0)
     pairs = [Comparison(whole, half, 1.0), Comparison(half, whole, 1.0)]
     ax = only_axes(plots.weights({"v9": model}, pairs=pairs))
-    shown = dict(zip(MEASURES, line(ax, "v9 (mean and range of 1)").get_xdata(), strict=True))
+    shown = dict(
+        zip(DESCRIPTOR_NAMES, line(ax, "v9 (mean and range of 1)").get_xdata(), strict=True)
+    )
     assert shown["length"] == pytest.approx(2 * 0.5)  # half of the song's length apart
     assert shown["ending"] == pytest.approx(2 * 1.0)  # the whole ending is missing
     assert shown["seams"] == 0  # neither has one

@@ -7,24 +7,20 @@ import pytest
 import torch
 from toy import toy_song
 
+from rlhf_lib.editing.edit import Action
 from rlhf_lib.errors import InputError
-from rlhf_lib.evaluation import policy_edits, speaking_alone
-from rlhf_lib.learning import policy_training
-from rlhf_lib.learning.checkpoints import (
-    load_policy,
-    load_reward_model,
-    save_content,
-    save_model,
-)
-from rlhf_lib.learning.combined_reward import CombinedReward
-from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
-from rlhf_lib.learning.plan_search import greedy_edits
-from rlhf_lib.learning.policy import Policy, PolicyConfig, every_target
-from rlhf_lib.learning.policy_training import PolicyTraining, forget_state, train_policy
-from rlhf_lib.learning.ppo import PPOConfig
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.edit import Action
+from rlhf_lib.learning.archive import save_archive
+from rlhf_lib.learning.planning.search import greedy_edits
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy import training as policy_training
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig, every_target
+from rlhf_lib.learning.policy.ppo import PPOConfig
+from rlhf_lib.learning.policy.training import PolicyTraining, forget_state, train_policy
+from rlhf_lib.learning.reward.combined import CombinedReward
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.paths import file_sha256
+from rlhf_lib.steps.checkpoints import load_policy, load_reward_model, save_model
+from rlhf_lib.steps.evaluation import policy_edits, speaking_alone
 
 CONFIG = PolicyTraining(
     episodes=80, ppo=PPOConfig(episodes_per_update=20, lr=1e-3), checkpoint_every=20
@@ -117,7 +113,7 @@ def test_a_policy_is_kept_only_when_clearly_better(
 def test_kl_limit_stops_training(songs, reward, tmp_path, policy):
     config = PolicyTraining(
         episodes=80,
-        ppo=PPOConfig(episodes_per_update=20, lr=0.1, kl=0.0),
+        ppo=PPOConfig(episodes_per_update=20, lr=0.1, kl_coef=0.0),
         checkpoint_every=20,
         kl_limit=1e-6,
     )
@@ -180,12 +176,12 @@ def test_wrong_checkpoints(tmp_path, policy):
         load_policy(tmp_path / "missing.pt")
     content = torch.load(path, weights_only=True)
     content["state"]["actor.3.bias"][0] = np.nan
-    save_content(tmp_path / "nan.pt", content)
+    save_archive(tmp_path / "nan.pt", content)
     with pytest.raises(InputError, match="not numbers"):
         load_policy(tmp_path / "nan.pt")
-    content["measures"] = ["seams"]
-    save_content(tmp_path / "other.pt", content)
-    with pytest.raises(InputError, match="other measures"):
+    content["descriptors"] = ["seams"]
+    save_archive(tmp_path / "other.pt", content)
+    with pytest.raises(InputError, match="other descriptors"):
         load_policy(tmp_path / "other.pt")
 
 

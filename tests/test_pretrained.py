@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from toy import toy_song
 
-from rlhf_lib.cycle import PRETRAINED
-from rlhf_lib.learning.checkpoints import load_policy, load_reward_model
-from rlhf_lib.learning.policy import TARGETS, every_target, rollout
+from rlhf_lib.learning.policy.policy import TARGETS, every_target, rollout
 from rlhf_lib.paths import file_sha256
+from rlhf_lib.steps.checkpoints import load_policy, load_reward_model
+from rlhf_lib.steps.cycle import PRETRAINED
 
 BOX = Path(__file__).resolve().parent.parent / "models"
 

@@ -5,16 +5,23 @@ import pytest
 import torch
 from toy import toy_song
 
+from rlhf_lib.analysis.feature_table import N_SOUND
+from rlhf_lib.editing.descriptors import N_DESCRIPTORS, describe
+from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning.comparisons import synthetic_groups
-from rlhf_lib.learning.pretraining import Pretraining, describe, pretrain, random_tastes
-from rlhf_lib.learning.reward_model import RewardConfig, RewardModel
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.edit import Action, Edit
-from rlhf_lib.music.feature_names import N_SOUND
-from rlhf_lib.music.measures import MEASURES, measure
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
+from rlhf_lib.learning.reward.pretraining import (
+    Pretraining,
+    auxiliary_descriptors,
+    pretrain,
+    random_tastes,
+)
+from rlhf_lib.learning.reward.synthetic import synthetic_groups
 
-TINY = RewardConfig(width=32, heads=2, layers=1, feedforward=32, members=2, head=16, judges=6)
+TINY = RewardConfig(
+    width=32, heads=2, layers=1, feedforward=32, members=2, head=16, auxiliary_tasks=6
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +31,7 @@ def songs():
 
 def new_model(songs):
     torch.manual_seed(0)
-    return RewardModel(TINY, FeatureScale.fit(songs), np.ones(len(MEASURES)))
+    return RewardModel(TINY, FeatureScale.fit(songs), np.ones(N_DESCRIPTORS))
 
 
 def test_a_description_by_hand(songs):
@@ -32,10 +39,10 @@ def test_a_description_by_hand(songs):
     actions = np.full(64, Action.CUT)
     actions[:16] = actions[32:36] = Action.KEEP
     edit = Edit(songs[0], actions, 0.5)
-    told = describe(edit)
-    n = len(MEASURES)
+    told = auxiliary_descriptors(edit)
+    n = N_DESCRIPTORS
     assert len(told) == n + N_SOUND + 4 + 8 + 5
-    np.testing.assert_array_equal(told[:n], measure(edit))
+    np.testing.assert_array_equal(told[:n], describe(edit))
     sound = songs[0].features[:, :N_SOUND].astype(float)
     kept = np.r_[0:16, 32:36]
     scores = (sound[kept].mean(axis=0) - sound.mean(axis=0)) / sound.std(axis=0)
@@ -49,7 +56,7 @@ def test_tastes_weigh_one_to_four_things_and_often_what_has_a_name():
     tastes = random_tastes(4000, 150, np.random.default_rng(0))
     counts = (tastes != 0).sum(axis=1)
     assert counts.min() == 1 and counts.max() == 4
-    named = (tastes[:, : len(MEASURES)] != 0).sum() / (tastes != 0).sum()
+    named = (tastes[:, :N_DESCRIPTORS] != 0).sum() / (tastes != 0).sum()
     assert named == pytest.approx(0.5, abs=0.03)
     assert abs(tastes[tastes != 0].mean()) < 0.05
 

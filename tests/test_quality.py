@@ -5,14 +5,19 @@ import json
 import pytest
 from feedback_examples import answer, sitting
 
-from rlhf_lib.feedback.agreement import agreement_report, cohen_kappa, krippendorff_alpha, signed
-from rlhf_lib.feedback.consistency import (
+from rlhf_lib.feedback.quality.agreement import (
+    agreement_report,
+    cohen_kappa,
+    krippendorff_alpha,
+    signed,
+)
+from rlhf_lib.feedback.quality.consistency import (
     contradictions,
     preference_cycles,
     self_consistency,
     side_bias,
 )
-from rlhf_lib.feedback.quality import quality_report, write_quality_report
+from rlhf_lib.feedback.quality.report import quality_report, write_quality_report
 from rlhf_lib.feedback.store import PreferenceStore
 
 

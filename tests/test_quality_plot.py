@@ -5,9 +5,9 @@ from artists import y_labels
 from feedback_examples import answer, sitting
 
 from rlhf_lib import plots
-from rlhf_lib.cli import main
+from rlhf_lib.app.cli import main
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.quality import quality_report
+from rlhf_lib.feedback.quality.report import quality_report
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.plots import style
 

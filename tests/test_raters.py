@@ -6,18 +6,13 @@ import numpy as np
 import pytest
 from toy import toy_song
 
+from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, DIRECTION
+from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.qualities import crowding, excess_seams
-from rlhf_lib.feedback.raters import (
-    TASTES,
-    Answer,
-    Rater,
-    SimulatedRater,
-    noise_ceiling,
-    noise_for_agreement,
-)
-from rlhf_lib.music.edit import Edit
-from rlhf_lib.music.measures import DIRECTION, MEASURES
+from rlhf_lib.raters.criteria import crowding, excess_seams
+from rlhf_lib.raters.rater import Answer, Rater
+from rlhf_lib.raters.simulated import SimulatedRater, noise_ceiling, noise_for_agreement
+from rlhf_lib.raters.tastes import TASTES
 
 SONG = toy_song(40, seed=3)
 
@@ -208,30 +203,30 @@ def test_the_named_tastes_like_what_is_good():
         rater = SimulatedRater("r", name)
         assert isinstance(rater, Rater)
         assert rater.rater_kind == "simulated"
-        for measure in taste.keys() & set(MEASURES):
-            direction = DIRECTION[MEASURES.index(measure)]
-            assert taste[measure] * direction > 0 or measure == "length", (name, measure)
+        for descriptor in taste.keys() & set(DESCRIPTOR_NAMES):
+            direction = DIRECTION[DESCRIPTOR_NAMES.index(descriptor)]
+            assert taste[descriptor] * direction > 0 or descriptor == "length", (name, descriptor)
 
 
-def test_a_taste_may_weigh_qualities_and_measures():
+def test_a_taste_may_weigh_criteria_and_descriptors():
     rater = SimulatedRater("r", {"seams": -0.5, "crowding": -2.0, "excess_seams": -1.0}, noise=0.0)
     expected = -0.5 * 2 - 2.0 * crowding(TWO_SEAMS) - excess_seams(TWO_SEAMS)
     assert rater.utility(TWO_SEAMS) == pytest.approx(expected)
-    assert rater.weights[MEASURES.index("seams")] == -0.5
-    assert np.count_nonzero(rater.weights) == 1
+    assert rater.descriptor_weights[DESCRIPTOR_NAMES.index("seams")] == -0.5
+    assert np.count_nonzero(rater.descriptor_weights) == 1
     answer = rater.compare(SONG, ONE_SEAM, TWO_SEAMS)
     assert (answer.preference, answer.reasoning) == ("a", "simulated: no more cuts than it bears")
 
 
-def test_a_taste_of_qualities_alone_has_no_weights_to_plan_with():
-    assert not SimulatedRater("r", "ear").weights.any()
+def test_a_taste_of_criteria_alone_has_no_weights_to_plan_with():
+    assert not SimulatedRater("r", "ear").descriptor_weights.any()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"taste": "loud"}, "unknown taste 'loud'; the tastes are smooth"),
-        ({"taste": {"swing": 1.0}}, "unknown measure 'swing'"),
+        ({"taste": {"swing": 1.0}}, "unknown name 'swing'"),
         ({"taste": {}}, "a weight that is not 0"),
         ({"taste": {"hook": math.nan}}, "finite"),
         ({"taste": {"crowding": math.inf}}, "finite"),

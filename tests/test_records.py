@@ -8,8 +8,9 @@ import pytest
 from feedback_examples import HASH, answer, candidate, manifest, song, task
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.history import current_annotations
-from rlhf_lib.feedback.records import Annotation, Candidate, Manifest, SongEntry, Task
+from rlhf_lib.feedback.manifest import Candidate, Manifest, SongEntry, Task
 from rlhf_lib.feedback.validation import inside
 
 

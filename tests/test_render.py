@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rlhf_lib.analysis.audio import Audio, save_audio
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.edit import N_ACTIONS, Action, Edit
+from rlhf_lib.editing.render import render
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.audio import Audio, save_audio
-from rlhf_lib.music.edit import N_ACTIONS, Action, Edit
-from rlhf_lib.music.render import render
-from rlhf_lib.music.song import Song
 
 RATE = 44100
 

@@ -11,9 +11,9 @@ import pytest
 from toy import toy_song
 
 from rlhf_lib import plots
+from rlhf_lib.app.report import Section, write_report
+from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.edit import Edit
-from rlhf_lib.report import Section, write_report
 
 
 class Page(HTMLParser):

@@ -57,7 +57,13 @@ def test_win_rates_by_song_run_from_worst_to_best():
 
 def test_accuracies_of_several_models():
     table = pd.DataFrame(
-        {"judge": ["model", "longer"], "accuracy": [0.8, 0.5], "low": 0.4, "high": 0.9, "pairs": 20}
+        {
+            "scorer": ["model", "longer"],
+            "accuracy": [0.8, 0.5],
+            "low": 0.4,
+            "high": 0.9,
+            "pairs": 20,
+        }
     )
     ax = only_axes(plots.accuracies({"v8": table, "v9": table.assign(accuracy=[0.9, 0.5])}))
     assert line(ax, "v8").get_xdata().tolist() == [0.8, 0.5]
@@ -70,7 +76,7 @@ def test_accuracies_of_several_models():
 
 def test_over_optimisation_marks_the_best_true_reward():
     table = pd.DataFrame({"episode": [0, 50, 100], "learned": [0, 1, 2], "gold": [0, 0.5, 0.2]})
-    ax = only_axes(plots.over_optimisation(table))
+    ax = only_axes(plots.reward_course(table))
     assert line(ax, "true reward best: 50").get_xdata() == [50, 50]
     assert line(ax, "learned reward (what PPO sees)").get_ydata().tolist() == [0, 1, 2]
     assert line(ax, "true reward (simulated taste)").get_ydata().tolist() == [0, 0.5, 0.2]

@@ -7,26 +7,19 @@ import pytest
 import torch
 from toy import toy_song
 
-from rlhf_lib.learning.combined_reward import CombinedReward
-from rlhf_lib.learning.comparisons import (
-    SYNTHETIC_WEIGHTS,
-    random_cuts,
-    split_by_song,
-    synthetic_comparisons,
-)
-from rlhf_lib.learning.dense_reward import dense_reward
-from rlhf_lib.learning.reward_model import N_TOKEN, RewardConfig, RewardModel, edit_tokens
-from rlhf_lib.learning.reward_training import (
-    bradley_terry_loss,
-    preference_gaps,
-    probabilities,
-)
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music.edit import Edit
-from rlhf_lib.music.measures import MEASURES, measure
+from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, N_DESCRIPTORS, describe
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.reward.combined import CombinedReward
+from rlhf_lib.learning.reward.comparisons import split_by_song
+from rlhf_lib.learning.reward.dense import dense_reward
+from rlhf_lib.learning.reward.fit import probabilities
+from rlhf_lib.learning.reward.model import N_TOKEN, RewardConfig, RewardModel, edit_tokens
+from rlhf_lib.learning.reward.pretraining import bradley_terry_loss
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS, random_cuts, synthetic_comparisons
 
 SMALL = RewardConfig(
-    width=16, heads=2, layers=1, feedforward=32, members=3, head=8, judges=4, window=32
+    width=16, heads=2, layers=1, feedforward=32, members=3, head=8, auxiliary_tasks=4, window=32
 )
 
 
@@ -40,9 +33,9 @@ def pairs(songs):
     return synthetic_comparisons(songs, pairs_per_song=20, seed=0)
 
 
-def small_model(songs, seed=0, prior=None):
+def small_model(songs, seed=0, weights=None):
     torch.manual_seed(seed)
-    return RewardModel(SMALL, FeatureScale.fit(songs), np.ones(len(MEASURES)), prior)
+    return RewardModel(SMALL, FeatureScale.fit(songs), np.ones(N_DESCRIPTORS), weights)
 
 
 def test_bradley_terry_by_hand():
@@ -57,7 +50,7 @@ def test_bradley_terry_by_hand():
 
 
 def test_size_and_any_length(songs):
-    model = RewardModel(RewardConfig(), FeatureScale.fit(songs), np.ones(len(MEASURES)))
+    model = RewardModel(RewardConfig(), FeatureScale.fit(songs), np.ones(N_DESCRIPTORS))
     assert abs(model.n_parameters - 2_630_000) <= 0.02 * 2_630_000
     lengths = [toy_song(n, seed=n) for n in (16, 96, 97, 700)]
     edits = [Edit(song, np.zeros(song.n_beats, int), 1.0) for song in lengths]
@@ -73,8 +66,8 @@ def test_scores_do_not_depend_on_company_or_batch(songs):
     together = model.score(edits)
     alone = np.concatenate([model.score([edit]) for edit in edits])
     np.testing.assert_allclose(together, alone, atol=1e-4)
-    one_by_one = model.opinions(edits, batch=1)
-    torch.testing.assert_close(one_by_one, model.opinions(edits), atol=1e-4, rtol=1e-4)
+    one_by_one = model.auxiliary_scores(edits, batch=1)
+    torch.testing.assert_close(one_by_one, model.auxiliary_scores(edits), atol=1e-4, rtol=1e-4)
     linear, heard = model.score_parts(edits)
     np.testing.assert_allclose(linear + heard, together, atol=1e-4)
     mixed = torch.einsum("emj,mj->em", one_by_one, model.mix)
@@ -89,9 +82,9 @@ def test_tokens(songs):
 
 
 def test_linear_head_starts_where_it_is_told(songs):
-    model = small_model(songs, prior=SYNTHETIC_WEIGHTS)
+    model = small_model(songs, weights=SYNTHETIC_WEIGHTS)
     given = SYNTHETIC_WEIGHTS != 0
-    found = model.weights().detach().numpy()
+    found = model.descriptor_weights().detach().numpy()
     np.testing.assert_allclose(
         found[:, given], np.tile(SYNTHETIC_WEIGHTS[given], (3, 1)), rtol=1e-4
     )
@@ -100,12 +93,12 @@ def test_linear_head_starts_where_it_is_told(songs):
 def test_probabilities_are_means_over_the_ensemble(songs, pairs):
     """Members say 3 : 1, even and 1 : 3 in odds of 9: σ(log 9) = 0.9, 0.5, σ(log ⅓) = 0.25."""
     model = small_model(songs)
-    (place,) = np.flatnonzero(np.array(MEASURES) == "seams")
-    pair = next(c for c in pairs if measure(c.a)[place] - measure(c.b)[place] == 1)
+    (place,) = np.flatnonzero(np.array(DESCRIPTOR_NAMES) == "seams")
+    pair = next(c for c in pairs if describe(c.a)[place] - describe(c.b)[place] == 1)
     with torch.no_grad():
         model.linear[:, place] = torch.tensor([9.0, 1.0, 1 / 3]).log()
     assert probabilities(model, [pair])[0] == pytest.approx((0.9 + 0.5 + 0.25) / 3, rel=1e-5)
-    assert preference_gaps(model, [pair])[0] == pytest.approx(math.log(3) / 3, rel=1e-5)
+    assert model.score_differences([pair.edits]).mean() == pytest.approx(math.log(3) / 3, rel=1e-5)
 
 
 def test_no_song_on_both_sides(pairs):
@@ -118,8 +111,8 @@ def test_no_song_on_both_sides(pairs):
 def test_synthetic_answers_follow_the_dense_reward_and_length(pairs):
     for c in pairs:
         gap = dense_reward(c.a) - dense_reward(c.b)
-        place = MEASURES.index("length_error")
-        gap -= 0.5 * (measure(c.a)[place] - measure(c.b)[place])
+        place = DESCRIPTOR_NAMES.index("length_error")
+        gap -= 0.5 * (describe(c.a)[place] - describe(c.b)[place])
         assert c.preference == (0.5 if abs(gap) < 0.05 else float(gap > 0))
         assert c.a.target == c.b.target
 
@@ -144,7 +137,7 @@ def test_combined_reward_adds_up(songs):
     np.testing.assert_allclose(
         parts["combined"], 0.8 * parts["learned"] + 0.2 * parts["dense"], atol=1e-6
     )
-    linear = np.stack([measure(edit) for edit in edits]) @ reward.weights
+    linear = np.stack([describe(edit) for edit in edits]) @ reward.weights
     heard = 0.8 * model.score_parts(edits)[1].mean(1) / float(model.normal[1])
     rest = parts["combined"] - linear - heard
     np.testing.assert_allclose(rest, rest[0], atol=1e-3)  # a constant

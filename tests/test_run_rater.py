@@ -4,10 +4,11 @@ import pytest
 from rating_material import small_manifest, small_songs
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.raters import SimulatedRater
-from rlhf_lib.feedback.records import Annotation
+from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.studio.session import AnnotationSession, run_rater
+from rlhf_lib.listening.run_rater import run_rater
+from rlhf_lib.listening.session import AnnotationSession
+from rlhf_lib.raters.simulated import SimulatedRater
 
 SONGS = small_songs(4)
 MANIFEST = small_manifest(SONGS)  # 4 songs of 10 pairs each

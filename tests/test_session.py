@@ -5,8 +5,8 @@ from rating_material import small_manifest, small_songs
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.studio.session import AnnotationSession, Heard
-from rlhf_lib.studio.task_order import presentations
+from rlhf_lib.listening.session import AnnotationSession, Heard
+from rlhf_lib.listening.task_order import presentations
 
 SONGS = small_songs(4)
 MANIFEST = small_manifest(SONGS)  # 4 songs of 10 pairs each

@@ -10,7 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from rlhf_lib.cycle import PRETRAINED
+from rlhf_lib.steps.cycle import PRETRAINED
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,8 +10,8 @@ from rating_material import small_manifest, small_songs
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.studio.claims import CLAIM_LASTS
-from rlhf_lib.studio.session import AnnotationSession
+from rlhf_lib.listening.claims import CLAIM_LASTS
+from rlhf_lib.listening.session import AnnotationSession
 
 MANIFEST = small_manifest(small_songs(4))  # 4 songs of 10 pairs each
 ALONE = {"repeat_share": 0.0}

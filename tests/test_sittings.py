@@ -3,8 +3,8 @@
 import pytest
 from feedback_examples import answer, sitting
 
-from rlhf_lib.feedback.quality import quality_report
-from rlhf_lib.feedback.sittings import fatigue_report
+from rlhf_lib.feedback.quality.report import quality_report
+from rlhf_lib.feedback.quality.sittings import fatigue_report
 
 
 def test_a_pause_ends_a_sitting_and_its_halves_are_compared():

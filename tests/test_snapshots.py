@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from rlhf_lib.analysis.feature_table import N_FEATURES
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning.checkpoints import save_content
-from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
-from rlhf_lib.learning.policy import Policy, PolicyConfig
-from rlhf_lib.learning.policy_training import load_snapshots
-from rlhf_lib.learning.song_tensors import N_FEATURES, FeatureScale
+from rlhf_lib.learning.archive import save_archive
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
+from rlhf_lib.learning.policy.training import load_snapshots
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 
 
 def policy_of(hidden: int, bias: float = 0.0) -> Policy:
@@ -21,7 +22,7 @@ def policy_of(hidden: int, bias: float = 0.0) -> Policy:
 
 def keep(folder, episode: int, policy: Policy) -> None:
     content = {"format": 1, "episode": episode, "state": policy.state_dict()}
-    save_content(folder / f"policy_episode_{episode}.pt", content)
+    save_archive(folder / f"policy_episode_{episode}.pt", content)
 
 
 def test_snapshots_are_ordered_by_episode_and_leave_the_policy_alone(tmp_path):

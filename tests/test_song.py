@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from rlhf_lib.analysis import song as song_module
+from rlhf_lib.analysis.song import Song, load_song, load_songs
 from rlhf_lib.errors import InputError
-from rlhf_lib.music import song as song_module
-from rlhf_lib.music.song import Song, load_song, load_songs
 
 RATE = 16000
 

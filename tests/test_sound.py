@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from rlhf_lib.analysis.audio import Audio, save_audio
+from rlhf_lib.analysis.song import load_song
+from rlhf_lib.composer.compose import compose_song
+from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.audio import Audio, save_audio
-from rlhf_lib.music.compose import compose_song
-from rlhf_lib.music.edit import Edit
-from rlhf_lib.music.song import load_song
-from rlhf_lib.studio.sound import listen
+from rlhf_lib.studio.listen import listen
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from rlhf_lib.music.soundfont import _RECORDS, SoundFont, general_midi
-from rlhf_lib.music.style_book import STYLES
-from rlhf_lib.music.styles import DRUM_KEYS
+from rlhf_lib.composer.soundfont import _RECORDS, SoundFont, general_midi
+from rlhf_lib.composer.style_book import STYLES
+from rlhf_lib.composer.styles import DRUM_KEYS
 
 RATE = 44100
 #: Keys that each role may reach, wrong notes included (the lowest bass keys are mostly body

@@ -6,7 +6,7 @@ import pytest
 from feedback_examples import answer, manifest
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Listening
+from rlhf_lib.feedback.annotation import Listening
 from rlhf_lib.feedback.store import PreferenceStore
 
 

@@ -5,8 +5,8 @@ import pytest
 from feedback_examples import answer
 from scipy.optimize import minimize
 
-from rlhf_lib.feedback.checks import checks_report, failed_checks
-from rlhf_lib.feedback.strengths import bradley_terry, strengths_report
+from rlhf_lib.feedback.quality.checks import checks_report, failed_checks
+from rlhf_lib.feedback.quality.strengths import bradley_terry, strengths_report
 
 NO_PRIOR = 1e6
 

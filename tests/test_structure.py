@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from rlhf_lib.music.features import FEATURE_GROUPS, FEATURE_NAMES
-from rlhf_lib.music.joins import JoinContext
-from rlhf_lib.music.structure import best_joins, structure_features
+from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
+from rlhf_lib.analysis.joins import JoinCosts
+from rlhf_lib.analysis.structure import best_joins, structure_features
 
 
 def random_sound(n_beats, seed=0):
@@ -70,7 +70,7 @@ def test_offsets_and_position_by_hand():
 
 def test_best_joins_against_a_search_beat_by_beat():
     n = 90
-    context = JoinContext(random_sound(n, 4), 0.5 * np.arange(n), 4)
+    context = JoinCosts(random_sound(n, 4), 0.5 * np.arange(n), 4)
     least = best_joins(context)
     for beat in (0, 17, 60, 88, 89):
         for window, (a, b) in enumerate(((1, 8), (9, 16), (17, 32), (33, 64), (65, 128))):

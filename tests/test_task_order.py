@@ -7,8 +7,8 @@ import pytest
 from rating_material import small_manifest, small_songs
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Manifest, Task
-from rlhf_lib.studio.task_order import TaskOrder, presentations
+from rlhf_lib.feedback.manifest import Manifest, Task
+from rlhf_lib.listening.task_order import TaskOrder, presentations
 
 MANIFEST = small_manifest(small_songs(4))  # 4 songs of 10 pairs each
 N_TASKS, N_REPEATS = 40, 4

@@ -15,7 +15,7 @@ from listening_material import listening_folder
 
 import rlhf_lib.studio.annotator as annotator
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.studio.task_order import presentations
+from rlhf_lib.listening.task_order import presentations
 
 need_browser()
 

@@ -9,18 +9,18 @@ from feedback_examples import answer, manifest
 from toy import toy_song
 
 from rlhf_lib import plots
+from rlhf_lib.analysis import song_cache
+from rlhf_lib.analysis.audio import Audio, save_audio
+from rlhf_lib.analysis.beats import write_beats
+from rlhf_lib.app.report import Section, write_report
 from rlhf_lib.feedback.exchange import export_feedback
 from rlhf_lib.feedback.label_studio import write_project
-from rlhf_lib.feedback.quality import write_quality_report
+from rlhf_lib.feedback.quality.report import write_quality_report
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.learning.checkpoints import save_model
-from rlhf_lib.learning.comparisons import SYNTHETIC_WEIGHTS
-from rlhf_lib.learning.policy import Policy, PolicyConfig
-from rlhf_lib.learning.song_tensors import FeatureScale
-from rlhf_lib.music import song_cache
-from rlhf_lib.music.audio import Audio, save_audio
-from rlhf_lib.music.beats import write_beats
-from rlhf_lib.report import Section, write_report
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
+from rlhf_lib.steps.checkpoints import save_model
 
 LIMIT = 500  # bytes; every file below is longer
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rlhf_lib.music.features import FEATURE_NAMES
-from rlhf_lib.music.song import Song
+from rlhf_lib.analysis.feature_table import FEATURE_NAMES
+from rlhf_lib.analysis.song import Song
 
 
 def toy_song(n_beats: int, seed: int = 0, period: float = 0.5, beats_per_bar: int = 4) -> Song:

@@ -1,4 +1,4 @@
-"""Attacks on a reward model: PPO with and without leash, and a search that climbs anywhere."""
+"""Attacks on a reward model: PPO with and without KL penalty, and a search that climbs anywhere."""
 
 import pandas as pd
 import torch
@@ -6,28 +6,28 @@ import torch
 from lab.material import Material
 from lab.policies import reference_edits, refined, utilities
 from lab.rewards import fitted
-from rlhf_lib.climb import climb
-from rlhf_lib.feedback.raters import SimulatedRater
-from rlhf_lib.learning.policy import every_target, rollout
-from rlhf_lib.learning.ppo import PPOConfig
-from rlhf_lib.learning.reward_training import RewardTraining
+from rlhf_lib.learning.policy.policy import every_target, rollout
+from rlhf_lib.learning.policy.ppo import PPOConfig
+from rlhf_lib.learning.reward.fit import RewardTraining
+from rlhf_lib.raters.simulated import SimulatedRater
+from rlhf_lib.steps.climb import climb
 
-#: PPO without leash and rule, to see what it finds in the reward model.
-UNLEASHED = PPOConfig(kl=0.0, lr=1e-3)
+#: PPO without KL penalty and stopping rule, to see what it finds in the reward model.
+UNPENALISED = PPOConfig(kl_coef=0.0, lr=1e-3)
 FEW_PAIRS = 10
-#: Answers behind the models that are climbed; spreads of the members that a step has to gain.
-CLIMBED_PAIRS, CAUTIONS = (10, 50, 200), (0.0, 1.0)
+#: Answers behind the models that are climbed; k of the lower confidence bound that is climbed.
+CLIMBED_PAIRS, KS = (10, 50, 200), (0.0, 1.0)
 CLIMBED_TARGET = 0.73
 
 
-def overoptimisation(material: Material, taste: str) -> pd.DataFrame:
-    """Learned and true reward over KL, with leash and rule and without, after few answers."""
+def over_optimisation(material: Material, taste: str) -> pd.DataFrame:
+    """Learned and true reward over KL, with and without penalty and rule, after few answers."""
     songs, rows = material.songs["test"], []
     reference = reference_edits(material, material.v14())
     for seed in range(min(2, material.size.seeds)):
         for name, ppo, settings in (
-            ("leash and rule", PPOConfig(), {}),
-            ("no leash, no rule", UNLEASHED, {"kl_limit": 1e9, "drop_limit": 1e9}),
+            ("penalty and rule", PPOConfig(), {}),
+            ("no penalty, no rule", UNPENALISED, {"kl_limit": 1e9, "drop_limit": 1e9}),
         ):
             model = fitted(material, taste, FEW_PAIRS, seed, RewardTraining())
             start, _, history, snapshots = refined(
@@ -66,8 +66,8 @@ def exploits(material: Material, taste: str) -> pd.DataFrame:
     for pairs in CLIMBED_PAIRS:
         model = fitted(material, taste, pairs, 0, RewardTraining())
         model.set_normal(reference)
-        for caution in CAUTIONS:
-            course = climb(model, judge, starts, caution=caution)
+        for k in KS:
+            course = climb(model, judge, starts, k=k)
             last = course[course["step"] == course["step"].max()]
-            rows.append(last.assign(taste=taste, pairs=pairs, caution=caution))
+            rows.append(last.assign(taste=taste, pairs=pairs, k=k))
     return pd.concat(rows)

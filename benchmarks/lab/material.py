@@ -8,21 +8,22 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from rlhf_lib.candidates import candidate_edits, comparison_tasks
+from rlhf_lib.analysis.song import Song, load_songs
+from rlhf_lib.composer.compose import compose_songs
+from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.raters import STRENGTH_STEPS, TIE_MARGIN, noise_for_agreement
-from rlhf_lib.feedback.tastes import TASTES, Taste
-from rlhf_lib.learning.checkpoints import load_policy, load_reward_model
-from rlhf_lib.learning.comparisons import Comparison
-from rlhf_lib.learning.policy import Policy
-from rlhf_lib.learning.policy_training import PolicyTraining
-from rlhf_lib.learning.pretraining import Pretraining
-from rlhf_lib.learning.reward_model import RewardModel
-from rlhf_lib.learning.reward_training import Gaps
-from rlhf_lib.music.compose import compose_songs
-from rlhf_lib.music.edit import Edit
-from rlhf_lib.music.song import Song, load_songs
-from rlhf_lib.training import train_policy_v14, train_reward_model_v8
+from rlhf_lib.learning.policy.policy import Policy
+from rlhf_lib.learning.policy.training import PolicyTraining
+from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.learning.reward.model import RewardModel
+from rlhf_lib.learning.reward.pair_data import PairData
+from rlhf_lib.learning.reward.pretraining import Pretraining
+from rlhf_lib.raters.simulated import STRENGTH_STEPS, TIE_MARGIN, noise_for_agreement
+from rlhf_lib.raters.tastes import TASTES, Taste
+from rlhf_lib.steps.candidates import candidate_edits, comparison_tasks
+from rlhf_lib.steps.checkpoints import load_policy, load_reward_model
+from rlhf_lib.steps.train_policy import train_initial_policy
+from rlhf_lib.steps.train_reward_model import train_initial_reward_model
 
 PARTS = ("train", "valid", "test")
 #: Two raters of one taste agree on so many of the pairs that both decide.
@@ -92,8 +93,8 @@ class Material:
 
     Attributes
     ----------
-    songs, pairs, gaps : dict
-        By part: the songs; pairs of edits worth comparing; what distinguishes them (`Gaps`).
+    songs, pairs, pair_data : dict
+        By part: the songs; pairs of edits worth comparing; how their edits differ (`PairData`).
     utility : dict
         Taste → part → utility difference of each pair.
     noise : dict
@@ -104,7 +105,7 @@ class Material:
     size: Size
     songs: dict[str, list[Song]]
     pairs: dict[str, list[tuple[Edit, Edit]]]
-    gaps: dict[str, Gaps]
+    pair_data: dict[str, PairData]
     utility: dict[str, dict[str, np.ndarray]]
     noise: dict[str, float]
     v8_path: Path
@@ -122,7 +123,9 @@ class Material:
         """Return the song of each pair."""
         return np.array([a.song.sha256 for a, _ in self.pairs[part]])
 
-    def answers(self, taste: str, part: str, places: np.ndarray, rng: np.random.Generator) -> Gaps:
+    def answers(
+        self, taste: str, part: str, places: np.ndarray, rng: np.random.Generator
+    ) -> PairData:
         """Return pairs answered by a simulated rater of a taste, with its noise."""
         felt = self.utility[taste][part][places]
         felt = felt + rng.logistic(0, self.noise[taste], len(places))
@@ -130,7 +133,7 @@ class Material:
         tie = size <= TIE_MARGIN
         strength = np.where(tie, 0, 1 + np.searchsorted(STRENGTH_STEPS, size))
         answer = np.where(tie, 0.5, felt > 0)
-        return self.gaps[part].answered(places, answer, strength)
+        return self.pair_data[part].answered(places, answer, strength)
 
     def vote_shares(self, taste: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Return how probable a vote for a, and one for b, is on each pair."""
@@ -146,15 +149,17 @@ def prepare(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> Mate
             return pickle.load(file)
     songs = _split(size, folder, songs_dir, seed)
     v8_path = folder / "models" / "reward_model_v8.pt"
-    v8, _ = train_reward_model_v8(songs["train"], v8_path, size.pretraining, seed)
+    v8, _ = train_initial_reward_model(songs["train"], v8_path, size.pretraining, seed)
     training = PolicyTraining(episodes=size.episodes // 50 * 50, seed=seed)
-    v14, _ = train_policy_v14(songs["train"], v8_path, folder / "models", folder / "v14", training)
+    v14, _ = train_initial_policy(
+        songs["train"], v8_path, folder / "models", folder / "v14", training
+    )
     pairs = {
         part: comparable_pairs(v14, songs[part], size.candidates, seed + k)
         for k, part in enumerate(PARTS)
     }
-    gaps = {
-        part: Gaps([Comparison(a, b, 0.5) for a, b in some], v8) for part, some in pairs.items()
+    pair_data = {
+        part: PairData([Comparison(a, b, 0.5) for a, b in some], v8) for part, some in pairs.items()
     }
     utility = {
         name: {part: _utility_gaps(Taste.named(name), some) for part, some in pairs.items()}
@@ -162,7 +167,7 @@ def prepare(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> Mate
     }
     noise = {name: noise_for_agreement(each["train"], AGREEMENT) for name, each in utility.items()}
     material = Material(
-        size, songs, pairs, gaps, utility, noise, v8_path, v8_path.with_name("policy_v14.pt")
+        size, songs, pairs, pair_data, utility, noise, v8_path, v8_path.with_name("policy_v14.pt")
     )
     with cache.open("wb") as file:
         pickle.dump(material, file)
@@ -190,7 +195,7 @@ def comparable_pairs(policy: Policy, songs: list[Song], per_song: int, seed: int
     """Return the pairs of edits that a manifest of these candidates would ask about."""
     out = []
     for edits in candidate_edits(policy, songs, per_song, seed):
-        by_id = {name: edit for name, _, edit in edits}
+        by_id = {one.id: one.edit for one in edits}
         tasks = comparison_tasks("song", edits)
         out += [(by_id[task.edit_a_id], by_id[task.edit_b_id]) for task in tasks]
     return out

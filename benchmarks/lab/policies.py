@@ -8,23 +8,24 @@ import torch
 
 from lab.material import Material, comparable_pairs
 from lab.rewards import fitted, member_gaps
-from rlhf_lib.evaluation import planned_edits, speaking_alone, wins
-from rlhf_lib.feedback.raters import SimulatedRater
-from rlhf_lib.feedback.records import VOTE_FOR_A
-from rlhf_lib.feedback.tastes import Taste
-from rlhf_lib.learning.combined_reward import CombinedReward
-from rlhf_lib.learning.comparisons import Comparison, random_cuts
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS, dense_reward
-from rlhf_lib.learning.plan_search import alternatives, greedy_edits
-from rlhf_lib.learning.policy import CUTTING_TARGETS, TARGETS, Policy, every_target, rollout
-from rlhf_lib.learning.policy_training import PolicyTraining, load_snapshots, train_policy
-from rlhf_lib.learning.ppo import PPOConfig
-from rlhf_lib.learning.reward_model import RewardModel
-from rlhf_lib.learning.reward_training import RewardTraining, fit
-from rlhf_lib.music.edit import Action, Edit
-from rlhf_lib.music.measures import MEASURES
-from rlhf_lib.music.song import Song
-from rlhf_lib.training import REFINED_SHARE
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.descriptors import N_DESCRIPTORS
+from rlhf_lib.editing.edit import Action, Edit
+from rlhf_lib.feedback.annotation import VOTE_FOR_A
+from rlhf_lib.learning.planning.search import alternatives, greedy_edits
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, TARGETS, Policy, every_target, rollout
+from rlhf_lib.learning.policy.ppo import PPOConfig
+from rlhf_lib.learning.policy.training import PolicyTraining, load_snapshots, train_policy
+from rlhf_lib.learning.reward.combined import CombinedReward
+from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
+from rlhf_lib.learning.reward.fit import RewardTraining, fit
+from rlhf_lib.learning.reward.model import RewardModel
+from rlhf_lib.learning.reward.synthetic import random_cuts
+from rlhf_lib.raters.simulated import SimulatedRater
+from rlhf_lib.raters.tastes import Taste
+from rlhf_lib.steps.evaluation import planned_edits, speaking_alone, wins
+from rlhf_lib.steps.train_policy import REFINED_SHARE
 
 #: Random edits that make the zero of the dense scale, for each song and length.
 RANDOM_EDITS = 64
@@ -87,7 +88,7 @@ def dense_scale(material: Material) -> pd.DataFrame:
 
 def _plain(policy: Policy) -> Policy:
     alone = speaking_alone(policy, "planner")
-    alone.follow(np.pad(DENSE_WEIGHTS, (0, len(MEASURES) - len(DENSE_WEIGHTS))))
+    alone.follow(np.pad(DENSE_WEIGHTS, (0, N_DESCRIPTORS - len(DENSE_WEIGHTS))))
     return alone
 
 
@@ -175,7 +176,7 @@ def _moves(edit: Edit) -> tuple[int, int]:
 def _bound(material: Material, taste: str, old: list[Edit]) -> tuple[list[Edit], np.ndarray]:
     """Return, for each song and length, the best edit known under the taste itself."""
     songs, rng = material.songs["test"], np.random.default_rng(0)
-    weights = Taste.named(taste).measured[: len(DENSE_WEIGHTS)]
+    weights = Taste.named(taste).descriptor_weights[: len(DENSE_WEIGHTS)]
     rounds = [old]
     if np.any(weights):
         rounds.append(planned_edits(weights, material.v14(), songs))
@@ -224,7 +225,7 @@ def cycles(material: Material, taste: str, n_cycles: int = 3, per_cycle: int = 5
         before = None
         for cycle in range(1, n_cycles + 1):
             answered += _asked(policy, material.songs["train"], rater, per_cycle, seed + 10 * cycle)
-            fit(model, answered, [], RewardTraining(), seed)
+            fit(model, answered, [], RewardTraining(seed=seed))
             reference = reference_edits(material, policy)
             _, policy, _, _ = refined(material, policy, model, reference, seed)
             edits = _edits(policy, songs, True)

@@ -25,9 +25,9 @@ from lab.tables import (
     share_table,
     win_table,
 )
-from rlhf_lib.evaluation import clustered_rate
 from rlhf_lib.paths import atomic_path
-from rlhf_lib.plots.lab import learning_curves, overoptimisation
+from rlhf_lib.plots.lab import learning_curves, over_optimisation
+from rlhf_lib.steps.evaluation import clustered_rate
 
 SECTIONS = {
     "accuracies": (
@@ -48,7 +48,7 @@ SECTIONS = {
         ("What search and network add to the win rate, same seeds", parts_of_policy_table),
         ("LOOP and REORDER per edit", moves_table),
     ),
-    "overoptimisation": (("Over-optimisation", lambda t: exploits(course_table(t))),),
+    "over_optimisation": (("Over-optimisation", lambda t: exploits(course_table(t))),),
     "exploits": (("Climbing the reward model from v14's edits", climb_table),),
     "active": (
         ("Active learning: accuracy / ceiling by answers", lambda t: active_table(t)[0]),
@@ -89,9 +89,9 @@ def plots(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[str]]
             "wins",
             learning_curves(_win_curve(tables["win_rates"]), "win rate over v14"),
         )
-    if "overoptimisation" in tables:
-        course = course_table(tables["overoptimisation"])
-        course = course[course["run"] == "no leash, no rule"]
+    if "over_optimisation" in tables:
+        course = course_table(tables["over_optimisation"])
+        course = course[course["run"] == "no penalty, no rule"]
         for taste, some in course.groupby("taste"):
             some = some.groupby("episode").agg(
                 kl=("kl", "mean"),
@@ -102,7 +102,7 @@ def plots(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[str]]
             some = some.assign(
                 low=some["gold"] - 2 * some["sd"], high=some["gold"] + 2 * some["sd"]
             )
-            save("overoptimisation", f"kl_{taste}", overoptimisation(some.reset_index()))
+            save("over_optimisation", f"kl_{taste}", over_optimisation(some.reset_index()))
     return out
 
 

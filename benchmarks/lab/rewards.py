@@ -7,17 +7,17 @@ import pandas as pd
 from scipy.special import expit
 
 from lab.material import Material
-from rlhf_lib.evaluation import clustered_rate
-from rlhf_lib.learning.active import RULES, select
-from rlhf_lib.learning.reward_model import RewardModel
-from rlhf_lib.learning.reward_training import RewardTraining, fit_gaps, parameters
-from rlhf_lib.music.measures import MEASURES
+from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, N_DESCRIPTORS
+from rlhf_lib.learning.reward.active import RULES, select
+from rlhf_lib.learning.reward.fit import RewardTraining, fit_pair_data, parameters
+from rlhf_lib.learning.reward.model import RewardModel
+from rlhf_lib.steps.evaluation import clustered_rate
 
 #: What may speak in a fit.
 PARTS_OF_MODEL = {
     "reward model": {},
-    "linear head alone": {"mix_prior": 0.0},
-    "transformer alone": {"prior": 0.0},
+    "linear head alone": {"mix_prior_sd": 0.0},
+    "transformer alone": {"prior_sd": 0.0},
 }
 ACTIVE_START, ACTIVE_STEP, ACTIVE_END = 10, 10, 100
 
@@ -29,13 +29,14 @@ def fitted(
     rng = np.random.default_rng([seed, n_pairs])
     places = rng.permutation(len(material.pairs["train"]))[:n_pairs]
     model = material.v8()
-    fit_gaps(model, material.answers(taste, "train", places, rng), None, config, seed)
+    data = material.answers(taste, "train", places, rng)
+    fit_pair_data(model, data, None, replace(config, seed=seed))
     return model
 
 
 def member_gaps(material: Material, model: RewardModel, part: str) -> np.ndarray:
     """Return each member's score difference of each pair, (n_pairs, members)."""
-    return np.einsum("nmf,mf->nm", material.gaps[part].inputs, parameters(model))
+    return material.pair_data[part].score_differences(parameters(model))
 
 
 def correctness(material: Material, taste: str, part: str, gap: np.ndarray) -> tuple:
@@ -79,15 +80,15 @@ def ece(material: Material, taste: str, part: str, model: RewardModel, bins: int
 
 
 def accuracies(material: Material, taste: str) -> pd.DataFrame:
-    """Accuracy on test songs by number of pairs and part of the model, and deaf baselines."""
+    """Accuracy on test songs by number of pairs and part of the model, beside two baselines."""
     rows = []
     pairs = material.pairs["test"]
-    deaf = {
+    baselines = {
         "v8": member_gaps(material, material.v8(), "test").mean(axis=1),
         "longer is better": np.array([a.duration - b.duration for a, b in pairs]),
         "cooler temperature": np.array([a.target - b.target for a, b in pairs]),
     }
-    for name, gap in deaf.items():
+    for name, gap in baselines.items():
         rows.append(accuracy_rows(material, taste, "test", gap, model=name, pairs=0, seed=0))
     for n_pairs in material.size.pairs:
         for seed in range(material.size.seeds):
@@ -108,8 +109,8 @@ def settings(material: Material, taste: str) -> pd.DataFrame:
     choices = [
         ("likelihood", name) for name in ("ordinal", "plain", "weighted", "margin", "squared")
     ]
-    choices += [("prior", value) for value in (0.25, 0.5, 1.0, 2.0)]
-    choices += [("mix_prior", value) for value in (0.0, 0.5, 1.0)]
+    choices += [("prior_sd", value) for value in (0.25, 0.5, 1.0, 2.0)]
+    choices += [("mix_prior_sd", value) for value in (0.0, 0.5, 1.0)]
     for n_pairs in (p for p in (50, 200) if p <= max(material.size.pairs)):
         for seed in range(min(3, material.size.seeds)):
             for name, value in choices:
@@ -134,7 +135,7 @@ def active(material: Material, taste: str) -> pd.DataFrame:
                 noise = np.random.default_rng([seed, 1])
                 answers = material.answers(taste, "train", np.arange(pool), noise)
                 data = answers.answered(asked, answers.answers[asked], answers.strengths[asked])
-                fit_gaps(model, data, None, RewardTraining(), seed)
+                fit_pair_data(model, data, None, RewardTraining(seed=seed))
                 gap = member_gaps(material, model, "test").mean(axis=1)
                 about = {"rule": rule, "pairs": len(asked), "seed": seed}
                 rows.append(accuracy_rows(material, taste, "test", gap, **about))
@@ -148,6 +149,12 @@ def active(material: Material, taste: str) -> pd.DataFrame:
 
 
 def learned_weights(material: Material, taste: str, n_pairs: int) -> dict[str, float]:
-    """Return what the linear head learned, in logits per typical difference of a measure."""
+    """Return what the linear head learned, in logits per typical difference of a descriptor."""
     model = fitted(material, taste, n_pairs, 0, RewardTraining())
-    return dict(zip(MEASURES, parameters(model)[:, : len(MEASURES)].mean(axis=0), strict=True))
+    return dict(
+        zip(
+            DESCRIPTOR_NAMES,
+            parameters(model)[:, :N_DESCRIPTORS].mean(axis=0),
+            strict=True,
+        )
+    )

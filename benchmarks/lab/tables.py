@@ -5,7 +5,7 @@ import pandas as pd
 
 from lab.material import ADDITIVE_TASTES
 from lab.policies import NETWORK
-from rlhf_lib.evaluation import clustered_rate
+from rlhf_lib.steps.evaluation import clustered_rate
 
 BASELINES = ("longer is better", "cooler temperature")
 
@@ -39,11 +39,11 @@ def accuracy_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines_table(table: pd.DataFrame, pairs: int = 50) -> pd.DataFrame:
-    """The model's intervals beside those of the deaf baselines, the worst seed of either."""
-    deaf = table[table["model"].isin(BASELINES)]
+    """The model's intervals beside those of the baselines, the worst seed of either."""
+    baselines = table[table["model"].isin(BASELINES)]
     ours = table[(table["model"] == "reward model") & (table["pairs"] == pairs)]
     ours = ours.groupby("taste", sort=False)["low"].min()
-    best = deaf.groupby("taste", sort=False)["high"].max()
+    best = baselines.groupby("taste", sort=False)["high"].max()
     names = {"low": f"{pairs} answers, lowest lower end", "high": "baselines, highest upper end"}
     return pd.DataFrame({"low": ours, "high": best}).rename(columns=names).round(2)
 
@@ -160,7 +160,7 @@ def course_table(table: pd.DataFrame) -> pd.DataFrame:
 def climb_table(table: pd.DataFrame) -> pd.DataFrame:
     """Gains of learned and true reward at the end of a climb, and the share of exploits."""
     table = table.assign(exploited=(table["learned"] > 0) & (table["gold"] < 0))
-    keys = ["taste", "pairs", "caution"]
+    keys = ["taste", "pairs", "k"]
     out = table.groupby(keys, sort=False)[["learned", "gold", "exploited"]].mean()
     return out.round(2).reset_index()
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.history import History
+from rlhf_lib.feedback.manifest import Manifest, Task
 from rlhf_lib.feedback.mapping import Mapped, Refused
-from rlhf_lib.feedback.records import Annotation, Manifest, Task
 from rlhf_lib.feedback.shapes import answers_in, read_records, to_csv_text
 from rlhf_lib.feedback.validation import describe, quote
 from rlhf_lib.paths import atomic_path, resolve

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Annotation
+from rlhf_lib.feedback.annotation import Annotation
 
 
 class History:

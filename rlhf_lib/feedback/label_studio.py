@@ -14,8 +14,9 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from rlhf_lib.feedback.annotation import TAGS
+from rlhf_lib.feedback.manifest import Manifest
 from rlhf_lib.feedback.mapping import Mapped, Refused, items
-from rlhf_lib.feedback.records import TAGS, Manifest
 from rlhf_lib.paths import atomic_path, resolve
 
 #: Where Label Studio serves local files from, when that is switched on.

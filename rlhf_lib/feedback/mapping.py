@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlhf_lib.feedback.records import Annotation
+from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.validation import quote
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback import label_studio
+from rlhf_lib.feedback.annotation import Annotation, Listening
 from rlhf_lib.feedback.mapping import Mapped, Refused, items
-from rlhf_lib.feedback.records import Annotation, Listening
 from rlhf_lib.feedback.validation import quote
 
 #: Other names of our fields in flat records.

@@ -11,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.history import History, current_annotations
-from rlhf_lib.feedback.records import Annotation, Manifest
+from rlhf_lib.feedback.manifest import Manifest
 from rlhf_lib.feedback.validation import as_input_error
 from rlhf_lib.paths import atomic_path, resolve
 

@@ -5,12 +5,12 @@ from rlhf_lib.plots.evaluation import (
     accuracies,
     calibration,
     climbs,
-    over_optimisation,
+    reward_course,
     win_rates,
     win_rates_by_song,
 )
 from rlhf_lib.plots.feedback import answers, disagreement
-from rlhf_lib.plots.lab import explanation, learning_curves, overoptimisation
+from rlhf_lib.plots.lab import explanation, learning_curves, over_optimisation
 from rlhf_lib.plots.lines import lines
 from rlhf_lib.plots.quality import quality
 from rlhf_lib.plots.song import feature_map, waveform
@@ -31,9 +31,9 @@ __all__ = [
     "learning_curves",
     "lines",
     "over_optimisation",
-    "overoptimisation",
     "policy_curves",
     "quality",
+    "reward_course",
     "reward_curves",
     "save",
     "waveform",

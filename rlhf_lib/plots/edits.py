@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning import dense_reward
-from rlhf_lib.learning.dense_reward import DENSE_TERMS
-from rlhf_lib.music.edit import Edit
+from rlhf_lib.learning.reward import dense as dense_reward
+from rlhf_lib.learning.reward.dense import DENSE_TERMS
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, styled
 
@@ -166,7 +166,7 @@ def durations(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From `rlhf_lib.evaluation.lengths_by_temperature`: song, temperature, target,
+        From `rlhf_lib.steps.evaluation.lengths_by_temperature`: song, temperature, target,
         keep_ratio.
     """
     ax = axes_or_new(ax, 6.5, 3.8)

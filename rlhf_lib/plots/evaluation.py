@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from rlhf_lib.calibration import calibration_error, calibration_table, wilson_interval
 from rlhf_lib.errors import InputError
-from rlhf_lib.evaluation import EVEN, clustered_rate
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
+from rlhf_lib.steps.calibration import calibration_error, calibration_table, wilson_interval
+from rlhf_lib.steps.evaluation import EVEN, clustered_rate
 
 _MODES = {"greedy": ("o", style.BLUE), "sampled": ("s", style.ORANGE)}
 
@@ -26,7 +26,7 @@ def calibration(
     """Draw how often a was preferred where the model said so with a given probability.
 
     Points carry Wilson's 95 % intervals; the bars below show how many pairs each bin holds.
-    See `rlhf_lib.calibration.calibration_table` for the arguments.
+    See `rlhf_lib.steps.calibration.calibration_table` for the arguments.
     """
     table = calibration_table(probability, outcome, bins)
     ax = axes_or_new(ax, 4.8, 4.4)
@@ -68,7 +68,7 @@ def win_rates(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From `rlhf_lib.evaluation.compare_policies`: line, mode, win_rate, low, high, votes.
+        From `rlhf_lib.steps.evaluation.compare_policies`: line, mode, win_rate, low, high, votes.
     """
     lines = list(dict.fromkeys(table["line"]))
     ax = axes_or_new(ax, 8.5, 1.5 + 0.5 * len(lines))
@@ -148,12 +148,12 @@ def win_rates_by_song(comparisons: pd.DataFrame, seed: int = 0, ax: Axes | None 
 
 @styled
 def accuracies(tables: pd.DataFrame | Mapping[str, pd.DataFrame], ax: Axes | None = None) -> Figure:
-    """Draw how often judges rank a pair as the raters did.
+    """Draw how often each scorer ranks a pair as the raters did.
 
     Parameters
     ----------
     tables : DataFrame, or dict of name → DataFrame
-        From `rlhf_lib.evaluation.accuracy_table`: judge, accuracy, low, high, pairs. Several
+        From `rlhf_lib.steps.evaluation.accuracy_table`: scorer, accuracy, low, high, pairs. Several
         models under their names are drawn side by side.
 
     Raises
@@ -164,17 +164,17 @@ def accuracies(tables: pd.DataFrame | Mapping[str, pd.DataFrame], ax: Axes | Non
     named = {"": tables} if isinstance(tables, pd.DataFrame) else dict(tables)
     if not named:
         raise InputError("no accuracy table to draw; give at least one")
-    judges = list(dict.fromkeys(name for table in named.values() for name in table["judge"]))
-    ax = axes_or_new(ax, 8, 1.4 + (0.28 + 0.16 * len(named)) * len(judges))
+    scorers = list(dict.fromkeys(name for table in named.values() for name in table["scorer"]))
+    ax = axes_or_new(ax, 8, 1.4 + (0.28 + 0.16 * len(named)) * len(scorers))
     ax.axvline(0.5, color=style.BLACK, linewidth=1, linestyle="--")
     for number, (name, table) in enumerate(named.items()):
-        place = table["judge"].map(judges.index) + 0.6 * ((number + 0.5) / len(named) - 0.5)
+        place = table["scorer"].map(scorers.index) + 0.6 * ((number + 0.5) / len(named) - 0.5)
         colour = style.CYCLE[number % len(style.CYCLE)]
         _interval(ax, table["accuracy"], place, table, "x", "os^Dv"[number % 5], colour, name)
         _write_rates(ax, place, table, "accuracy")
-    ax.set_yticks(range(len(judges)), judges)
+    ax.set_yticks(range(len(scorers)), scorers)
     ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(judges) - 0.5, -0.5)
+    ax.set_ylim(len(scorers) - 0.5, -0.5)
     ax.set_xlim(0, 1.02)
     ax.grid(False, axis="y")
     ax.set_xlabel("accuracy (bars: 95 % interval, clustered by song; dashed: chance)")
@@ -186,7 +186,7 @@ def accuracies(tables: pd.DataFrame | Mapping[str, pd.DataFrame], ax: Axes | Non
 
 
 @styled
-def over_optimisation(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
+def reward_course(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
     """Draw learned and true reward over training; the true reward's best place is marked.
 
     From there on, a learned reward that still rises is the policy exploiting the model.
@@ -194,7 +194,7 @@ def over_optimisation(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From `rlhf_lib.evaluation.gold_course`: episode, learned, gold; with low and high, the
+        From `rlhf_lib.steps.evaluation.gold_course`: episode, learned, gold; with low and high, the
         interval of gold, there is a band.
     """
     ax = axes_or_new(ax, 6.5, 3.6)
@@ -265,7 +265,7 @@ def climbs(courses: Mapping[str, pd.DataFrame], fig: Figure | SubFigure | None =
     Parameters
     ----------
     courses : dict of name → DataFrame
-        From `rlhf_lib.climb.climb`: step, song, learned, gold. The bands of the true reward are
+        From `rlhf_lib.steps.climb.climb`: step, song, learned, gold. The bands of gold are
         95 % intervals, bootstrapped over songs.
 
     Raises

@@ -6,13 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from rlhf_lib.calibration import wilson_interval
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.agreement import agreement_report
+from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.history import current_annotations
-from rlhf_lib.feedback.records import Annotation
+from rlhf_lib.feedback.quality.agreement import agreement_report
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
+from rlhf_lib.steps.calibration import wilson_interval
 
 #: The seven-point row and "can't tell": (preference, strength) → label, colour.
 _SCALE = {
@@ -114,9 +114,9 @@ def disagreement(
     Parameters
     ----------
     values : (n_pairs,) floats
-        From `rlhf_lib.learning.active.disagreement`.
+        From `rlhf_lib.learning.reward.active.disagreement`.
     chosen : sequence of int
-        Places of the chosen pairs, from `rlhf_lib.learning.active.select`.
+        Places of the chosen pairs, from `rlhf_lib.learning.reward.active.select`.
 
     Raises
     ------

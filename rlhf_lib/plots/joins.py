@@ -4,14 +4,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlhf_lib.learning.dense_reward import DENSE_WEIGHTS
-from rlhf_lib.music.edit import Edit
-from rlhf_lib.music.measures import ADDITIVE, step_measures
-from rlhf_lib.music.song import Song
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, step_descriptors
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, styled
 
-_OF_A_JOIN = [ADDITIVE.index(n) for n in ("seams", "transition", "energy", "phrase", "tempo")]
+_OF_A_JOIN = [ADDITIVE_NAMES.index(n) for n in ("seams", "transition", "energy", "phrase", "tempo")]
 
 
 @styled
@@ -27,7 +27,7 @@ def join_map(song: Song, edit: Edit | None = None, ax: Axes | None = None) -> Fi
     ax = axes_or_new(ax, 6.4, 5)
     points = song.decision_points
     # (resumed at, left before), as the axes are drawn
-    steps = step_measures(song, points[None, 1:] - 1, points[:, None])[..., _OF_A_JOIN]
+    steps = step_descriptors(song, points[None, 1:] - 1, points[:, None])[..., _OF_A_JOIN]
     cost = steps @ -DENSE_WEIGHTS[_OF_A_JOIN]
     seconds = song.beat_bounds / song.sample_rate
     edges = np.append(seconds[points], song.duration)

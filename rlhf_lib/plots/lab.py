@@ -7,10 +7,10 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.evaluation import EVEN
-from rlhf_lib.learning.explain import Explanation, SeamPart
+from rlhf_lib.learning.reward.explain import Explanation, SeamPart
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
+from rlhf_lib.steps.evaluation import EVEN
 
 _MARKERS = "os^Dv"
 #: Panels beside each other in a plot of several tastes.
@@ -97,7 +97,7 @@ def learning_curves(
 
 
 @styled
-def overoptimisation(
+def over_optimisation(
     table: pd.DataFrame,
     stop: float | None = None,
     ylabel: str = "gain since the start\n(learned: sd; true: utility)",
@@ -163,7 +163,7 @@ def explanation(
     Parameters
     ----------
     explained : Explanation
-        From `rlhf_lib.learning.explain.explain`.
+        From `rlhf_lib.learning.reward.explain.explain`.
     against : Explanation, optional
         Of another edit of the same song: the bars are then the differences, and its seams are
         drawn below. Only differences within a song mean anything.
@@ -171,10 +171,10 @@ def explanation(
         Of the scores: logits, until the model is renormalised.
     """
     other = against
-    parts = dict(explained.by_measure) | {"heard (transformer)": explained.heard}
+    parts = dict(explained.by_descriptor) | {"heard (transformer)": explained.heard}
     total = explained.score
     if other is not None:
-        theirs = dict(other.by_measure) | {"heard (transformer)": other.heard}
+        theirs = dict(other.by_descriptor) | {"heard (transformer)": other.heard}
         parts = {name: value - theirs[name] for name, value in parts.items()}
         total -= other.score
     else:
@@ -238,7 +238,7 @@ def _seams(ax: Axes, seams: tuple[SeamPart, ...], title: str) -> None:
     ax.scatter(places, totals, color=colours, s=28, zorder=3)
     if len(seams):
         worst = int(totals.argmin())
-        causes = seams[worst].by_measure
+        causes = seams[worst].by_descriptor
         cause = min(causes, key=causes.get)
         ax.annotate(
             f"{totals[worst]:+.2f}, mostly {cause}",

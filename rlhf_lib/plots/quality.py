@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from rlhf_lib.calibration import wilson_interval
 from rlhf_lib.errors import InputError
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import figure_of, new_figure, styled
+from rlhf_lib.steps.calibration import wilson_interval
 
 
 @styled
@@ -19,7 +19,7 @@ def quality(report: dict[str, Any], fig: Figure | SubFigure | None = None) -> Fi
     Parameters
     ----------
     report : dict
-        From `rlhf_lib.feedback.quality.quality_report`.
+        From `rlhf_lib.feedback.quality.report.quality_report`.
 
     Raises
     ------

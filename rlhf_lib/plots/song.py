@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rlhf_lib.analysis.audio import Audio
+from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.music.audio import Audio
-from rlhf_lib.music.edit import Action, Edit
-from rlhf_lib.music.features import FEATURE_GROUPS
-from rlhf_lib.music.song import Song
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, styled
 

@@ -7,14 +7,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from rlhf_lib.editing.descriptors import (
+    DESCRIPTOR_NAMES,
+    N_ADDITIVE,
+    N_DESCRIPTORS,
+    describe,
+)
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.raters import SimulatedRater
-from rlhf_lib.learning.comparisons import Comparison
-from rlhf_lib.learning.reward_model import RewardModel
-from rlhf_lib.learning.reward_training import RewardHistory
-from rlhf_lib.music.measures import ADDITIVE, MEASURES, measure
+from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.learning.reward.fit import RewardHistory
+from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
+from rlhf_lib.raters.simulated import SimulatedRater
 
 #: Loss of a Bradley–Terry model that knows nothing.
 _KNOWS_NOTHING = float(np.log(2))
@@ -154,7 +159,7 @@ def weights(
 ) -> Figure:
     """Draw what the linear heads of reward models weigh: ensemble mean and range.
 
-    Weights are given per typical difference of a measure between two edits, so that they
+    Weights are given per typical difference of a descriptor between two edits, so that they
     compare across measures.
 
     Parameters
@@ -165,7 +170,7 @@ def weights(
         Whose taste is shown beside them, in log-odds of its votes.
     pairs : sequence of Comparison, optional
         The typical difference is the root mean square over these; without them it is the
-        first model's ``measure_scale``, of the pairs it was first trained on.
+        first model's ``descriptor_scale``, of the pairs it was first trained on.
 
     Raises
     ------
@@ -174,15 +179,15 @@ def weights(
     """
     if not models:
         raise InputError("no reward model to draw; give at least one under its name")
-    ax = axes_or_new(ax, 7.5, 1.2 + 0.25 * len(MEASURES))
-    scale = next(iter(models.values())).measure_scale.cpu().numpy()
+    ax = axes_or_new(ax, 7.5, 1.2 + 0.25 * N_DESCRIPTORS)
+    scale = next(iter(models.values())).descriptor_scale.cpu().numpy()
     if len(pairs):
-        gaps = np.stack([measure(pair.a) - measure(pair.b) for pair in pairs])
+        gaps = np.stack([describe(pair.a) - describe(pair.b) for pair in pairs])
         scale = np.sqrt((gaps**2).mean(axis=0))
-    rows = np.arange(len(MEASURES))
+    rows = np.arange(N_DESCRIPTORS)
     count = len(models) + (rater is not None)
     for number, (name, model) in enumerate(models.items()):
-        each = model.weights().detach().cpu().numpy() * scale
+        each = model.descriptor_weights().detach().cpu().numpy() * scale
         mean = each.mean(axis=0)
         ax.errorbar(
             mean,
@@ -197,7 +202,7 @@ def weights(
         )
     if rater is not None:
         ax.plot(
-            rater.weights * scale / (rater.noise or 1.0),
+            rater.descriptor_weights * scale / (rater.noise or 1.0),
             rows + 0.6 * ((count - 0.5) / count - 0.5),
             "D",
             markersize=5,
@@ -206,10 +211,10 @@ def weights(
             label="simulated taste",
         )
     ax.axvline(0, color=style.BLACK, linewidth=0.8)
-    ax.axhline(len(ADDITIVE) - 0.5, color=style.GREY, linewidth=0.8, linestyle=":")
+    ax.axhline(N_ADDITIVE - 0.5, color=style.GREY, linewidth=0.8, linestyle=":")
     for text, first, stop in (
-        ("sums over joins", 0, len(ADDITIVE)),
-        ("whole edit", len(ADDITIVE), len(MEASURES)),
+        ("sums over joins", 0, N_ADDITIVE),
+        ("whole edit", N_ADDITIVE, N_DESCRIPTORS),
     ):
         ax.annotate(
             text,
@@ -222,8 +227,8 @@ def weights(
             fontsize=8,
             color="#555555",
         )
-    ax.set_yticks(rows, [name.replace("_", " ") for name in MEASURES])
-    ax.set_ylim(len(MEASURES) - 0.4, -0.6)
+    ax.set_yticks(rows, [name.replace("_", " ") for name in DESCRIPTOR_NAMES])
+    ax.set_ylim(N_DESCRIPTORS - 0.4, -0.6)
     ax.set_xlabel("log-odds of being preferred, per typical difference of two edits")
     ax.set_title("What the linear head weighs")
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=3)

@@ -8,15 +8,16 @@ from typing import Any, Literal
 import anywidget
 import traitlets
 
+from rlhf_lib.analysis.audio import load_audio
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import TAGS, Annotation, Candidate, Manifest, SongEntry
+from rlhf_lib.feedback.annotation import TAGS, Annotation
+from rlhf_lib.feedback.manifest import Candidate, Manifest, SongEntry
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.feedback.validation import inside
-from rlhf_lib.music.audio import load_audio
+from rlhf_lib.listening.session import AnnotationSession, Heard
+from rlhf_lib.listening.task_order import Presentation
 from rlhf_lib.paths import resolve
-from rlhf_lib.studio.session import AnnotationSession, Heard
-from rlhf_lib.studio.sound import encoded
-from rlhf_lib.studio.task_order import Presentation
+from rlhf_lib.studio.listen import encoded
 from rlhf_lib.studio.timeline import timeline
 
 #: The seven-point row and the answer outside it: what the button says → (choice, strength).

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from rlhf_lib.analysis.beats import beat_bounds
+from rlhf_lib.editing.edit import output_order
 from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.records import Candidate, SongEntry
+from rlhf_lib.feedback.manifest import Candidate, SongEntry
 from rlhf_lib.feedback.validation import inside
-from rlhf_lib.music.beats import beat_bounds
-from rlhf_lib.music.edit import output_order
 
 
 def timeline(song: SongEntry, folder: Path, candidate: Candidate | None = None) -> dict[str, list]:

@@ -1,0 +1,221 @@
+"""The beat grid: estimated from sound, or read from a file; and its bounds in samples.
+
+Beats follow the local tempo by dynamic programming (D. Ellis, "Beat tracking by dynamic
+programming", J. New Music Research 36, 2007). A rigid grid (one period, one phase), fitted
+through the Fourier transform of the whole file, replaces them unless it loses the music anywhere.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from scipy import fft, ndimage
+
+from rlhf_lib.analysis.audio import Audio
+from rlhf_lib.analysis.downmix import Downmix
+from rlhf_lib.analysis.tempo import BLUR, FPS, comb, local_period, onset_strength
+from rlhf_lib.errors import InputError
+from rlhf_lib.paths import atomic_path
+
+_TIGHTNESS = 100.0  # cost of an uneven beat, per squared log ratio to the period (Ellis: α)
+_NEAR = 0.04  # s around a rigid beat in which its onset is sought
+#: A rigid grid is given up where it collects less than this share of what the followed beats
+#: do, over any stretch of _STRETCH s. Songs of constant tempo stay above 0.58; a song that
+#: drifts or changes falls below 0.36.
+_RIGID_SHARE, _STRETCH = 0.47, 25.0
+#: Least pulse clarity (see `local_period`) of music. Noise of 20 s or more has 1.9 … 2.8 (3.6 seen
+#: in 10 s), the songs of `benchmarks/beats.py` and composed ones have more than 5.
+_LEAST_CLARITY = 3.0
+
+
+def _follow(strength: np.ndarray, period: np.ndarray) -> np.ndarray:
+    """Return beats (frames) that collect strength while keeping close to the local period.
+
+    Ellis's recursion, for as many frames at a time as the shortest step between beats spans.
+    """
+    n = len(strength)
+    lags = np.arange(max(int(period.min() * 0.6), 1), int(period.max() * 1.6) + 2)
+    longest, block = lags[-1], lags[0]
+    total = np.zeros(longest + n)  # before the file, every beat costs nothing
+    back = np.empty(n, int)
+    for start in range(0, n, block):
+        now = np.arange(start, min(start + block, n))
+        uneven = np.log(lags / period[now, None]) ** 2
+        options = total[longest + now[:, None] - lags] - _TIGHTNESS * uneven
+        best = options.argmax(axis=1)
+        back[now] = now - lags[best]
+        total[longest + now] = strength[now] + options[np.arange(len(now)), best]
+    last = max(n - int(period[-1]), 0)
+    beat = last + int(total[longest + last :].argmax())
+    beats = []
+    while beat >= 0:
+        beats.append(beat)
+        beat = back[beat]
+    return np.array(beats[::-1])
+
+
+def _rigid(strength: np.ndarray, period: float) -> np.ndarray:
+    """Return the beats (frames) of the best grid of one period within 8 % of `period`."""
+    size = 1 << int(np.ceil(np.log2(16 * len(strength))))
+    spectrum = fft.rfft(strength - strength.mean(), size) / len(strength)
+    bins = np.arange(size / period / 1.08, size / period * 1.08)
+    collected, phase = comb(spectrum[None], bins)
+    best = int(collected[0].argmax())
+    period = size / bins[best]
+    beats = np.arange(phase[0, best] * period, len(strength), period)
+    # FFT bins and phases are coarse: a straight line through the onsets near the beats is not.
+    near = np.arange(-round(_NEAR * FPS), round(_NEAR * FPS) + 1)
+    weight = np.interp(beats[:, None] + near, np.arange(len(strength)), strength)
+    total = weight.sum(axis=1)
+    late = (weight * near).sum(axis=1) / np.maximum(total, 1e-9)
+    count = np.arange(len(beats))
+    return beats + np.polyval(np.polyfit(count, late, 1, w=np.sqrt(total)), count)
+
+
+def _holds(strength: np.ndarray, rigid: np.ndarray, followed: np.ndarray) -> bool:
+    """Say whether the rigid grid collects enough strength in every stretch of the file."""
+    frames = np.arange(len(strength))
+    half = min(_STRETCH * FPS, len(strength)) / 2
+    for centre in np.arange(half, len(strength) - half + 1, 5 * FPS):
+        held, reached = (
+            np.interp(beats[np.abs(beats - centre) <= half], frames, strength).mean()
+            for beats in (rigid, followed)
+        )
+        if held < _RIGID_SHARE * reached:
+            return False
+    return True
+
+
+def _cover(beats: np.ndarray, duration: float) -> np.ndarray:
+    """Extend beats (s) at their outer periods to the whole file; drop a stub at the end."""
+    first, last = (np.median(np.diff(part)) for part in (beats[:9], beats[-9:]))
+    before = np.arange(beats[0] - first, 0, -first)[::-1]
+    after = np.arange(beats[-1] + last, duration, last)
+    beats = np.concatenate([before, beats, after])
+    return beats[(beats >= 0) & (beats < duration - 0.5 * last)]
+
+
+def estimate_beats(audio: Audio | Downmix) -> np.ndarray:
+    """Estimate the beat grid of a song.
+
+    Parameters
+    ----------
+    audio : Audio or Downmix
+
+    Returns
+    -------
+    (n_beats,) float64
+        Times in s, strictly increasing; a tapped beat lies within about 10 ms. The beats cover
+        the file: the first is less than a period from the start, the last less than one and a
+        half from the end.
+
+    Raises
+    ------
+    InputError
+        When no beat is found: the pulse is no clearer than that of noise, or the sound is
+        shorter than four beats.
+    """
+    onsets = onset_strength(audio)
+    period, clarity = local_period(onsets)
+    if clarity < _LEAST_CLARITY or len(onsets) < 4 * period.max():
+        raise InputError(
+            f"no beat found in {audio.duration:.1f} s: pulse clarity {clarity:.2f}, needed "
+            f"{_LEAST_CLARITY} and four beats; use rhythmic music, or put a beat file beside the "
+            "song (same name, suffix .beats, one time in s a line)"
+        )
+    strength = ndimage.gaussian_filter1d(onsets, BLUR * FPS)
+    strength /= strength.std()
+    followed = _follow(strength, period)
+    rigid = _rigid(strength, float(np.median(period)))
+    beats = rigid if _holds(strength, rigid, followed) else followed
+    return _cover(beats / FPS, audio.duration)
+
+
+def read_beats(path: str | Path, duration: float) -> np.ndarray:
+    """Read a beat file: one time in s a line, rising; blank lines and # comments are skipped.
+
+    Parameters
+    ----------
+    path : path of the text file
+    duration : float
+        Length of the song in s, which no beat may reach.
+
+    Returns
+    -------
+    (n_beats,) float64
+        Times in s, strictly increasing.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, is not text, has fewer than two beats, or a line is not a
+        number, not in 0 … `duration`, or not later than the one before.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read beat file {path} ({error}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file; write one time in s a line") from error
+    times: list[float] = []
+    for number, line in enumerate(lines, start=1):
+        text = line.split("#")[0].strip()
+        if not text:
+            continue
+        where = f"{path}, line {number}: {text!r}"
+        try:
+            time = float(text)
+        except ValueError as error:
+            raise InputError(f"{where} is not a number; write one time in s a line") from error
+        if not 0 <= time < duration:
+            raise InputError(f"{where} is not within the song, 0 … {duration:.3f} s; use seconds")
+        if times and time <= times[-1]:
+            raise InputError(f"{where} is not later than {times[-1]}; sort the beats")
+        times.append(time)
+    if len(times) < 2:
+        raise InputError(f"{path} holds {len(times)} beats; give at least two")
+    return np.array(times)
+
+
+def write_beats(path: str | Path, beat_times: np.ndarray) -> None:
+    """Write beat times (s) one a line, to the microsecond, atomically."""
+    with atomic_path(path) as part:
+        part.write_text("".join(f"{time:.6f}\n" for time in beat_times), encoding="utf-8")
+
+
+def beat_bounds(beat_times: np.ndarray, n_samples: int, sample_rate: int) -> np.ndarray:
+    """Return the sample bounds that cut a file into its beats.
+
+    Beat i is samples bounds[i] … bounds[i + 1]. The first beat carries the lead-in and the
+    last one the tail, so the beats partition the file.
+
+    Parameters
+    ----------
+    beat_times : (n_beats,) float array
+        s, strictly increasing.
+    n_samples : int
+        Length of the file.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    (n_beats + 1,) int64
+        Strictly increasing from 0 to `n_samples`: beats closer than a sample, or beyond the
+        end, are moved so that none is empty.
+
+    Raises
+    ------
+    InputError
+        When there are no beats or more beats than samples.
+    """
+    n_beats = len(beat_times)
+    if not 1 <= n_beats <= n_samples:
+        raise InputError(f"{n_beats} beats do not fit a file of {n_samples} samples")
+    bounds = np.empty(n_beats + 1, np.int64)
+    bounds[0], bounds[-1] = 0, n_samples
+    places = np.arange(1, n_beats)
+    inner = np.rint(np.asarray(beat_times[1:], float) * sample_rate).astype(np.int64)
+    inner = np.maximum.accumulate(np.maximum(inner - places, 0)) + places
+    bounds[1:-1] = np.minimum(inner, n_samples - n_beats + places)
+    return bounds

@@ -1,0 +1,164 @@
+"""What it costs to hear one beat right after another.
+
+The costs come from the beat features, the beat times and the metre; no audio is read.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
+from rlhf_lib.analysis.likeness import beat_points
+
+#: The four costs of a join, in the order of the last axis of `JoinCosts.costs`.
+JOIN_TERMS = ("transition", "energy", "phrase", "tempo")
+
+#: A step in level of this many dB costs the full amount.
+ENERGY_SPAN_DB = 12.0
+#: A change of the beat period by this factor costs the full amount.
+TEMPO_SPAN = 1.1
+#: Cost of landing in the right place of the bar but half a phrase (two bars) or an odd number
+#: of bars away in the four-bar phrase; half a bar away (4/4); anywhere else in the bar.
+HALF_PHRASE, OTHER_BAR, HALF_BAR, OFF_BEAT = 0.15, 0.3, 0.85, 1.0
+#: Beats over which the local period is the median.
+PERIOD_BEATS = 5
+_RANDOM_PAIRS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class JoinCosts:
+    """The join costs of one song; what they need is computed once.
+
+    Parameters
+    ----------
+    sound : (n_beats, ≥ 87) float array
+        Beat features; only the sound columns are read.
+    beat_times : (n_beats,) float array
+        Seconds.
+    beats_per_bar : int
+    """
+
+    sound: np.ndarray
+    beat_times: np.ndarray
+    beats_per_bar: int
+
+    @property
+    def n_beats(self) -> int:
+        """Number of beats of the song."""
+        return len(self.beat_times)
+
+    @cached_property
+    def periods(self) -> np.ndarray:
+        """Local beat period in s, (n_beats,): the median over PERIOD_BEATS beats around."""
+        return local_periods(self.beat_times)
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return beat_points(self.sound, "edge_start")
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return beat_points(self.sound, "edge_end")
+
+    @cached_property
+    def _scale(self) -> float:
+        """Median distance of a random pair; a fixed seed keeps the costs reproducible."""
+        i, j = np.random.default_rng(0).integers(0, self.n_beats, (2, _RANDOM_PAIRS))
+        distance = self._distances(i, j, outer=False)
+        return max(float(np.median(distance[(j != i + 1) & np.isfinite(distance)])), 1e-6)
+
+    @cached_property
+    def _levels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Level in dB with which each beat starts and ends; half edge, half whole beat."""
+        mean, _, start, end = self.sound[:, FEATURE_GROUPS["rms"]].astype(np.float64).T
+        return (start + mean) / 2, (end + mean) / 2
+
+    @cached_property
+    def _phrase_costs(self) -> np.ndarray:
+        """Phrase cost by the number of skipped beats modulo four bars."""
+        bar = self.beats_per_bar
+        costs = np.full(4 * bar, OFF_BEAT)
+        costs[::bar] = (0.0, OTHER_BAR, HALF_PHRASE, OTHER_BAR)
+        if bar == 4:
+            costs[2::4] = HALF_BAR
+        return costs
+
+    def costs(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """Return what it costs to hear beat j right after beat i.
+
+        A join is judged by its context: beat j stands where beat i + 1 was expected, and
+        beat i where beat j − 1 was. At the song's ends only the context that exists counts;
+        where there is none (the first beat after the last) the cost is 1.
+
+        Parameters
+        ----------
+        i, j : int arrays of beats 0 … n_beats − 1, broadcast together
+            A grid (one axis each) is computed by matrix products and so far cheaper per pair.
+
+        Returns
+        -------
+        (..., 4) float32 array in 0 … 1
+            In the order of JOIN_TERMS; exactly 0 where j == i + 1.
+
+            - transition: 1 − 2^(−d / m), d the mean squared distance of timbre, timbre at the
+              beat's edge, chroma (cosine) and onset between what is heard and what was
+              expected, m its median over random pairs of this song: 0.5 = a random pair.
+            - energy: difference in level between what is heard and what was expected, in
+              ENERGY_SPAN_DB, at most 1.
+            - phrase: 0 when the place in the four-bar phrase goes on as expected; HALF_PHRASE,
+              OTHER_BAR, HALF_BAR, OFF_BEAT otherwise.
+            - tempo: |log2| of the ratio of the local beat periods, TEMPO_SPAN = 1.
+        """
+        i, j = np.broadcast_arrays(np.asarray(i), np.asarray(j))
+        costs = np.empty((*i.shape, len(JOIN_TERMS)), dtype=np.float32)
+        outer = i.ndim == 2 and i.size > 0 and bool((i == i[:, :1]).all() and (j == j[:1]).all())
+        if outer:
+            i, j = i[:, :1], j[:1]
+        skipped = j - i - 1
+        octaves = np.log2(self.periods) / np.log2(TEMPO_SPAN)
+        costs[..., 0] = -np.expm1(-np.log(2) / self._scale * self._distances(i, j, outer))
+        costs[..., 1] = np.minimum(1.0, self._level_steps(i, j) / ENERGY_SPAN_DB)
+        costs[..., 2] = self._phrase_costs[skipped % len(self._phrase_costs)]
+        costs[..., 3] = np.minimum(1.0, np.abs(octaves[j] - octaves[i]))
+        costs[skipped == 0] = 0.0
+        return costs
+
+    def _distances(self, i: np.ndarray, j: np.ndarray, outer: bool) -> np.ndarray:
+        following, preceding = np.minimum(i + 1, self.n_beats - 1), np.maximum(j - 1, 0)
+        squared = _outer_squared if outer else _pair_squared
+        return self._by_context(
+            i, j, squared(self._starts, following, j), squared(self._ends, i, preceding)
+        )
+
+    def _level_steps(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        starts, ends = self._levels
+        following, preceding = np.minimum(i + 1, self.n_beats - 1), np.maximum(j - 1, 0)
+        return self._by_context(
+            i, j, np.abs(starts[following] - starts[j]), np.abs(ends[i] - ends[preceding])
+        )
+
+    def _by_context(self, i, j, after: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """Return the mean over the contexts that exist, inf where there is none."""
+        has_after, has_before = i + 1 < self.n_beats, j > 0
+        count = has_after.astype(np.int8) + has_before
+        mean = (after * has_after + before * has_before) / np.maximum(count, 1)
+        return np.where(count > 0, mean, np.inf)
+
+
+def local_periods(beat_times: np.ndarray) -> np.ndarray:
+    """Return the local beat period in s, the median over PERIOD_BEATS beats around each."""
+    lengths = np.diff(beat_times)
+    return median_filter(np.append(lengths, lengths[-1]), PERIOD_BEATS, mode="nearest")
+
+
+def _pair_squared(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    difference = points[a] - points[b]
+    return np.einsum("...d,...d->...", difference, difference)
+
+
+def _outer_squared(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    rows, columns = points[a[:, 0]], points[b[0]]
+    lengths = (rows**2).sum(axis=1)[:, None] + (columns**2).sum(axis=1)
+    return np.maximum(lengths - 2 * rows @ columns.T, 0.0)

@@ -1,0 +1,73 @@
+"""Which beats sound like a mistake: unlike the rest, suddenly quiet, or out of time."""
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
+
+#: Beats around a beat whose median says what level and length to expect there.
+_AROUND = 17
+#: A loss of level of this many dB, or a beat longer or shorter by this many octaves, is odd.
+_LEVEL_SPAN_DB = 12.0
+_TIME_SPAN = 0.15
+#: A beat may not vouch for itself or its neighbours.
+_APART = 4
+_BLOCK = 512
+_EDGES = [
+    *range(FEATURE_GROUPS["edge_start"].start, FEATURE_GROUPS["edge_end"].stop),
+    *(FEATURE_NAMES.index(name) for name in ("onset_mean", "onset_max", "onset_start")),
+]
+
+
+def beat_oddity(sound: np.ndarray, beat_times: np.ndarray, periods: np.ndarray) -> np.ndarray:
+    """Return how much each beat sounds like a mistake.
+
+    Parameters
+    ----------
+    sound : (n_beats, ≥ 87) float array
+        Beat features; only the sound columns are read.
+    beat_times, periods : (n_beats,) float arrays
+        Seconds.
+
+    Returns
+    -------
+    (n_beats,) float64 array in 0 … 1
+        One minus the product of what four tests leave over: pitches heard nowhere else in the
+        song (wrong notes), edges and onsets like no other beat's (played early or late), level
+        below that of the beats around, length off the local period.
+    """
+    level = sound[:, FEATURE_GROUPS["rms"].start].astype(np.float64)
+    loss = median_filter(level, _AROUND, mode="nearest") - level
+    lengths = np.diff(beat_times, append=beat_times[-1] + periods[-1])
+    slip = np.abs(np.log2(lengths / periods))
+    chroma = sound[:, FEATURE_GROUPS["chroma"]].astype(np.float64)
+    chroma /= np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-9)
+    edges = sound[:, _EDGES].astype(np.float64)
+    edges = (edges - edges.mean(axis=0)) / np.maximum(edges.std(axis=0), 0.5)
+    doubts = [
+        _loneliness(chroma, 0.02),
+        _loneliness(edges, 0.2),
+        np.clip(loss / _LEVEL_SPAN_DB, 0.0, 1.0),
+        np.clip(slip / _TIME_SPAN, 0.0, 1.0),
+    ]
+    return 1.0 - np.prod([1.0 - doubt for doubt in doubts], axis=0)
+
+
+def _loneliness(points: np.ndarray, least_spread: float) -> np.ndarray:
+    """Return 0 for points with a neighbour as close as usual, towards 1 for lonely ones.
+
+    The distance to the second nearest point (one twin may be the same mistake again), in robust
+    standard deviations above the song's median: 1 counts as 0, 5 as 1.
+    """
+    lengths = (points**2).sum(axis=1)
+    beats = np.arange(len(points))
+    distance = np.empty(len(points))
+    for first in range(0, len(points), _BLOCK):
+        rows = beats[first : first + _BLOCK]
+        squared = lengths[rows, None] + lengths - 2 * points[rows] @ points.T
+        squared[np.abs(rows[:, None] - beats) < _APART] = np.inf
+        distance[rows] = np.sqrt(np.maximum(np.partition(squared, 1, axis=1)[:, 1], 0.0))
+    distance[~np.isfinite(distance)] = 0.0  # a handful of beats: nobody to compare with
+    excess = distance - np.median(distance)
+    usual = max(1.4826 * float(np.median(np.abs(excess))), least_spread)
+    return np.clip((excess / usual - 1.0) / 4.0, 0.0, 1.0)

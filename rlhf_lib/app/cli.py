@@ -1,0 +1,282 @@
+"""The command line: the steps of the notebooks for long runs and machines without a screen."""
+
+import argparse
+import io
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlhf_lib.app import commands
+from rlhf_lib.errors import InputError
+
+#: In place of a default: the flag must be given.
+REQUIRED = object()
+_LARGEST = 2**31 - 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status.
+
+    2 is wrong input, reported in one line; 130 means interrupted by Ctrl-C.
+    """
+    for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
+        if isinstance(stream, io.TextIOWrapper):  # a notebook has others
+            stream.reconfigure(errors="backslashreplace")
+    args = parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}; check the path, its rights and the free space", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is on disk, start again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="python -m rlhf_lib",
+        description="Music retargeting learned from human preferences.",
+        epilog="Relative paths are taken from the workspace ($RLHF_WORKSPACE or the repository).",
+    )
+    subparsers = top.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        sub = subparsers.add_parser(
+            command.run.__name__,
+            help=command.about,
+            description=command.about,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        sub.set_defaults(run=command.run)
+        for name, flag in command.flags.items():
+            _add_flag(sub, name, flag)
+    return top
+
+
+def _add_flag(sub: argparse.ArgumentParser, name: str, flag: "Flag") -> None:
+    if flag.default is False:
+        sub.add_argument(f"--{name}", action="store_true", help=flag.about)
+        return
+    kind = _KINDS[flag.kind or type(flag.default)]
+    needed = {"required": True} if flag.default is REQUIRED else {"default": flag.default}
+    sub.add_argument(f"--{name}", help=flag.about, type=kind, **needed)
+
+
+def _whole(text: str) -> int:
+    """Read a whole number that any generator of random numbers takes too."""
+    if not (text.isascii() and text.isdigit() and int(text[:20]) <= _LARGEST):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {_LARGEST}")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 up")
+    return value
+
+
+_KINDS = {int: _whole, float: _number, str: str, Path: Path}
+
+
+class Flag(NamedTuple):
+    """A flag of a command: default, help text, and its type where the default has none."""
+
+    default: Any
+    about: str
+    kind: type | None = None
+
+
+class Command(NamedTuple):
+    """A command: the function that runs it, help text, flags by name."""
+
+    run: Callable[[argparse.Namespace], None]
+    about: str
+    flags: Mapping[str, Flag]
+
+
+_SEED = Flag(0, "random seed")
+_SONGS_DIR = Flag("data/train_songs", "folder of songs, searched recursively")
+_MODELS_DIR = Flag("models", "folder of the checkpoints")
+_DEVICE = Flag(None, "cpu or cuda; default: cuda where there is one", str)
+_MANY = {
+    "jobs": Flag(None, "processes that share the songs; default: one for every core", int),
+    "scheduler": Flag(None, "address of a Dask scheduler, whose workers do it instead", str),
+}
+
+COMMANDS = (
+    Command(
+        commands.compose_songs,
+        "compose demo songs",
+        {
+            "output_dir": Flag("data/train_songs", "where the songs go"),
+            "n_songs": Flag(12, "how many"),
+            "seconds": Flag(120.0, "length of each in s"),
+            "seed": _SEED,
+        },
+    ),
+    Command(
+        commands.train_initial,
+        "train reward model v8 on synthetic pairs and policy v14 against it",
+        {
+            "songs_dir": _SONGS_DIR,
+            "models_dir": _MODELS_DIR,
+            "run_dir": Flag("runs/policy_v14", "metrics and checkpoints on the way"),
+            "groups_per_song": Flag(12, "groups of four edits that synthetic raters compare"),
+            "epochs": Flag(4, "of the reward model"),
+            "episodes": Flag(500, "of PPO"),
+            "device": _DEVICE,
+            "seed": _SEED,
+            **_MANY,
+        },
+    ),
+    Command(
+        commands.generate_eval_candidates,
+        "edit every song at temperatures 0.1 … 0.9; write audio and manifest",
+        {
+            "songs_dir": Flag("data/test_songs", _SONGS_DIR.about),
+            "output_dir": Flag("eval_outputs", "where audio and manifest go"),
+            "n_songs": Flag(10, "at most so many songs"),
+            "candidates_per_song": Flag(5, "above 5: further edits of the same lengths"),
+            "policy": Flag("models/policy_final.pt", "checkpoint"),
+            "seed": _SEED,
+            **_MANY,
+        },
+    ),
+    Command(
+        commands.simulate_feedback,
+        "let a simulated rater answer the comparisons of a manifest",
+        {
+            "manifest": Flag("eval_outputs/evaluation_manifest.json", "what to rate"),
+            "feedback_dir": Flag("feedback", "where preferences.json lies"),
+            "taste": Flag("smooth", "hidden taste"),
+            "noise": Flag(0.5, "scale of the rater's noise"),
+            "rater_id": Flag(None, "default: simulated_TASTE", str),
+            "max_tasks": Flag(None, "stop after so many", int),
+            "seed": _SEED,
+        },
+    ),
+    Command(
+        commands.import_feedback,
+        "add the answers of another program's file: JSON, JSON lines, CSV, Label Studio",
+        {
+            "file": Flag(REQUIRED, "the file; FEEDBACK_DATA_FORMAT.md shows what is read", str),
+            "feedback": Flag("feedback", "preferences.json or its folder"),
+            "manifest": Flag("eval_outputs/evaluation_manifest.json", "what was rated"),
+            "rater_id": Flag(None, "who answered, where the file does not say", str),
+            "rater_kind": Flag(None, "human or simulated, where the file does not say", str),
+            "strict": Flag(False, "refuse the whole file when a record of it is refused"),
+        },
+    ),
+    Command(
+        commands.export_feedback,
+        "write all answers for a spreadsheet or another program",
+        {
+            "feedback": Flag("feedback", "preferences.json or its folder"),
+            "output": Flag("feedback/answers.csv", "a .csv, .jsonl or .json file"),
+        },
+    ),
+    Command(
+        commands.export_tasks,
+        "write the comparisons of a manifest for rating in Label Studio",
+        {
+            "manifest": Flag("eval_outputs/evaluation_manifest.json", "what to rate"),
+            "output_dir": Flag(
+                "feedback/label_studio", "where tasks and labelling configuration go"
+            ),
+            "audio_url": Flag("/data/local-files/?d=", "what stands before a sound's path"),
+            "seed": _SEED,
+        },
+    ),
+    Command(
+        commands.check_feedback,
+        "agreement, consistency, bias, failed checks: write quality_report.json",
+        {
+            "feedback": Flag("feedback", "preferences.json or its folder"),
+            "plot": Flag(None, "also draw it: a .png or .svg file", str),
+        },
+    ),
+    Command(
+        commands.train_from_feedback,
+        "fine-tune a reward model on feedback: v8 → v9 …",
+        {
+            "feedback": Flag("feedback/preferences.json", "preferences.json or its folder"),
+            "pretrained": Flag("models/reward_model_v8.pt", "checkpoint to start from"),
+            "candidates_dir": Flag("eval_outputs", "folder of the manifest's audio"),
+            "models_dir": _MODELS_DIR,
+            "epochs": Flag(20, "passes over the pairs, at most"),
+            "min_confidence": Flag(0.7, "leave out answers with a confidence not above"),
+            "exclude_raters": Flag("", "leave out these raters, separated by commas"),
+            "max_failed_checks": Flag(None, "leave out raters who failed more obvious checks", int),
+            "device": _DEVICE,
+            "seed": _SEED,
+        },
+    ),
+    Command(
+        commands.train_rlhf_stable,
+        "fine-tune a policy by PPO against a reward model: v14 → v15 …",
+        {
+            "episodes": Flag(500, "edits made in all"),
+            "reward_model": Flag("models/reward_model_v9_feedback_final.pt", "checkpoint"),
+            "policy": Flag("models/policy_final.pt", "checkpoint to start from"),
+            "songs_dir": _SONGS_DIR,
+            "models_dir": _MODELS_DIR,
+            "run_dir": Flag("runs", "metrics and checkpoints on the way"),
+            "kl": Flag(0.02, "weight of the KL penalty"),
+            "device": _DEVICE,
+            "seed": _SEED,
+            **_MANY,
+        },
+    ),
+    Command(
+        commands.evaluate_policies,
+        "win rate of a new policy over an old one by a simulated taste",
+        {
+            "new": Flag("models/policy_final.pt", "checkpoint"),
+            "old": Flag("models/policy_v14.pt", "checkpoint"),
+            "songs_dir": Flag(
+                "data/test_songs", "songs trained on are left out when there are others"
+            ),
+            "reward_model": Flag(None, "adds the best of 16 old edits", str),
+            "taste": Flag("smooth", "of the simulated judge"),
+            "noise": Flag(0.5, "scale of the noise in the judge's votes"),
+            "output": Flag("runs/evaluation.csv", "the table"),
+            "seed": _SEED,
+            **_MANY,
+        },
+    ),
+    Command(
+        commands.select_pairs,
+        "choose pairs to ask about: at random, or where the reward model is unsure",
+        {
+            "manifest": Flag("eval_outputs/evaluation_manifest.json", "pairs to choose from"),
+            "reward_model": Flag("models/reward_model_v9_feedback_final.pt", "checkpoint"),
+            "n_pairs": Flag(20, "how many"),
+            "rule": Flag("random", "random, disagreement or information"),
+            "random_share": Flag(0.2, "share chosen at random, as a fair test"),
+            "output": Flag(None, "default: selected_manifest.json beside the manifest", Path),
+            "seed": _SEED,
+        },
+    ),
+    Command(
+        commands.demo,
+        "the whole loop on composed songs with a simulated rater",
+        {
+            "run_dir": Flag(
+                None, "a new folder for everything; default: runs/demo_ and the time", str
+            ),
+            "profile": Flag("full", "full or smoke"),
+            "seed": _SEED,
+        },
+    ),
+)

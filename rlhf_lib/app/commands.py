@@ -1,0 +1,290 @@
+"""What each command does. Slow imports stand where they are needed, so that --help is quick."""
+
+import argparse
+import json
+import sys
+from datetime import datetime
+
+from rlhf_lib.paths import only_writer, resolve
+from rlhf_lib.steps.cycle import needed
+
+
+def compose_songs(args: argparse.Namespace) -> None:
+    from rlhf_lib.composer.compose import compose_songs
+
+    for path in compose_songs(resolve(args.output_dir), args.n_songs, args.seed, args.seconds):
+        print(path)
+
+
+def train_initial(args: argparse.Namespace) -> None:
+    from rlhf_lib.learning.policy.training import PolicyTraining
+    from rlhf_lib.learning.reward.pretraining import Pretraining
+    from rlhf_lib.steps.devices import device_named
+    from rlhf_lib.steps.train_policy import train_initial_policy
+    from rlhf_lib.steps.train_reward_model import train_initial_reward_model
+
+    device, songs = device_named(args.device), _songs(args)
+    models = resolve(args.models_dir)
+    with only_writer(models):
+        print("reward model v8, pretrained on synthetic raters")
+        training = Pretraining(groups_per_song=args.groups_per_song, epochs=args.epochs)
+        reward_path = models / "reward_model_v8.pt"
+        train_initial_reward_model(songs, reward_path, training, args.seed, device, _print_epoch)
+        print("policy v14 by PPO")
+        _, history = train_initial_policy(
+            songs,
+            reward_path,
+            models,
+            resolve(args.run_dir),
+            PolicyTraining(episodes=args.episodes, seed=args.seed),
+            device,
+            _print_episodes,
+        )
+    print(f"{history.stopped}; best after {history.best_episode} episodes")
+    print(f"wrote {reward_path}, {models / 'policy_v14.pt'}, {models / 'policy_final.pt'}")
+
+
+def generate_eval_candidates(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.manifest import PolicyRef
+    from rlhf_lib.paths import file_sha256
+    from rlhf_lib.steps.candidate_files import MANIFEST_NAME
+    from rlhf_lib.steps.candidates import generate_candidates
+    from rlhf_lib.steps.checkpoints import load_policy
+
+    path = needed(args.policy)
+    policy, about = load_policy(path)
+    songs = _songs(args, args.n_songs)
+    folder = resolve(args.output_dir)
+    ref = PolicyRef(name=about["name"], sha256=file_sha256(path))
+    with only_writer(folder):
+        manifest = generate_candidates(
+            songs,
+            policy,
+            ref,
+            folder,
+            args.candidates_per_song,
+            args.seed,
+            args.jobs,
+            args.scheduler,
+        )
+    n_candidates = sum(len(song.edits) for song in manifest.songs)
+    checks = sum(task.check is not None for task in manifest.tasks)
+    pairs = f"{len(manifest.tasks) - checks} pairs and {checks} obvious checks"
+    print(f"{len(manifest.songs)} songs, {n_candidates} candidates, {pairs}")
+    print(folder / MANIFEST_NAME)
+
+
+def simulate_feedback(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.manifest import Manifest
+    from rlhf_lib.feedback.store import PreferenceStore
+    from rlhf_lib.listening.run_rater import run_rater
+    from rlhf_lib.listening.session import AnnotationSession
+    from rlhf_lib.raters.simulated import SimulatedRater
+    from rlhf_lib.steps.candidate_files import load_manifest_songs
+
+    path = resolve(args.manifest)
+    manifest = Manifest.load(path)
+    rater = SimulatedRater(
+        args.rater_id or f"simulated_{args.taste}", args.taste, args.noise, seed=args.seed
+    )
+    store = PreferenceStore(resolve(args.feedback_dir))
+    session = AnnotationSession(
+        manifest, store, rater.rater_id, "simulated", args.seed, max_tasks=args.max_tasks
+    )
+    answers = run_rater(session, rater, load_manifest_songs(manifest, path.parent))
+    print(f"{len(answers)} answers of the simulated rater {rater.rater_id} in {store.path}")
+
+
+def import_feedback(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.exchange import import_feedback
+    from rlhf_lib.feedback.manifest import Manifest
+    from rlhf_lib.feedback.store import PreferenceStore
+    from rlhf_lib.feedback.validation import quote
+
+    store = PreferenceStore(resolve(args.feedback))
+    manifests = {}
+    for manifest in (Manifest.load(resolve(args.manifest)), *store.manifests().values()):
+        manifests.setdefault(manifest.manifest_id, manifest)
+    result = import_feedback(
+        args.file,
+        list(manifests.values()),
+        args.strict,
+        args.rater_id,
+        args.rater_kind,
+        stored=store.load(),
+    )
+    for refusal in result.refused:
+        print(f"refused {refusal}", file=sys.stderr)
+    for name, count in result.left_out.items():
+        print(f"left out {quote(name)}, {count} times", file=sys.stderr)
+    for name in sorted({annotation.manifest_id for annotation in result.annotations}):
+        store.keep_manifest(manifests[name])
+    added = store.add(result.annotations)
+    known = len(result.annotations) - added
+    print(f"{added} answers added, {known} known already, {len(result.refused)} refused")
+    print(store.path)
+
+
+def export_feedback(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.exchange import export_feedback
+    from rlhf_lib.feedback.store import PreferenceStore
+
+    annotations = PreferenceStore(resolve(args.feedback)).load()
+    path = export_feedback(annotations, args.output)
+    print(f"{len(annotations)} answers in {path}")
+
+
+def export_tasks(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.label_studio import write_project
+    from rlhf_lib.feedback.manifest import Manifest
+
+    manifest = Manifest.load(resolve(args.manifest))
+    for path in write_project(manifest, args.output_dir, args.audio_url, args.seed):
+        print(path)
+
+
+def check_feedback(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.quality.report import write_quality_report
+    from rlhf_lib.feedback.store import PreferenceStore
+
+    path = write_quality_report(PreferenceStore(resolve(args.feedback)))
+    report = json.loads(path.read_text(encoding="utf-8"))
+    print(json.dumps({name: report[name] for name in ("counts", "balance")}, indent=2))
+    for warning in report["warnings"]:
+        print(f"WARNING: {warning['found']}\n  {warning['do']}")
+    print(path)
+    if args.plot:
+        from rlhf_lib.plots import quality, save
+
+        print(save(quality(report), resolve(args.plot)))
+
+
+def train_from_feedback(args: argparse.Namespace) -> None:
+    from rlhf_lib.learning.reward.feedback_pairs import AnswerSelection
+    from rlhf_lib.learning.reward.fit import RewardTraining
+    from rlhf_lib.steps.devices import device_named
+    from rlhf_lib.steps.train_reward_model import train_from_feedback
+
+    models = resolve(args.models_dir)
+    selection = AnswerSelection(
+        args.min_confidence,
+        [name for name in args.exclude_raters.split(",") if name],
+        args.max_failed_checks,
+    )
+    with only_writer(models):
+        model, history, held_out = train_from_feedback(
+            resolve(args.feedback),
+            needed(args.pretrained),
+            resolve(args.candidates_dir),
+            models,
+            RewardTraining(epochs=args.epochs, seed=args.seed),
+            selection,
+            device_named(args.device),
+            _print_epoch,
+        )
+    if held_out:
+        from rlhf_lib.steps.evaluation import accuracy_table
+
+        print(accuracy_table(model, held_out).round(3).to_string(index=False))
+    print(f"best epoch {history.best_epoch}; wrote the …_best.pt and …_final.pt in {models}")
+
+
+def train_rlhf_stable(args: argparse.Namespace) -> None:
+    from rlhf_lib.learning.policy.ppo import PPOConfig
+    from rlhf_lib.learning.policy.training import PolicyTraining
+    from rlhf_lib.steps.checkpoints import load_policy
+    from rlhf_lib.steps.devices import device_named
+    from rlhf_lib.steps.lineage import next_version
+    from rlhf_lib.steps.train_policy import train_rlhf_stable
+
+    device, models = device_named(args.device), resolve(args.models_dir)
+    policy = needed(args.policy)
+    name = next_version(load_policy(policy)[1]["name"])
+    with only_writer(models):
+        _, history = train_rlhf_stable(
+            needed(args.reward_model),
+            policy,
+            _songs(args),
+            models,
+            resolve(args.run_dir) / name,
+            PolicyTraining(episodes=args.episodes, seed=args.seed, ppo=PPOConfig(kl_coef=args.kl)),
+            device,
+            _print_episodes,
+        )
+    print(f"{history.stopped}; best after {history.best_episode} episodes")
+    print(f"wrote {models / name}.pt and policy_final.pt")
+
+
+def evaluate_policies(args: argparse.Namespace) -> None:
+    from rlhf_lib.paths import atomic_path
+    from rlhf_lib.raters.simulated import SimulatedRater
+    from rlhf_lib.steps.checkpoints import load_policy, load_reward_model
+    from rlhf_lib.steps.evaluation import compare_policies
+
+    new, about = load_policy(needed(args.new))
+    old, old_about = load_policy(needed(args.old))
+    reward = load_reward_model(needed(args.reward_model))[0] if args.reward_model else None
+    songs = _songs(args)
+    seen = {song["sha256"] for song in about["songs"] + old_about["songs"]}
+    unseen = [song for song in songs if song.sha256 not in seen]
+    if unseen:
+        print(f"judged on {len(unseen)} songs that neither policy was trained on")
+    else:
+        print(f"WARNING: all {len(songs)} songs were trained on; give others for a fair answer")
+    judge = SimulatedRater("judge", args.taste, args.noise, seed=args.seed)
+    table = compare_policies(new, old, unseen or songs, judge, reward, args.seed)
+    print(f"{about['name']} against {old_about['name']}, simulated taste {args.taste!r}")
+    print(table.round(3).to_string(index=False))
+    with atomic_path(resolve(args.output)) as part:
+        table.to_csv(part, index=False)
+    print(resolve(args.output))
+
+
+def select_pairs(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.manifest import Manifest
+    from rlhf_lib.steps.candidates import select_tasks
+    from rlhf_lib.steps.checkpoints import load_reward_model
+
+    path = resolve(args.manifest)
+    model, _ = load_reward_model(needed(args.reward_model))
+    chosen, unsure = select_tasks(
+        Manifest.load(path),
+        path.parent,
+        model,
+        args.n_pairs,
+        args.rule,
+        args.random_share,
+        args.seed,
+    )
+    chosen.save(resolve(args.output) if args.output else path.with_name("selected_manifest.json"))
+    for task, value in zip(chosen.tasks, unsure, strict=False):  # checks come last
+        print(f"{value:.3f}  {task.task_id}")
+
+
+def demo(args: argparse.Namespace) -> None:
+    from rlhf_lib.app.demo import run_demo
+
+    folder = args.run_dir or f"runs/demo_{datetime.now():%Y%m%d_%H%M%S}"
+    run_demo(resolve(folder), args.seed, args.profile)
+
+
+def _songs(args: argparse.Namespace, n_songs: int | None = None):
+    from rlhf_lib.analysis.song import load_songs
+
+    songs, skipped = load_songs(
+        resolve(args.songs_dir), n_songs, jobs=args.jobs, scheduler=args.scheduler
+    )
+    for entry in skipped:
+        print(f"skipped {entry.path}: {entry.reason}", file=sys.stderr)
+    return songs
+
+
+def _print_epoch(line: dict[str, float]) -> None:
+    numbers = (f"{name} {value:.3f}" for name, value in line.items() if name != "epoch")
+    print(f"epoch {line['epoch']:3d}  " + "  ".join(numbers), flush=True)
+
+
+def _print_episodes(row: dict[str, float]) -> None:
+    names = ("dense", "learned", "combined", "loss", "kl", "held_out")
+    numbers = (f"{name} {row[name]:+.3f}" for name in names)
+    print(f"episode {row['episode']:5d}  " + "  ".join(numbers), flush=True)

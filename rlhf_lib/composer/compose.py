@@ -1,0 +1,286 @@
+"""Demo songs with known beats, sections and flaws: the embedded default and test material."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from numbers import Integral, Real
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from rlhf_lib.analysis.audio import Audio, save_audio
+from rlhf_lib.composer.flaws import FLAW_GAIN, Flaw, plan_flaws, spoil_notes
+from rlhf_lib.composer.score import Note, Score, Section, write_score
+from rlhf_lib.composer.style_book import STYLES
+from rlhf_lib.composer.styles import Style
+from rlhf_lib.composer.synth import SAMPLE_RATE, master, play
+from rlhf_lib.errors import InputError
+from rlhf_lib.paths import atomic_path, resolve
+
+MIN_SECONDS, MAX_SECONDS = 10.0, 600.0
+_SECTION_GAIN = {"intro": -1.0, "verse": -1.0, "chorus": 0.0, "bridge": -1.5, "outro": -0.5}  # dB
+_TAIL = 0.6  # s after the last beat
+_RAMP = 0.005  # s over which gains change, ending on the beat
+
+TempoCurve = Callable[[float], float] | Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class ComposedSong:
+    """A composed song and the truth about it.
+
+    Parameters
+    ----------
+    audio : Audio
+        Stereo, 44.1 kHz.
+    beat_times : (n,) float64
+        Where the beats start, s; the first is also the first downbeat.
+    beats_per_bar : 3 or 4
+    sections : covering all beats, in order
+    flaws : planted faults, in order, never overlapping
+    title, style, key : for people
+    bpm : mean tempo, beats per minute
+    seed : the seed it was composed from
+    """
+
+    audio: Audio
+    beat_times: np.ndarray
+    beats_per_bar: int
+    sections: tuple[Section, ...]
+    flaws: tuple[Flaw, ...]
+    title: str
+    style: str
+    key: str
+    bpm: float
+    seed: int
+
+    def truth(self) -> dict:
+        """Return everything but the sound, ready for JSON."""
+        return {
+            "title": self.title,
+            "style": self.style,
+            "key": self.key,
+            "bpm": self.bpm,
+            "seed": self.seed,
+            "duration": self.audio.duration,
+            "beats_per_bar": self.beats_per_bar,
+            "beat_times": self.beat_times.tolist(),
+            "downbeats": list(range(0, len(self.beat_times), self.beats_per_bar)),
+            "sections": [asdict(section) for section in self.sections],
+            "flaws": [asdict(flaw) for flaw in self.flaws],
+        }
+
+
+def compose_song(
+    seed: int,
+    style: str | None = None,
+    seconds: float = 120.0,
+    tempo_curve: TempoCurve | None = None,
+    flaws: bool = True,
+    tonic: int | None = None,
+) -> ComposedSong:
+    """Compose one song.
+
+    Parameters
+    ----------
+    seed : int ≥ 0
+        The same arguments give identical samples.
+    style : str, optional
+        One of `STYLES`; drawn from the seed when left out.
+    seconds : float
+        Wanted duration, 10 to 600 s; met within half a bar.
+    tempo_curve : function beat → bpm, or list of (beat, bpm), optional
+        Beat i lasts ``60 / bpm(i)`` s. Points are joined by straight lines and extended
+        flat. A constant tempo that suits the style when left out.
+    flaws : bool
+        Plant about one flaw every 30 s. Without, the song is otherwise the same, but for a
+        slight change of overall gain.
+    tonic : int, optional
+        Pitch class of the key, 0 (C) to 11 (B); drawn from the seed when left out.
+
+    Raises
+    ------
+    InputError
+        For an unknown style, a duration, tempo or tonic out of range.
+    """
+    _check_whole("seed", seed, 0)
+    if not isinstance(seconds, Real) or not MIN_SECONDS <= seconds <= MAX_SECONDS:
+        raise InputError(f"seconds is {seconds!r}; songs last {MIN_SECONDS:g} to {MAX_SECONDS:g} s")
+    if style is not None and style not in STYLES:
+        raise InputError(f"style is {style!r}; choose one of {', '.join(STYLES)}")
+    if tonic is not None and tonic not in range(12):
+        raise InputError(f"tonic is {tonic!r}; give a pitch class from 0 (C) to 11 (B)")
+    rng = np.random.default_rng(seed)
+    # Streams of their own, so that the same song can be made with and without flaws.
+    writing, planning, spoiling, playing = rng.spawn(4)
+    drawn = str(rng.choice(list(STYLES)))
+    name = drawn if style is None else style
+    drawn_tonic = int(rng.integers(12))
+    recipe = STYLES[name]
+    bpm = float(rng.integers(recipe.bpm[0], recipe.bpm[1] + 1))
+    lead_in = float(rng.uniform(0.05, 0.2))
+    curve = [(0.0, bpm)] if tempo_curve is None else tempo_curve
+    edges = _beat_edges(curve, seconds - lead_in - _TAIL, recipe.beats_per_bar) + lead_in
+    n_beats = len(edges) - 1
+    score = write_score(
+        recipe,
+        n_beats // recipe.beats_per_bar,
+        drawn_tonic if tonic is None else int(tonic),
+        writing,
+    )
+    planted = plan_flaws(score.sections, recipe.beats_per_bar, seconds, planning) if flaws else ()
+    notes = spoil_notes(score.notes, planted, spoiling)
+    onsets, ends = _note_times(notes, edges, recipe, playing)
+    n_samples = round((edges[-1] + _TAIL) * SAMPLE_RATE)
+    mix = play(notes, onsets, ends, score.programs, n_samples)
+    audio = master(mix, _envelope(score, planted, edges, n_samples))
+    return ComposedSong(
+        audio=audio,
+        beat_times=edges[:-1],
+        beats_per_bar=recipe.beats_per_bar,
+        sections=tuple(score.sections),
+        flaws=planted,
+        title=_title(rng),
+        style=name,
+        key=score.key,
+        bpm=round(60 * n_beats / float(edges[-1] - edges[0]), 6),
+        seed=int(seed),
+    )
+
+
+def compose_songs(
+    folder: str | Path, n_songs: int = 12, seed: int = 0, seconds: float = 120.0
+) -> list[Path]:
+    """Compose songs into a folder: ``song_001.flac``, ``song_001.truth.json`` and so on.
+
+    Styles and keys take turns in orders drawn from the seed, so that twelve songs have twelve
+    styles and twelve keys. Song k is the same whatever `n_songs` is. Songs that this function
+    wrote earlier are replaced, each file atomically; other files are never touched.
+
+    Parameters
+    ----------
+    folder : made when missing; relative to the workspace
+    n_songs : int ≥ 1
+    seed : int ≥ 0
+    seconds : float
+        Duration of each song, 10 to 600 s.
+
+    Returns
+    -------
+    list of Path
+        The audio files.
+
+    Raises
+    ------
+    InputError
+        For a number out of range, or when a file of that name is not a composed song.
+    """
+    _check_whole("n_songs", n_songs, 1)
+    _check_whole("seed", seed, 0)
+    folder = resolve(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder to compose songs into")
+    paths = [folder / f"song_{k + 1:03d}.flac" for k in range(n_songs)]
+    for path in paths:
+        if path.exists() and not _truth_path(path).exists():
+            raise InputError(
+                f"{path} exists and is not a composed song (no {_truth_path(path).name} beside "
+                "it); name another folder"
+            )
+    rng = np.random.default_rng(seed)
+    styles, tonics = rng.permutation(list(STYLES)), rng.permutation(12)
+
+    def compose(index: int) -> Path:
+        own_seed = int(np.random.SeedSequence((int(seed), index)).generate_state(1)[0])
+        style, tonic = str(styles[index % len(styles)]), int(tonics[index % 12])
+        song = compose_song(own_seed, style, seconds, tonic=tonic)
+        # The truth first: a song is never left without the file that marks it as ours.
+        with atomic_path(_truth_path(paths[index])) as part:
+            part.write_text(json.dumps(song.truth(), indent=1) + "\n")
+        save_audio(paths[index], song.audio)
+        return paths[index]
+
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        work = pool.map(compose, range(n_songs))
+        return list(tqdm(work, "composing", n_songs, unit="song", leave=False, delay=2))
+
+
+def _check_whole(name: str, value: object, lowest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < lowest:
+        raise InputError(f"{name} is {value!r}; give a whole number from {lowest} up")
+
+
+def _truth_path(path: Path) -> Path:
+    return path.with_suffix(".truth.json")
+
+
+def _beat_edges(curve: TempoCurve, seconds: float, beats_per_bar: int) -> np.ndarray:
+    """Return beat starts and the end of the last, from 0, (n + 1,) s: whole bars, ≈ `seconds`."""
+    tempo = curve if callable(curve) else _interpolated(curve)
+    edges = [0.0]
+    while True:
+        bar = edges[-1:]
+        for _ in range(beats_per_bar):
+            beat = len(edges) + len(bar) - 2
+            bpm = float(tempo(beat))
+            if not 40 <= bpm <= 300:
+                raise InputError(f"tempo_curve gives {bpm!r} bpm at beat {beat}; use 40 to 300")
+            bar.append(bar[-1] + 60 / bpm)
+        if len(edges) > 1 and (bar[0] + bar[-1]) / 2 > seconds:
+            return np.array(edges)
+        edges += bar[1:]
+
+
+def _interpolated(points: Sequence[tuple[float, float]]) -> Callable[[float], float]:
+    try:
+        table = np.array(points, dtype=float)
+    except (TypeError, ValueError):
+        table = np.empty(0)
+    if table.ndim != 2 or table.shape[1:] != (2,) or not (np.diff(table[:, 0]) > 0).all():
+        raise InputError(
+            f"tempo_curve is {points!r}; give (beat, bpm) pairs in order of rising beats, or a "
+            "function"
+        )
+    return lambda beat: float(np.interp(beat, table[:, 0], table[:, 1]))
+
+
+def _note_times(
+    notes: list[Note], edges: np.ndarray, style: Style, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return onset and end of each note in s, with a player's small timing errors."""
+    grid = np.arange(len(edges))
+    starts = np.array([note.start for note in notes])
+    stops = np.minimum(starts + [note.length for note in notes], grid[-1])
+    wobble = np.clip(rng.normal(0, 1, len(notes)), -2, 2) * style.looseness
+    wobble *= [0.5 if note.role == "drums" else 1.0 for note in notes]
+    onsets = np.maximum(np.interp(starts, grid, edges) + wobble, 0)
+    return onsets, np.maximum(np.interp(stops, grid, edges), onsets + 0.03)
+
+
+def _envelope(
+    score: Score, flaws: tuple[Flaw, ...], edges: np.ndarray, n_samples: int
+) -> np.ndarray:
+    """Return the gain over time, (n_samples,): sections, flaws and the closing fade."""
+    decibels = np.zeros(len(edges) - 1)
+    for section in score.sections:
+        decibels[section.start_beat : section.end_beat] = _SECTION_GAIN[section.name]
+    for flaw in flaws:
+        decibels[flaw.start_beat : flaw.end_beat] += FLAW_GAIN.get(flaw.kind, 0.0)
+    bounds = np.round(edges * SAMPLE_RATE).astype(int)
+    envelope = np.repeat(10 ** (decibels / 20), np.diff(bounds)).astype(np.float32)
+    envelope = np.pad(envelope, (bounds[0], n_samples - bounds[-1]), mode="edge")
+    ramp = round(_RAMP * SAMPLE_RATE)
+    for beat in np.flatnonzero(np.diff(decibels)) + 1:
+        low = bounds[beat] - ramp
+        envelope[low : bounds[beat]] = np.linspace(envelope[low], envelope[bounds[beat]], ramp)
+    envelope[bounds[-1] :] *= np.linspace(1, 0, n_samples - bounds[-1], dtype=np.float32)
+    return envelope
+
+
+def _title(rng: np.random.Generator) -> str:
+    first = "Paper Northern Golden Quiet Electric Velvet Broken Summer Hollow Copper Distant Amber"
+    second = "Rivers Lanterns Streets Mornings Satellites Gardens Letters Harbour Sparrows Engines"
+    return f"{rng.choice(first.split())} {rng.choice(second.split())}"

@@ -1,0 +1,555 @@
+"""What can be said about an edit in numbers: the table of descriptors.
+
+Fourteen descriptors are *additive*: each is a sum over the steps of an edit, a step being one beat
+heard right after another (or after the start, or before the end). A weighted sum of them can be
+planned exactly (see `rlhf_lib.learning.planning.planner`). The others describe the edit as a whole.
+The dense reward and the linear part of a reward model are weights over these names.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
+from rlhf_lib.analysis.joins import JOIN_TERMS
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.edit import Edit
+
+INTRO_BEATS = 16  # missing this many beats at either end costs the full amount
+CLOSE_BEATS = 8
+SHORT_BEATS = 16
+CHORUS_BEATS = 16
+AGO_BEATS = (16, 32, 64)
+ARC_POINTS = 32
+ARC_SCALE_DB = 10.0
+_EIGHTHS = 8
+_LEVEL = FEATURE_GROUPS["rms"].start
+_ACTIVITY = FEATURE_GROUPS["onset"].start
+
+
+class Steps:
+    """Steps of an edit, and what the additive descriptors read of them.
+
+    Parameters
+    ----------
+    song : Song
+    before, after : int arrays, broadcast together
+        The beat that was heard and the one that follows. ``before == n_beats`` means the
+        start of the edit, ``after == n_beats`` its end.
+    """
+
+    def __init__(self, song: Song, before: np.ndarray, after: np.ndarray):
+        self.song = song
+        before, after = np.broadcast_arrays(np.asarray(before), np.asarray(after))
+        self.starts, self.ends = before == song.n_beats, after == song.n_beats
+        self.plays, self.joins = ~self.ends, ~self.starts & ~self.ends
+        self.i, self.j = np.where(self.starts, 0, before), np.where(self.ends, 0, after)
+        self.seams = self.joins & (self.j != self.i + 1)
+        self.missing = song.n_beats - 1 - self.i
+
+    @cached_property
+    def squared_costs(self) -> np.ndarray:
+        """Squares of the four join costs, 0 where there is no seam, (..., 4)."""
+        costs = self.song.joins.costs(self.i, self.j)
+        return np.where(self.seams[..., None], costs**2, 0.0)
+
+    def shares(self, name: str) -> np.ndarray:
+        """Return what the beat that follows adds to a share of the song, 0 at the end."""
+        return np.where(self.plays, _shares(self.song)[name][self.j], 0.0)
+
+
+class WholeEdit:
+    """An edit as a whole, and what the other descriptors read of it.
+
+    Parameters
+    ----------
+    edit : Edit
+    steps : (n_played + 1, n_additive) array
+        From `describe_steps`.
+    """
+
+    def __init__(self, edit: Edit, steps: np.ndarray):
+        self.edit, self.steps = edit, steps
+        self.minutes = edit.duration / 60
+        self.pieces = np.diff(np.concatenate([[0], edit.seams, [len(edit.order)]]))
+
+    def largest(self, name: str) -> float:
+        """Return the largest value of an additive descriptor over the steps."""
+        return float(self.steps[:, ADDITIVE_NAMES.index(name)].max())
+
+    def saturated(self, name: str) -> float:
+        """Return x / (1 + x) for x of an additive descriptor a minute."""
+        total = self.steps[:, ADDITIVE_NAMES.index(name)].sum()
+        return total / (self.minutes + total)
+
+    @cached_property
+    def returning(self) -> np.ndarray:
+        """Shares of the played beats by how long ago the like was last heard, (4,)."""
+        kinds = self.edit.song.kinds[self.edit.order]
+        by_kind = np.argsort(kinds, kind="stable")
+        ago = np.diff(by_kind)[np.diff(kinds[by_kind]) == 0]
+        return np.bincount(np.digitize(ago, AGO_BEATS, right=True), minlength=4) / len(kinds)
+
+    @cached_property
+    def course(self) -> np.ndarray:
+        """Level of each eighth of the edit above the whole, in ARC_SCALE_DB, (8,)."""
+        level = self.edit.song.features[self.edit.order, _LEVEL].astype(np.float64)
+        parts = np.array_split(level, _EIGHTHS)
+        means = np.array([part.mean() if len(part) else level.mean() for part in parts])
+        return (means - level.mean()) / ARC_SCALE_DB
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """One number that describes an edit.
+
+    Attributes
+    ----------
+    name : str
+    direction : −1, 0 or 1
+        −1: the more the worse; 1: the more the better; 0: a matter of taste. A fit keeps a cost a
+        cost and a merit a merit.
+    less, more : str
+        What a rater says who prefers an edit with less, or with more, of it.
+    about : str
+        What it is, with its unit.
+    function : callable
+        Of `Steps`, the value of each step, where it is additive; else of `WholeEdit`.
+    additive : bool
+        True for a sum over the steps.
+    share : bool
+        True when one step adds a share of the song's total, of the order of 1 / n_beats.
+    rare : bool
+        True for what good edits seldom hold. Its typical difference counts as at least that of
+        seams, and plans have none of it but for a few that are invited.
+    """
+
+    name: str
+    direction: Literal[-1, 0, 1]
+    less: str
+    more: str
+    about: str
+    function: Callable[[Any], Any]
+    additive: bool = False
+    share: bool = False
+    rare: bool = False
+
+
+def _additive(name, direction, less, more, about, function, **scale) -> Descriptor:
+    return Descriptor(name, direction, less, more, about, function, additive=True, **scale)
+
+
+def _join_cost(column: int) -> Callable[[Steps], np.ndarray]:
+    return lambda steps: steps.squared_costs[..., column]
+
+
+def _hook(steps: Steps) -> np.ndarray:
+    forward = steps.starts | (steps.j > steps.i)  # a repeated hook is no second hook
+    return np.where(forward, steps.shares("hook"), 0.0)
+
+
+def _missing_intro(steps: Steps) -> np.ndarray:
+    return np.where(steps.starts & steps.plays, np.minimum(1.0, steps.j / INTRO_BEATS), 0.0)
+
+
+def _missing_ending(steps: Steps) -> np.ndarray:
+    cost = 0.5 + 0.5 * np.minimum(1.0, steps.missing / INTRO_BEATS)
+    return np.where(steps.ends & ~steps.starts & (steps.missing > 0), cost, 0.0)
+
+
+def _short_pieces(whole: WholeEdit) -> float:
+    short = whole.pieces[whole.pieces < SHORT_BEATS]
+    return float(short.sum()) / len(whole.edit.order)
+
+
+def _returning(which: int) -> Callable[[WholeEdit], float]:
+    return lambda whole: whole.returning[which]
+
+
+def _level_of(eighth: int) -> Descriptor:
+    return Descriptor(
+        f"level_{eighth}",
+        0,
+        f"a softer eighth {eighth} of 8",
+        f"a louder eighth {eighth} of 8",
+        f"level of eighth {eighth} of the edit above the whole, in {ARC_SCALE_DB:.0f} dB",
+        lambda whole: whole.course[eighth - 1],
+    )
+
+
+def best_chorus(edit: Edit) -> float:
+    """Return the best-kept share of a hook passage in one piece, 0 … 1; see `choruses`."""
+    best = 0.0
+    for start, stop in choruses(edit.song):
+        kept = np.minimum(edit.segments[:, 1], stop) - np.maximum(edit.segments[:, 0], start)
+        best = max(best, float(kept.max()) / (stop - start))
+    return best
+
+
+def _energy_arc(whole: WholeEdit) -> float:
+    edit = whole.edit
+    level = edit.song.features[:, _LEVEL].astype(np.float64)
+    if len(edit.order) < ARC_POINTS or len(level) < ARC_POINTS:
+        points = min(len(edit.order), len(level))
+    else:
+        points = ARC_POINTS
+
+    def contour(values):
+        edges = np.linspace(0, len(values), points + 1).astype(int)
+        return np.add.reduceat(values, edges[:-1]) / np.diff(edges)
+
+    gap = np.abs(contour(level[edit.order]) - contour(level)).mean()
+    return 1.0 - min(1.0, float(gap) / ARC_SCALE_DB)
+
+
+#: Every descriptor, the additive ones first. To add one, add its row here and a test of its value.
+DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
+    _additive(
+        "seams",
+        -1,
+        "fewer audible seams",
+        "more cuts",
+        "joins of beats that do not follow each other",
+        lambda steps: steps.seams,
+    ),
+    _additive(
+        "transition",
+        -1,
+        "smoother joins",
+        "rougher joins",
+        "sum of the squared transition costs of the joins",
+        _join_cost(JOIN_TERMS.index("transition")),
+    ),
+    _additive(
+        "energy",
+        -1,
+        "steadier level across the joins",
+        "bolder level changes",
+        "sum of the squared energy costs of the joins",
+        _join_cost(JOIN_TERMS.index("energy")),
+    ),
+    _additive(
+        "phrase",
+        -1,
+        "joins that keep the phrases whole",
+        "joins inside phrases",
+        "sum of the squared phrase costs of the joins",
+        _join_cost(JOIN_TERMS.index("phrase")),
+    ),
+    _additive(
+        "tempo",
+        -1,
+        "steadier tempo across the joins",
+        "looser tempo",
+        "sum of the squared tempo costs of the joins",
+        _join_cost(JOIN_TERMS.index("tempo")),
+    ),
+    _additive(
+        "loops",
+        -1,
+        "fewer loops",
+        "more loops",
+        "steps that stay on a beat",
+        lambda steps: steps.joins & (steps.j == steps.i),
+        rare=True,
+    ),
+    _additive(
+        "returns",
+        -1,
+        "fewer steps back",
+        "more steps back",
+        "steps that go back",
+        lambda steps: steps.joins & (steps.j < steps.i),
+        rare=True,
+    ),
+    _additive(
+        "intro",
+        -1,
+        "more of the intro",
+        "a shorter intro",
+        f"beats missing at the start, {INTRO_BEATS} or more = 1",
+        _missing_intro,
+    ),
+    _additive(
+        "ending",
+        -1,
+        "more of the ending",
+        "an earlier end",
+        f"beats missing at the end: 0 for none, else 0.5 to 1, {INTRO_BEATS} or more = 1",
+        _missing_ending,
+    ),
+    _additive(
+        "hook",
+        1,
+        "less of the hook",
+        "more of the hook",
+        "share of the song's hook that is played",
+        _hook,
+        share=True,
+    ),
+    _additive(
+        "oddity",
+        -1,
+        "fewer odd passages",
+        "more odd passages",
+        "share of what sounds like a mistake that is played",
+        lambda steps: steps.shares("oddity"),
+        share=True,
+    ),
+    _additive(
+        "length",
+        0,
+        "a shorter edit",
+        "a longer edit",
+        "length of the edit / length of the song",
+        lambda steps: steps.shares("length"),
+        share=True,
+    ),
+    _additive(
+        "level",
+        0,
+        "softer passages",
+        "louder passages",
+        "how loud the played beats are: sd from the song's mean, times the share of time",
+        lambda steps: steps.shares("level"),
+        share=True,
+    ),
+    _additive(
+        "activity",
+        0,
+        "calmer passages",
+        "busier passages",
+        "how busy the played beats are: sd from the song's mean, times the share of time",
+        lambda steps: steps.shares("activity"),
+        share=True,
+    ),
+    Descriptor(
+        "worst_seam",
+        -1,
+        "no glaring seam",
+        "a daring seam",
+        "largest squared transition cost",
+        lambda whole: whole.largest("transition"),
+    ),
+    Descriptor(
+        "close_seams",
+        -1,
+        "seams farther apart",
+        "seams closer together",
+        f"seams less than {CLOSE_BEATS} beats after another",
+        lambda whole: float((np.diff(whole.edit.seams) < CLOSE_BEATS).sum()),
+    ),
+    Descriptor(
+        "seam_rate",
+        -1,
+        "fewer cuts a minute",
+        "more cuts a minute",
+        "(seams a minute / 10)²",
+        lambda whole: (len(whole.edit.seams) / whole.minutes / 10) ** 2,
+    ),
+    Descriptor(
+        "looped",
+        0,
+        "nothing looped",
+        "something looped",
+        "x / (1 + x) for x loops a minute, so that a liking for some is none for ever more",
+        lambda whole: whole.saturated("loops"),
+    ),
+    Descriptor(
+        "reordered",
+        0,
+        "everything in its place",
+        "beats out of their place",
+        "x / (1 + x) for x returns a minute",
+        lambda whole: whole.saturated("returns"),
+    ),
+    Descriptor(
+        "short_pieces",
+        -1,
+        "longer pieces",
+        "shorter pieces",
+        f"share of the played beats in pieces of less than {SHORT_BEATS}",
+        _short_pieces,
+    ),
+    Descriptor(
+        "again_16",
+        0,
+        "less that goes on and on",
+        "more that goes on and on",
+        "share of the played beats whose like was last heard at most 16 beats before",
+        _returning(0),
+    ),
+    Descriptor(
+        "again_32",
+        0,
+        "less that soon returns",
+        "more that soon returns",
+        "the same, 17 to 32 beats before",
+        _returning(1),
+    ),
+    Descriptor(
+        "again_64",
+        0,
+        "less that returns",
+        "more that returns",
+        "the same, 33 to 64 beats before",
+        _returning(2),
+    ),
+    Descriptor(
+        "again_long",
+        0,
+        "less that returns late",
+        "more that returns late",
+        "the same, more than 64 beats before",
+        _returning(3),
+    ),
+    Descriptor(
+        "whole_chorus",
+        1,
+        "a broken chorus",
+        "a whole chorus",
+        "best-kept share of a hook passage in one piece",
+        lambda whole: best_chorus(whole.edit),
+    ),
+    Descriptor(
+        "energy_arc",
+        1,
+        "a new arc of energy",
+        "the song's own arc of energy",
+        "1 where the level rises and falls as in the song, 0 where it is 10 dB off",
+        _energy_arc,
+    ),
+    *(_level_of(eighth) for eighth in range(1, _EIGHTHS + 1)),
+    Descriptor(
+        "length_error",
+        -1,
+        "the right length",
+        "an unexpected length",
+        "distance from the keep ratio aimed at, in units of 0.03, at most 4",
+        lambda whole: min(4.0, abs(whole.edit.keep_ratio - whole.edit.target) / 0.03),
+    ),
+)
+DESCRIPTOR_NAMES: tuple[str, ...] = tuple(one.name for one in DESCRIPTOR_TABLE)
+ADDITIVE: tuple[Descriptor, ...] = tuple(one for one in DESCRIPTOR_TABLE if one.additive)
+ADDITIVE_NAMES: tuple[str, ...] = tuple(one.name for one in ADDITIVE)
+N_DESCRIPTORS, N_ADDITIVE = len(DESCRIPTOR_TABLE), len(ADDITIVE)
+#: The direction of each descriptor, (N_DESCRIPTORS,).
+DIRECTION = np.array([one.direction for one in DESCRIPTOR_TABLE])
+
+
+def step_descriptors(song: Song, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return the additive descriptors of single steps; see `Steps` for the arguments.
+
+    Returns
+    -------
+    (..., N_ADDITIVE) float32 array
+        All zero for a beat followed by its own successor, but for what the successor itself
+        adds to the shares of the song (hook, oddity, length, level, activity).
+    """
+    steps = Steps(song, before, after)
+    columns = [np.asarray(one.function(steps), dtype=np.float32) for one in ADDITIVE]
+    return np.stack(columns, axis=-1)
+
+
+def step_table(song: Song, weights: np.ndarray, block: int = 256) -> np.ndarray:
+    """Return the weighted sum of the additive descriptors for every possible step.
+
+    Parameters
+    ----------
+    song : Song
+    weights : (..., N_ADDITIVE) float array
+    block : int
+        Rows computed at once; bounds the memory for long songs.
+
+    Returns
+    -------
+    (..., n_beats + 1, n_beats + 1) float32 array
+        Entry [i, j]: beat j after beat i. The last row is the start, the last column the end.
+        One table for each set of weights.
+    """
+    n = song.n_beats
+    after = np.arange(n + 1)[None, :]
+    weights = np.asarray(weights, dtype=np.float32)
+    rows = [
+        step_descriptors(song, np.arange(first, min(first + block, n + 1))[:, None], after)
+        @ weights.reshape(-1, N_ADDITIVE).T
+        for first in range(0, n + 1, block)
+    ]
+    tables = np.moveaxis(np.concatenate(rows), -1, 0)
+    return np.ascontiguousarray(tables).reshape(*weights.shape[:-1], n + 1, n + 1)
+
+
+def describe_steps(edit: Edit) -> np.ndarray:
+    """Return the additive descriptors of each step of an edit, (n_played + 1, N_ADDITIVE).
+
+    Row 0 is the start, row p the step to the p-th played beat, the last row the end.
+    """
+    n = edit.song.n_beats
+    order = edit.order
+    return step_descriptors(edit.song, np.concatenate([[n], order]), np.concatenate([order, [n]]))
+
+
+def describe(edit: Edit) -> np.ndarray:
+    """Return all descriptors of an edit in the order of the table, (N_DESCRIPTORS,) float64."""
+    steps = describe_steps(edit)
+    whole = WholeEdit(edit, steps)
+    others = [one.function(whole) for one in DESCRIPTOR_TABLE if not one.additive]
+    return np.concatenate([steps.sum(axis=0, dtype=np.float64), others])
+
+
+def descriptors_by_name(edit: Edit) -> dict[str, float]:
+    """Return all descriptors of an edit under their names."""
+    return dict(zip(DESCRIPTOR_NAMES, describe(edit).tolist(), strict=True))
+
+
+def weight_vector(
+    weights: dict[str, float], names: tuple[str, ...] = DESCRIPTOR_NAMES
+) -> np.ndarray:
+    """Return named weights as an array in the order of `names`; names not given weigh 0.
+
+    Raises
+    ------
+    KeyError
+        When a name is not among `names`.
+    """
+    vector = np.zeros(len(names))
+    for name, value in weights.items():
+        if name not in names:
+            raise KeyError(f"unknown descriptor {name!r}; the descriptors are {', '.join(names)}")
+        vector[names.index(name)] = value
+    return vector
+
+
+@lru_cache(maxsize=256)
+def choruses(song: Song) -> np.ndarray:
+    """Return the hook passages as (n, 2) [start, stop) beats.
+
+    A hook passage is a run of at least CHORUS_BEATS beats whose hook value, smoothed over
+    eight beats, lies above the song's 60th percentile.
+    """
+    hook = np.convolve(np.pad(song.hook_values, 4, mode="edge"), np.ones(8) / 8, "same")[4:-4]
+    high = np.concatenate([[False], hook > np.quantile(hook, 0.6), [False]])
+    edges = np.flatnonzero(np.diff(high.astype(int)))
+    runs = edges.reshape(-1, 2)
+    return runs[runs[:, 1] - runs[:, 0] >= CHORUS_BEATS]
+
+
+@lru_cache(maxsize=256)
+def _shares(song: Song) -> dict[str, np.ndarray]:
+    """Return what each beat adds to the shares of the song, name → (n_beats,)."""
+    hook, odd = song.hook_values, song.oddity
+    time = song.beat_durations / song.duration
+    heard = song.features[:, [_LEVEL, _ACTIVITY]].astype(np.float64).T
+    deviation = heard - (heard * time).sum(axis=1, keepdims=True)
+    spread = np.sqrt((deviation**2 * time).sum(axis=1, keepdims=True))
+    level, activity = deviation / np.maximum(spread, 1e-6) * time
+    return {
+        "hook": hook / max(hook.sum(), 1e-9),
+        "oddity": odd / max(odd.sum(), 1e-9),
+        "length": time,
+        "level": level,
+        "activity": activity,
+    }

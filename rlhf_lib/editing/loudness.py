@@ -1,0 +1,85 @@
+"""How loud a sound is, in LUFS (ITU-R BS.1770-4).
+
+The same as pyloudnorm's (C. Steinmetz and J. Reiss, AES 2021) in a fraction of its time, which
+would else be most of what candidates take.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from rlhf_lib.analysis.audio import Audio
+from rlhf_lib.errors import InputError
+
+#: A block lasts 0.4 s, and begins a hop after the one before; a shorter sound has no loudness.
+_BLOCK, _HOPS_PER_BLOCK = 0.4, 4
+_OFFSET = -0.691  # dB
+#: Below this no block counts, nor 10 LU below the mean of those that do.
+_SILENCE, _RELATIVE = -70.0, -10.0
+_HOPS_AT_ONCE = 16
+
+
+def loudness(audio: Audio) -> float:
+    """Return the integrated loudness in LUFS, gated.
+
+    Raises
+    ------
+    InputError
+        When the sound is shorter than 0.4 s, or silent: nothing passes the gate at −70 LUFS.
+    """
+    if audio.duration < _BLOCK:
+        raise InputError(f"loudness needs {_BLOCK} s of sound, got {audio.duration:.3f} s")
+    hops = _hop_energies(audio)
+    power = np.convolve(hops, np.ones(_HOPS_PER_BLOCK), "valid") / (_BLOCK * audio.sample_rate)
+    power = power[power >= _power(_SILENCE)]
+    if not len(power):
+        raise InputError("the sound is silent (below −70 LUFS throughout); it has no loudness")
+    power = power[power > power.mean() * 10 ** (_RELATIVE / 10)]
+    return float(_OFFSET + 10 * np.log10(power.mean()))
+
+
+def _power(lufs: float) -> float:
+    return 10 ** ((lufs - _OFFSET) / 10)
+
+
+def _hop_energies(audio: Audio) -> np.ndarray:
+    """Return the sum over samples and channels of the squared weighted sound in every 0.1 s."""
+    from scipy.signal import sosfilt  # here: importing it takes half a second
+
+    hop = _BLOCK / _HOPS_PER_BLOCK * audio.sample_rate
+    n_blocks = round((audio.n_samples - _BLOCK * audio.sample_rate) / hop) + 1
+    edges = np.arange(n_blocks + _HOPS_PER_BLOCK) * hop
+    edges = np.minimum(np.rint(edges).astype(int), audio.n_samples)
+    weighting = _weighting(audio.sample_rate)
+    state = np.zeros((len(weighting), audio.n_channels, 2))
+    energies = []
+    for first in range(0, len(edges) - 1, _HOPS_AT_ONCE):
+        inside = edges[first : first + _HOPS_AT_ONCE + 1]
+        part = audio.samples[inside[0] : inside[-1]].T.astype(np.float64)
+        part, state = sosfilt(weighting, part, zi=state)
+        energies.append(np.add.reduceat((part**2).sum(axis=0), inside[:-1] - inside[0]))
+    return np.concatenate(energies)
+
+
+@cache
+def _weighting(rate: int) -> np.ndarray:
+    """Return K-weighting as second-order sections, (2, 6): a shelf of 4 dB, then a high pass.
+
+    By R. Bristow-Johnson's "Cookbook formulae for audio EQ biquad filter coefficients", which
+    serve any sample rate.
+    """
+    gain, turn = 10 ** (4.0 / 40), 2 * np.pi * 1500.0 / rate
+    c, root = np.cos(turn), 2 * np.sqrt(gain) * np.sin(turn) / np.sqrt(2)
+    up, down = gain + 1, gain - 1
+    shelf = [
+        gain * (up + down * c + root),
+        -2 * gain * (down + up * c),
+        gain * (up + down * c - root),
+        up - down * c + root,
+        2 * (down - up * c),
+        up - down * c - root,
+    ]
+    turn = 2 * np.pi * 38.0 / rate
+    c, slope = np.cos(turn), np.sin(turn)
+    high_pass = [(1 + c) / 2, -(1 + c), (1 + c) / 2, 1 + slope, -2 * c, 1 - slope]
+    return np.array([np.array(one) / one[3] for one in (shelf, high_pass)])

@@ -1,0 +1,62 @@
+"""Files of tensors and plain values: written whole or not at all, loaded without running code."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.paths import atomic_path
+
+FORMAT = 2
+
+
+def save_archive(path: str | Path, content: dict[str, Any]) -> Path:
+    """Write tensors and plain values atomically, marked with the format of this library."""
+    path, buffer = Path(path), io.BytesIO()
+    torch.save({**content, "format": FORMAT}, buffer)  # a file's name would go into the archive
+    with atomic_path(path) as part:
+        part.write_bytes(buffer.getbuffer())
+    return path
+
+
+def load_archive(path: str | Path) -> dict[str, Any]:
+    """Read what `save_archive` wrote, without running code from the file.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or is not such a file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}; train it first or give another path")
+    if not _is_zip(path):
+        raise InputError(f"{path} is not a readable checkpoint (not a zip archive); train it anew")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged archive makes torch raise
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise InputError(
+            f"{path} is not a readable checkpoint ({reason}); train it anew"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        if found in range(1, FORMAT):
+            raise InputError(
+                f"{path} was written by an earlier version (format {found}, this one reads "
+                f"{FORMAT}); train it anew"
+            )
+        raise InputError(
+            f"{path} is not a checkpoint of this library (format {FORMAT}); give another file"
+        )
+    return content
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # a damaged end of the archive
+        return False

@@ -1,0 +1,180 @@
+"""Plans that also serve what does not add up over joins.
+
+The planner is exact for additive rewards only. What a whole edit is like (cuts crowded, a chorus
+broken, a level that builds up) it cannot see. But every set of additive weights has its own best
+edit, and all of them are good ones: so plan under a few random re-weightings of the reward and
+let the whole reward choose among their edits, for each song and length apart. Random search in
+the planner's few weights takes no training and generalises to any song (Mania et al., 2018,
+search a policy's parameters in the same plain way).
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.descriptors import (
+    ADDITIVE,
+    N_ADDITIVE,
+    describe,
+    step_descriptors,
+)
+from rlhf_lib.editing.edit import N_ACTIONS, Action, Edit
+from rlhf_lib.learning.planning.editing_env import EditingEnv
+from rlhf_lib.learning.planning.planner import Plan
+from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
+
+_RARE = [place for place, one in enumerate(ADDITIVE) if one.rare]
+#: Additive matters of taste; `length` is decided by the target.
+_CONTENT = [k for k, one in enumerate(ADDITIVE) if one.direction == 0 and one.name != "length"]
+#: How many bars a plan may loop, and how many reorder.
+_COUNTS = (0, 0, 0, 0, 0, 0, 1, 2, 3)
+#: Songs of more beats than this are planned under the reward's own weights only: a search would
+#: take minutes.
+LONGEST_SEARCHED = 1000
+
+
+def reweighted(
+    song: Song, weights: np.ndarray, count: int, spread: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `count` sets of additive weights, and the actions that each invites.
+
+    Matters of taste (level, activity) are moved to either side as well, in proportion to the
+    weights as a whole. No weight makes a plan loop just a few bars, or move just a few beats
+    (what gains in one bar gains in most): so every set refuses both, but for the few bars where
+    they cost least.
+
+    Returns
+    -------
+    sets : (count, N_ADDITIVE) float64
+        `weights` times log-normal factors.
+    invited : (count, units, 9) float32
+        What `Plan` adds to the values of actions.
+    """
+    sets = np.zeros((count, len(weights)))
+    invited = np.zeros((count, len(song.decision_points), N_ACTIONS), dtype=np.float32)
+    size = np.sqrt(np.mean(weights**2))
+    extras = _extras(song)
+    for row, bonus in zip(sets, invited, strict=True):  # one by one: fewer are the first of more
+        row[:] = weights * np.exp(spread * rng.normal(size=len(weights)))
+        row[_CONTENT] += spread * size * rng.normal(size=len(_CONTENT))
+        row[_RARE] = -10 * size
+        gains = extras @ row  # (actions, bars)
+        rare = (Action.LOOP_2, gains[:1]), (Action.REORDER_1, gains[1:])
+        for (action, gain), few in zip(rare, rng.choice(_COUNTS, size=2), strict=True):
+            best = gain.max(axis=0)
+            for bar in np.argsort(-best, kind="stable")[:few]:
+                bonus[bar + 1, action + gain[:, bar].argmax()] = size - best[bar]
+    return sets, invited
+
+
+def _extras(song: Song) -> np.ndarray:
+    """Return what LOOP x2 and REORDER +1 … +4 of each bar's first beat add, (5, bars, K).
+
+    From the second bar to the last that can be reordered.
+    """
+    first = song.decision_points[1:]
+    first = first[first + 5 < song.n_beats]
+
+    def through(*beats):
+        return sum(step_descriptors(song, a, b) for a, b in pairwise(beats))
+
+    reorders = [
+        through(first - 1, first + 1)
+        + through(first + k, first, first + k + 1)
+        - through(first - 1, first, first + 1)
+        - through(first + k, first + k + 1)
+        for k in range(1, 5)
+    ]
+    return np.stack([through(first, first), *reorders])
+
+
+def greedy_edits(env: EditingEnv) -> list[Edit]:
+    """Return the edits of the plan alone: its best action at every decision."""
+    env.walk(lambda slots, action_values: action_values.argmax(dim=-1))
+    return env.edits()
+
+
+def alternatives(
+    songs: list[Song],
+    weights: np.ndarray,
+    targets: Sequence[float],
+    count: int,
+    spread: float,
+    rng: np.random.Generator,
+) -> dict[str, dict[float, list[Edit]]]:
+    """Return good edits that differ: planned under re-weightings of additive `weights`.
+
+    Returns
+    -------
+    dict
+        song sha256 → target → `count` edits.
+    """
+    out = {song.sha256: {target: [] for target in targets} for song in songs}
+    if count == 0:
+        return out
+    tensors = SongTensors.build(songs, FeatureScale.fit(songs))
+    for number, song in enumerate(songs):
+        sets, invited = reweighted(song, weights, count, spread, rng)
+        plan = Plan.build(tensors.take([number] * count), sets, invited)
+        which = torch.arange(count).repeat_interleave(len(targets))
+        goals = torch.tensor(list(targets) * count, dtype=torch.float64)
+        edits = greedy_edits(EditingEnv(plan, which, goals))
+        out[song.sha256] = {t: edits[k :: len(targets)] for k, t in enumerate(targets)}
+    return out
+
+
+def planned_env(
+    tensors: SongTensors,
+    weights: np.ndarray,
+    song: torch.Tensor,
+    target: torch.Tensor,
+    tries: int = 1,
+    spread: float = 1.0,
+) -> EditingEnv:
+    """Return an environment whose plans suit a whole linear reward.
+
+    Parameters
+    ----------
+    tensors : SongTensors
+    weights : (len(MEASURES),) array
+        The linear reward; its additive part is what plans are made under.
+    song : (B,) int64
+        Which song each episode edits.
+    target : (B,) float64
+        Keep ratio each episode aims at.
+    tries : int
+        Plans for each episode: the reward's own additive part, and random re-weightings of it
+        (always the same ones). The plan whose best edit has the highest whole reward is kept.
+    spread : float
+        Of the re-weightings, see `reweighted`.
+    """
+    additive = np.asarray(weights, dtype=np.float64)[:N_ADDITIVE]
+    if tries == 1:
+        return EditingEnv(Plan.build(tensors, additive), song, target)
+    kept, sets, bonuses, place = [], [], [], torch.zeros_like(song)
+    for number in tqdm(song.unique().tolist(), "planning", unit="song", leave=False, delay=2):
+        ours = torch.nonzero(song == number).squeeze(1)
+        source = tensors.songs[number]
+        count = tries if source.n_beats <= LONGEST_SEARCHED else 1
+        rng = np.random.default_rng(0)
+        others, invited = reweighted(source, additive, count - 1, spread, rng)
+        tried = np.stack([additive, *others])
+        invited = np.concatenate([np.zeros((1, *invited.shape[1:])), invited])
+        rewards = np.zeros((1, len(ours)))
+        if count > 1:
+            plan = Plan.build(tensors.take([number] * count), tried, invited)
+            which = torch.arange(count, device=song.device).repeat_interleave(len(ours))
+            edits = greedy_edits(EditingEnv(plan, which, target[ours].repeat(count)))
+            rewards = (np.stack([describe(edit) for edit in edits]) @ weights).reshape(count, -1)
+        chosen, inverse = np.unique(rewards.argmax(axis=0), return_inverse=True)
+        place[ours] = torch.as_tensor(inverse + len(kept), device=song.device)
+        kept += [number] * len(chosen)
+        sets += list(tried[chosen])
+        bonuses += list(invited[chosen])
+    units = max(map(len, bonuses))
+    padded = np.stack([np.pad(bonus, ((0, units - len(bonus)), (0, 0))) for bonus in bonuses])
+    return EditingEnv(Plan.build(tensors.take(kept), np.stack(sets), padded), place, target)

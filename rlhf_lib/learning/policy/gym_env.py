@@ -1,0 +1,115 @@
+"""The editing environment as other libraries know one: a `gymnasium.Env`, one song at a time.
+
+The rules, states and rewards are those of `EditingEnv`, which does the work.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from rlhf_lib.editing.edit import N_ACTIONS, Action, Edit
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.editing_env import N_STATE, EditingEnv
+from rlhf_lib.learning.planning.planner import NEVER, Plan
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS
+
+
+class SongEditing(gymnasium.Env):
+    """Edit one song to one length; both are drawn at each reset.
+
+    Parameters
+    ----------
+    plan : Plan
+        Songs and the additive reward that is paid decision by decision.
+    targets : sequence of float
+        Keep ratios to draw from.
+    whole_reward : callable, optional
+        Edits → (n_edits,) rewards of whole edits. What was not paid of it on the way is paid at
+        the end, as in `ppo.collect`.
+
+    Notes
+    -----
+    Observations are the 889 numbers of `EditingEnv.state`, after the last decision zeros. The
+    nine actions are those of `Action`; `action_masks` tells which are allowed, in the form that
+    sb3-contrib's MaskablePPO asks for. An action that isn't allowed counts as KEEP, or as CUT
+    where KEEP isn't allowed either: a learner without masks can still use the environment. The
+    last step's info holds the finished ``edit``.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012, the form gymnasium gives it
+
+    def __init__(
+        self,
+        plan: Plan,
+        targets: Sequence[float] = CUTTING_TARGETS,
+        whole_reward: Callable[[list[Edit]], np.ndarray] | None = None,
+    ):
+        self.plan, self.targets, self.whole_reward = plan, tuple(targets), whole_reward
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (N_STATE,), np.float32)
+        self.action_space = gymnasium.spaces.Discrete(N_ACTIONS)
+        self._env: EditingEnv | None = None
+        self._allowed = np.zeros(N_ACTIONS, dtype=bool)
+        self._paid = 0.0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Draw a song and a length; return the first observation.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Of all draws from here on.
+        options : dict, optional
+            ``song`` (place in the plan) and ``target`` (keep ratio) instead of a draw.
+
+        Raises
+        ------
+        InputError
+            When the plan has no such song.
+        """
+        super().reset(seed=seed)
+        songs = self.plan.tensors.songs
+        drawn = {
+            "song": int(self.np_random.integers(len(songs))),
+            "target": float(self.np_random.choice(self.targets)),
+        } | (options or {})
+        if not 0 <= drawn["song"] < len(songs):
+            raise InputError(f"song {drawn['song']} does not exist; there are {len(songs)} songs")
+        song = torch.tensor([drawn["song"]])
+        self._env = EditingEnv(self.plan, song, torch.tensor([drawn["target"]]))
+        self._paid = 0.0
+        return self._observe(), drawn
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Carry out one decision.
+
+        Returns
+        -------
+        observation, reward, terminated, truncated, info
+            `truncated` is never true.
+        """
+        if not self._allowed[action]:
+            action = Action.KEEP if self._allowed[Action.KEEP] else Action.CUT
+        reward = float(self._env.step(torch.tensor([int(action)], device=self._env.song.device)))
+        self._paid += reward
+        if self._env.unit < self._env.horizon:
+            return self._observe(), reward, False, False, {}
+        (edit,) = self._env.edits()
+        if self.whole_reward is not None:
+            reward += float(self.whole_reward([edit])[0]) - self._paid
+        self._allowed = np.zeros(N_ACTIONS, dtype=bool)
+        return np.zeros(N_STATE, dtype=np.float32), reward, True, False, {"edit": edit}
+
+    def action_masks(self) -> np.ndarray:
+        """Return which actions are allowed now, (9,) bool."""
+        return self._allowed.copy()
+
+    def _observe(self) -> np.ndarray:
+        slots, values = self._env.observe()
+        self._allowed = (values[0] > NEVER).cpu().numpy()
+        context = self._env.tensors.context[self._env.song[0], self._env.unit]
+        return torch.cat([context, slots[0]]).cpu().numpy()

@@ -1,0 +1,307 @@
+"""Training a policy by PPO against a reward: logged, resumable, stopped when it goes wrong."""
+
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.archive import load_archive, save_archive
+from rlhf_lib.learning.planning.editing_env import EditingEnv
+from rlhf_lib.learning.policy.metrics_log import MetricsLog
+from rlhf_lib.learning.policy.policy import Policy, every_target, rollout
+from rlhf_lib.learning.policy.ppo import PPOConfig, collect, update
+from rlhf_lib.learning.reward.combined import CombinedReward
+
+
+@dataclass(frozen=True)
+class PolicyTraining:
+    """Settings of one training run.
+
+    Attributes
+    ----------
+    episodes : int
+        Edits made in all.
+    ppo : PPOConfig
+    log_every, checkpoint_every : int
+        Episodes; the latter a multiple of ``ppo.episodes_per_update``.
+    kl_limit : float
+        Stop when the policy is this far from the reference (nats per decision).
+    drop_limit : float
+        Stop when the held-out reward lies this far below its best value (in standard
+        deviations of the reward) `patience` updates in a row.
+    patience : int
+    seed : int
+    """
+
+    episodes: int = 500
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    log_every: int = 10
+    checkpoint_every: int = 50
+    kl_limit: float = 0.5
+    drop_limit: float = 0.15
+    patience: int = 3
+    seed: int = 0
+
+    def __post_init__(self):
+        size = self.ppo.episodes_per_update
+        for name, value, step in (
+            ("ppo.episodes_per_update", size, self.log_every),
+            ("checkpoint_every", self.checkpoint_every, size),
+        ):
+            if step < 1 or value < 1 or value % step:
+                raise InputError(f"{name} is {value}; it must be a multiple of {step}")
+        if self.episodes < 1:
+            raise InputError(f"episodes is {self.episodes}; train for at least 1 episode")
+
+
+@dataclass
+class PolicyHistory:
+    """What a training run left behind.
+
+    Attributes
+    ----------
+    rows : list of dict
+        One row every ``log_every`` episodes: episode, dense, learned, combined (means over
+        those episodes), loss, kl and the other diagnostics of the update they belong to,
+        held_out (combined reward of greedy edits of held-out songs after it).
+    stopped : str
+        Why training ended.
+    best_episode : int
+        Episodes after which the held-out reward was best; the policy returned is that one.
+    """
+
+    rows: list[dict[str, float]]
+    stopped: str
+    best_episode: int
+
+
+def train_policy(
+    policy: Policy,
+    reward: CombinedReward,
+    songs: list[Song],
+    held_out: list[Song],
+    config: PolicyTraining,
+    folder: str | Path,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> PolicyHistory:
+    """Train `policy` in place; it ends as the snapshot that was best on held-out songs.
+
+    The policy plans with ``reward.weights`` from the start, and under new ones its network starts
+    at zero (`Policy.follow`). The KL penalty is to that starting point: new preferences move the
+    plan freely, and the penalty keeps the network from exploiting the reward model.
+
+    An interrupted run goes on from its last checkpoint when called again with the same
+    arguments, and ends with the same result as an uninterrupted one; a finished run is not
+    run again before `forget_state`.
+
+    Parameters
+    ----------
+    songs, held_out : lists of Song
+        Trained on; used only to choose the snapshot and to stop when training goes wrong.
+    folder : path
+        For ``metrics.csv``, TensorBoard files, checkpoints.
+    report : callable, optional
+        Called with each row.
+
+    Raises
+    ------
+    InputError
+        When there are no songs.
+    """
+    if not songs:
+        raise InputError("no songs to train the policy on")
+    folder = Path(folder)
+    policy.follow(reward.weights)
+    state_path = folder / f"state_{_fingerprint(policy, reward, songs, held_out, config)}.pt"
+    run = _Run(policy, config)
+    if state_path.is_file():
+        run.restore(load_archive(state_path))
+    train_env = every_target(policy, songs)
+    held_out_env = every_target(policy, held_out or songs)
+    log = MetricsLog(folder, run.rows)
+    size = config.ppo.episodes_per_update
+    if run.held_out_rewards == []:
+        run.note_held_out(_rewards(policy, held_out_env, reward))
+    bar = tqdm(total=config.episodes, initial=run.episode, desc="PPO", unit="episode", leave=False)
+    while run.episode < config.episodes and not run.stopped:
+        env = _draw_episodes(train_env, min(size, config.episodes - run.episode), run.generator)
+        parts: dict[str, np.ndarray] = {}
+
+        def whole(edits: list[Edit], parts=parts) -> np.ndarray:
+            parts |= reward.parts(edits)
+            return parts["combined"]
+
+        batch = collect(policy, env, whole, run.generator, config.ppo.tau)
+        diagnostics = update(
+            policy, run.reference, run.optimizer, env, batch, config.ppo, run.generator
+        )
+        first, run.episode = run.episode, run.episode + len(batch.edits)
+        bar.update(len(batch.edits))
+        run.note_held_out(_rewards(policy, held_out_env, reward))
+        diagnostics["held_out"] = run.held_out_rewards[-1]
+        run.check(diagnostics)
+        for start in range(0, len(batch.edits), config.log_every):
+            chosen = slice(start, start + config.log_every)
+            row = {"episode": min(first + start + config.log_every, run.episode)}
+            row |= {name: float(values[chosen].mean()) for name, values in parts.items()}
+            row |= diagnostics
+            run.rows.append(row)
+            log.add(row)
+            if report is not None:
+                report(row)
+        if run.episode % config.checkpoint_every == 0 or run.stopped:
+            log.save()
+            save_archive(folder / f"policy_episode_{run.episode}.pt", run.snapshot())
+            save_archive(state_path, run.state())
+    bar.close()
+    log.close()
+    policy.load_state_dict(run.best_state)
+    return PolicyHistory(run.rows, run.stopped or "all episodes done", run.best_episode)
+
+
+def forget_state(folder: str | Path) -> None:
+    """Remove what an interrupted run in `folder` would go on from, once its result is safe."""
+    for path in Path(folder).glob("state_*.pt"):
+        path.unlink(missing_ok=True)
+
+
+def load_snapshots(folder: str | Path, policy: Policy) -> list[tuple[int, Policy]]:
+    """Return the policies that a training run kept on its way, as (episode, policy) in order.
+
+    Parameters
+    ----------
+    folder : path
+        The run's folder, with its ``policy_episode_….pt``.
+    policy : Policy
+        Of the same architecture, such as the one the run ended with; it is copied.
+
+    Raises
+    ------
+    InputError
+        When there is no snapshot, or one does not fit the policy.
+    """
+    paths = list(Path(folder).glob("policy_episode_*.pt"))
+    if not paths:
+        raise InputError(f"no policy_episode_….pt in {folder}; train the policy first")
+    snapshots = []
+    for path in paths:
+        content, then = load_archive(path), copy.deepcopy(policy)
+        try:
+            then.load_state_dict(content["state"])
+        except (RuntimeError, KeyError) as error:
+            raise InputError(f"{path} does not fit the policy: {error}") from error
+        snapshots.append((int(content["episode"]), then))
+    return sorted(snapshots, key=lambda snapshot: snapshot[0])
+
+
+class _Run:
+    """Everything that changes while training: saved and restored as a whole."""
+
+    def __init__(self, policy: Policy, config: PolicyTraining):
+        self.policy, self.config = policy, config
+        self.reference = copy.deepcopy(policy).eval().requires_grad_(False)
+        self.optimizer = torch.optim.Adam(
+            policy.parameters(), lr=config.ppo.lr, eps=1e-5, fused=True
+        )
+        self.generator = torch.Generator(device=policy.weights.device).manual_seed(config.seed)
+        self.episode = 0
+        self.rows: list[dict[str, float]] = []
+        self.held_out_rewards: list[float] = []
+        self.best_rewards = np.empty(0)
+        self.best_state = copy.deepcopy(policy.state_dict())
+        self.best_episode = 0
+        self.stopped = ""
+
+    def note_held_out(self, rewards: np.ndarray) -> None:
+        """Remember the policy when it is clearly the best so far on the held-out songs.
+
+        Clearly: by more than two standard errors of the difference, edit by edit. This is tested
+        after every update, and one standard error (Breiman et al., 1984) let chance pass.
+        """
+        gain = rewards - self.best_rewards if len(self.best_rewards) else np.array([np.inf])
+        error = gain.std() / np.sqrt(len(gain)) if len(self.best_rewards) else 0.0
+        if gain.mean() > 2 * error:
+            self.best_state = copy.deepcopy(self.policy.state_dict())
+            self.best_episode = self.episode
+            self.best_rewards = rewards
+        self.held_out_rewards.append(float(rewards.mean()))
+
+    def check(self, diagnostics: dict[str, float]) -> None:
+        """Decide whether training has gone wrong."""
+        bad = [name for name, value in diagnostics.items() if not math.isfinite(value)]
+        best, recent = max(self.held_out_rewards), self.held_out_rewards[-self.config.patience :]
+        if bad:
+            self.stopped = f"{bad[0]} is not a number"
+        elif diagnostics["kl"] > self.config.kl_limit:
+            self.stopped = f"KL {diagnostics['kl']:.3f} passed its limit {self.config.kl_limit}"
+        elif len(recent) == self.config.patience and max(recent) < best - self.config.drop_limit:
+            self.stopped = f"held-out reward fell from {best:.3f} to {recent[-1]:.3f}"
+
+    def snapshot(self) -> dict:
+        """The policy as it is now, for looking back at the course of training."""
+        return {"episode": self.episode, "state": self.policy.state_dict()}
+
+    def state(self) -> dict:
+        return {
+            "policy": self.policy.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "episode": self.episode,
+            "rows": self.rows,
+            "held_out_rewards": self.held_out_rewards,
+            "best_rewards": torch.from_numpy(self.best_rewards),
+            "best_state": self.best_state,
+            "best_episode": self.best_episode,
+            "stopped": self.stopped,
+        }
+
+    def restore(self, state: dict) -> None:
+        self.policy.load_state_dict(state["policy"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.best_rewards = state["best_rewards"].numpy()
+        for name in (
+            "episode",
+            "rows",
+            "held_out_rewards",
+            "best_state",
+            "best_episode",
+            "stopped",
+        ):
+            setattr(self, name, state[name])
+
+
+def _draw_episodes(env: EditingEnv, size: int, generator: torch.Generator) -> EditingEnv:
+    chosen = torch.randint(len(env.song), (size,), generator=generator, device=generator.device)
+    return EditingEnv(env.plan, env.song[chosen], env.target[chosen])
+
+
+def _rewards(policy: Policy, env: EditingEnv, reward: CombinedReward) -> np.ndarray:
+    return reward.parts(rollout(policy, env, greedy=True))["combined"].astype(np.float64)
+
+
+def _fingerprint(
+    policy: Policy,
+    reward: CombinedReward,
+    songs: list[Song],
+    held_out: list[Song],
+    config: PolicyTraining,
+) -> str:
+    """Tell runs apart: a state is only ever resumed by the run that wrote it."""
+    digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+    for song in [*songs, *held_out]:
+        digest.update(song.sha256.encode())
+    models = [policy] if reward.model is None else [policy, reward.model]
+    for value in (value for model in models for value in model.state_dict().values()):
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

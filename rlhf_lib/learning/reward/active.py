@@ -1,0 +1,82 @@
+"""Which pairs to ask people about."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import entr, expit
+
+from rlhf_lib.errors import InputError
+
+
+def disagreement(gaps: np.ndarray) -> np.ndarray:
+    """Return the standard deviation over the ensemble of P(a preferred), (n_pairs,).
+
+    Query by committee (Seung et al., 1992) on Bradley–Terry probabilities.
+
+    Parameters
+    ----------
+    gaps : (n_pairs, members) array
+        Score differences in logits.
+    """
+    return expit(gaps).std(axis=1)
+
+
+def information(gaps: np.ndarray) -> np.ndarray:
+    """Return how much an answer is expected to tell about the model, (n_pairs,) nats.
+
+    Mutual information between answer and member: the entropy of the mean prediction less the
+    mean entropy of the predictions (BALD: Houlsby et al., 2011). A pair that every member finds
+    hard, because the edits are equally good, tells nothing.
+    """
+    p = expit(gaps)
+    mean = p.mean(axis=1)
+    return entr(mean) + entr(1 - mean) - (entr(p) + entr(1 - p)).mean(axis=1)
+
+
+#: How pairs may be chosen; random ones need no model.
+RULES: dict[str, Callable[[np.ndarray], np.ndarray] | None] = {
+    "disagreement": disagreement,
+    "information": information,
+    "random": None,
+}
+
+
+def select(
+    gaps: np.ndarray, n_pairs: int, rule: str, random_share: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Choose pairs: those a rule asks for, and a random share as a fair test stream.
+
+    Parameters
+    ----------
+    gaps : (n, members) array
+        Score differences in logits, see `RewardModel.score_differences`.
+    n_pairs : int
+    rule : str
+        One of `RULES`.
+    random_share : float
+        0 … 1.
+
+    Returns
+    -------
+    (n_pairs,) int array
+        The chosen places, those the rule wants most first, the random ones last.
+
+    Raises
+    ------
+    InputError
+        When there are fewer pairs than asked for, the share is outside 0 … 1, or the rule is
+        unknown.
+    """
+    if not 1 <= n_pairs <= len(gaps):
+        raise InputError(f"cannot choose {n_pairs} of {len(gaps)} pairs; ask for fewer")
+    if not 0 <= random_share <= 1:
+        raise InputError(f"random_share {random_share!r} is outside 0 … 1")
+    if rule not in RULES:
+        raise InputError(f"unknown rule {rule!r}; choose one of {', '.join(RULES)}")
+    wish = RULES[rule]
+    if wish is None:
+        return rng.permutation(len(gaps))[:n_pairs]
+    n_random = round(random_share * n_pairs)
+    by_wish = np.argsort(-wish(gaps), kind="stable")
+    chosen, rest = by_wish[: n_pairs - n_random], by_wish[n_pairs - n_random :]
+    return np.concatenate([chosen, rng.permutation(rest)[:n_random]])

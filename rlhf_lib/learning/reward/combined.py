@@ -1,0 +1,64 @@
+"""What PPO maximises: mostly the learned reward, partly the dense one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
+from rlhf_lib.learning.reward.model import RewardModel, within_song_std
+
+LEARNED_SHARE = 0.8
+
+
+class CombinedReward:
+    """``learned_share`` · learned + (1 − ``learned_share``) · dense, both renormalised.
+
+    Parameters
+    ----------
+    model : RewardModel or None
+        None: the dense reward alone.
+    reference : sequence of Edit
+        Edits of the reference policy; both rewards get mean 0 and variance 1 within songs on
+        them.
+    learned_share : float
+
+    Attributes
+    ----------
+    weights : (N_DESCRIPTORS,) float64 array
+        The linear part: what a policy plans with.
+    """
+
+    def __init__(
+        self,
+        model: RewardModel | None,
+        reference: Sequence[Edit],
+        learned_share: float = LEARNED_SHARE,
+    ):
+        self.model = model
+        self.share = learned_share if model is not None else 0.0
+        reference = list(reference)
+        dense = np.array([dense_reward(edit) for edit in reference])
+        self._dense_mean, self._dense_std = float(dense.mean()), within_song_std(dense, reference)
+        self.weights = np.zeros(N_DESCRIPTORS)
+        self.weights[:N_ADDITIVE] = (1 - self.share) * DENSE_WEIGHTS / self._dense_std
+        if model is not None:
+            model.set_normal(reference)
+            self.weights = self.weights + self.share * model.linear_weights()
+
+    def parts(self, edits: list[Edit]) -> dict[str, np.ndarray]:
+        """Return dense, learned and combined reward of each edit, (n_edits,) each.
+
+        Without a model, learned is 0.
+        """
+        dense = np.array([dense_reward(edit) for edit in edits])
+        dense = (dense - self._dense_mean) / self._dense_std
+        learned = np.zeros(len(edits))
+        if self.model is not None:
+            learned = self.model.score(edits).mean(1)
+        return {
+            "dense": dense,
+            "learned": learned,
+            "combined": self.share * learned + (1 - self.share) * dense,
+        }

@@ -1,0 +1,91 @@
+"""What a score is made of: per named descriptor and per seam."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlhf_lib.editing.descriptors import (
+    ADDITIVE_NAMES,
+    DESCRIPTOR_NAMES,
+    N_ADDITIVE,
+    describe,
+    describe_steps,
+)
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.learning.reward.model import RewardModel
+
+
+@dataclass(frozen=True)
+class SeamPart:
+    """What one seam adds to the score.
+
+    Attributes
+    ----------
+    place : float
+        When it is heard, s from the start of the edit.
+    left, reached : int
+        The beats on either side of it, in the song.
+    by_descriptor : dict
+        Additive descriptor → what it adds.
+    """
+
+    place: float
+    left: int
+    reached: int
+    by_descriptor: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        """What the seam adds in all."""
+        return sum(self.by_descriptor.values())
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A score taken apart; ensemble means, renormalised.
+
+    Attributes
+    ----------
+    score : float
+        The sum of everything below.
+    by_descriptor : dict
+        Measure → what it adds.
+    heard : float
+        What the transformer adds.
+    offset : float
+        The renormalisation's constant, the same for every edit.
+    seams : tuple of SeamPart
+        In playing order: the share of `by_descriptor` that lies at the seams.
+    """
+
+    score: float
+    by_descriptor: dict[str, float]
+    heard: float
+    offset: float
+    seams: tuple[SeamPart, ...]
+
+
+def explain(model: RewardModel, edit: Edit) -> Explanation:
+    """Name what the score of an edit is made of.
+
+    Examples
+    --------
+    The worst seam is ``min(explain(model, edit).seams, key=lambda seam: seam.total)``.
+    """
+    weights = model.linear_weights()
+    mean, std = model.normal.tolist()
+    heard = float(model.score_parts([edit])[1].mean()) / std
+    parts = dict(zip(DESCRIPTOR_NAMES, (describe(edit) * weights).tolist(), strict=True))
+    order, steps = edit.order, describe_steps(edit) * weights[:N_ADDITIVE]
+    times = np.concatenate([[0.0], np.cumsum(edit.song.beat_durations[order])])
+    seams = tuple(
+        SeamPart(
+            float(times[place]),
+            int(order[place - 1]),
+            int(order[place]),
+            dict(zip(ADDITIVE_NAMES, steps[place].tolist(), strict=True)),
+        )
+        for place in edit.seams
+    )
+    offset = -mean / std
+    return Explanation(sum(parts.values()) + heard + offset, parts, heard, offset, seams)

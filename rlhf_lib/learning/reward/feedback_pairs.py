@@ -1,0 +1,170 @@
+"""From annotations to comparisons: which answers are learned from, and why not the others."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import VOTE_FOR_A, Annotation
+from rlhf_lib.feedback.manifest import Manifest
+from rlhf_lib.feedback.quality.agreement import by_pair
+from rlhf_lib.feedback.quality.checks import failed_checks
+from rlhf_lib.learning.reward.comparisons import Comparison
+
+
+@dataclass(frozen=True)
+class AnswerSelection:
+    """Which answers are learned from.
+
+    Attributes
+    ----------
+    min_confidence : float
+        0 … 1; answers whose confidence is given and not above it are left out.
+    exclude_raters : collection of str
+        Raters whose answers are left out.
+    max_failed_checks : int, optional
+        Raters who failed more obvious checks are left out.
+
+    Raises
+    ------
+    InputError
+        When a number is out of range.
+    """
+
+    min_confidence: float = 0.7
+    exclude_raters: Collection[str] = ()
+    max_failed_checks: int | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.min_confidence <= 1:
+            raise InputError(f"min_confidence {self.min_confidence!r} is outside 0 … 1")
+        if self.max_failed_checks is not None and self.max_failed_checks < 0:
+            raise InputError(f"max_failed_checks is {self.max_failed_checks}; give 0 or more")
+
+
+@dataclass(frozen=True)
+class FeedbackPairs:
+    """Comparisons from feedback and what was left out.
+
+    Attributes
+    ----------
+    comparisons : list of Comparison
+    excluded : dict
+        Reason → number of answers.
+    n_answers, n_pairs : int
+        The answers that the comparisons come from, and the different pairs they are about.
+    """
+
+    comparisons: list[Comparison]
+    excluded: dict[str, int]
+    n_answers: int
+    n_pairs: int
+
+
+def comparisons_from_feedback(
+    annotations: Sequence[Annotation],
+    manifests: Mapping[str, Manifest],
+    songs: Mapping[str, Song],
+    selection: AnswerSelection | None = None,
+) -> FeedbackPairs:
+    """Turn current annotations into comparisons.
+
+    Left out are answers to obvious checks, answers "can't tell", answers whose confidence is
+    given and not above the least one selected, and all answers of excluded raters.
+
+    Each rater has one vote on a pair: repeats share it. Equal answers of several raters become
+    one comparison that weighs as much as their votes; different answers to a pair stay beside
+    each other, whatever the order of its sides was.
+
+    Parameters
+    ----------
+    annotations : sequence of Annotation
+        Superseded ones already dropped (``PreferenceStore.current``).
+    manifests : mapping
+        manifest_id → Manifest.
+    songs : mapping
+        sha256 → Song.
+    selection : AnswerSelection, optional
+
+    Raises
+    ------
+    InputError
+        When an annotation refers to a manifest or a song that isn't there, or a rater to
+        exclude gave no answer.
+    """
+    selection = selection or AnswerSelection()
+    distrusted, least = _distrusted(annotations, selection), selection.min_confidence
+    used, excluded = [], Counter()
+    for annotation in annotations:
+        if annotation.is_check:
+            excluded["the answer to an obvious check"] += 1
+        elif annotation.rater_id in distrusted:
+            excluded[distrusted[annotation.rater_id]] += 1
+        elif annotation.cant_tell:
+            excluded["the rater could not tell"] += 1
+        elif annotation.confidence is not None and annotation.confidence <= least:
+            excluded[f"confidence not above {least}"] += 1
+        else:
+            used.append(annotation)
+    pairs = by_pair(used).values()
+    comparisons = [one for answers in pairs for one in _of_pair(answers, manifests, songs)]
+    return FeedbackPairs(comparisons, dict(excluded), len(used), len(pairs))
+
+
+def _distrusted(annotations: Sequence[Annotation], selection: AnswerSelection) -> dict[str, str]:
+    """Return the raters to leave out, and why."""
+    raters = {annotation.rater_id for annotation in annotations}
+    for rater in selection.exclude_raters:
+        if rater not in raters:
+            raise InputError(
+                f"rater {rater!r} to exclude gave no answer; the raters are "
+                f"{', '.join(map(repr, sorted(raters)))}"
+            )
+    reasons = {rater: f"rater {rater!r} is excluded" for rater in selection.exclude_raters}
+    if selection.max_failed_checks is not None:
+        for rater, failed in failed_checks(annotations).items():
+            if failed > selection.max_failed_checks:
+                reasons.setdefault(rater, f"rater {rater!r} failed {failed} obvious checks")
+    return reasons
+
+
+def _of_pair(
+    answers: list[Annotation], manifests: Mapping[str, Manifest], songs: Mapping[str, Song]
+) -> list[Comparison]:
+    first = answers[0]
+    a, b = (_edit(first, name, manifests, songs) for name in (first.edit_a_id, first.edit_b_id))
+    repeats = Counter(answer.rater_id for answer in answers)
+    votes: dict[tuple[float, int], float] = defaultdict(float)
+    for answer in answers:
+        preference = VOTE_FOR_A[answer.preference]
+        if answer.edit_a_id != first.edit_a_id:
+            preference = 1 - preference
+        votes[preference, answer.strength] += 1 / repeats[answer.rater_id]
+    return [
+        Comparison(a, b, preference, weight, strength)
+        for (preference, strength), weight in votes.items()
+    ]
+
+
+def _edit(
+    annotation: Annotation,
+    candidate_id: str,
+    manifests: Mapping[str, Manifest],
+    songs: Mapping[str, Song],
+) -> Edit:
+    manifest = manifests.get(annotation.manifest_id or "")
+    if manifest is None:
+        raise InputError(
+            f"annotation {annotation.annotation_id} refers to manifest "
+            f"{annotation.manifest_id!r}, which is not among the kept ones; "
+            "import the feedback together with its manifest"
+        )
+    entry = manifest.song(annotation.song_id)
+    if entry.sha256 not in songs:
+        raise InputError(
+            f"song {annotation.song_id!r} of annotation {annotation.annotation_id} is not among "
+            "the loaded songs; give the folder that holds the manifest and its audio"
+        )
+    return manifest.candidate(annotation.song_id, candidate_id).edit(songs[entry.sha256])

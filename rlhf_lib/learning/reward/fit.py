@@ -1,0 +1,211 @@
+"""Fitting a reward model to comparisons (Bradley & Terry, 1952; Christiano et al., 2017).
+
+The transformer stays as pretraining left it. Preferences decide what the score is made of: the
+weights of the descriptors and the mix of the auxiliary scores. These few numbers have a Gaussian
+prior around the weights of the first model, so that ten answers move them a little and four hundred
+as far as the answers ask. The optimum is found in seconds (L-BFGS-B: Byrd et al., 1995). The prior
+mean stays that of the first model in every cycle: each fit reads all answers again, so a fit that
+started from the last one would count the old answers twice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.learning.reward.likelihood import LIKELIHOODS
+from rlhf_lib.learning.reward.model import RewardModel
+from rlhf_lib.learning.reward.pair_data import PairData
+from rlhf_lib.learning.reward.posterior import NegativeLogPosterior, Prior
+
+
+@dataclass(frozen=True)
+class RewardTraining:
+    """Settings of one fit.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over all pairs, at most; the optimum usually comes earlier.
+    likelihood : str
+        How answers follow from score differences, see `likelihood`.
+    prior_sd : float
+        Standard deviation of the Gaussian prior on the descriptor weights, in logits per typical
+        difference of a descriptor; 0 leaves them as they are. Its mean is the prior mean
+        (`RewardModel.prior_mean`) times a prior scale that is fitted too, see `posterior`.
+    mix_prior_sd : float
+        The same for the transformer's part of the score as a whole.
+    seed : int
+        Of the bootstrap that makes the members differ.
+    """
+
+    epochs: int = 100
+    likelihood: str = "ordinal"
+    prior_sd: float = 0.5
+    mix_prior_sd: float = 0.5
+    seed: int = 0
+
+
+@dataclass
+class RewardHistory:
+    """The course of a fit.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        epoch, train_loss, train_accuracy, and where pairs were held out valid_loss,
+        valid_accuracy: of the ensemble mean. Epoch 0 is the model before training.
+    best_epoch : int
+        Epoch of the lowest held-out loss (the last when nothing is held out).
+    best_state : dict
+        Parameters at that epoch.
+    """
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_state: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def fit(
+    model: RewardModel,
+    train: Sequence[Comparison],
+    held_out: Sequence[Comparison],
+    config: RewardTraining,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> RewardHistory:
+    """Fit `model` in place and return its history.
+
+    Each member of the ensemble gets its own Bayesian bootstrap of the pairs (Rubin, 1981).
+
+    Parameters
+    ----------
+    report : callable, optional
+        Called with each epoch's line.
+
+    Raises
+    ------
+    InputError
+        When there are no pairs to train on, or the likelihood is unknown.
+    """
+    check = PairData(held_out, model) if held_out else None
+    return fit_pair_data(model, PairData(train, model), check, config, report)
+
+
+def fit_pair_data(
+    model: RewardModel,
+    data: PairData,
+    check: PairData | None,
+    config: RewardTraining,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> RewardHistory:
+    """Do what `fit` does, with the differences between the edits already computed."""
+    if config.likelihood not in LIKELIHOODS:
+        raise InputError(
+            f"unknown likelihood {config.likelihood!r}; choose one of {', '.join(LIKELIHOODS)}"
+        )
+    paths = _paths(model, data, config)
+    history = RewardHistory()
+    for epoch, now in enumerate(paths):
+        line = {"epoch": epoch, **_line("train", now, data)}
+        if check is not None:
+            line |= _line("valid", now, check)
+        history.epochs.append(line)
+        if report is not None:
+            report(line)
+    history.best_epoch = len(history.epochs) - 1
+    if check is not None:
+        history.best_epoch = int(np.argmin([line["valid_loss"] for line in history.epochs]))
+    set_parameters(model, paths[history.best_epoch])
+    history.best_state = {name: value.clone() for name, value in model.state_dict().items()}
+    set_parameters(model, paths[-1])
+    return history
+
+
+def _paths(model: RewardModel, data: PairData, config: RewardTraining) -> np.ndarray:
+    """Return all members' parameters after each pass, (passes + 1, members, n_parameters).
+
+    The start comes first; a member whose optimum comes early keeps it from there on.
+    """
+    start = parameters(model)
+    members, n_parameters = start.shape
+    prior_mean = model.prior_mean.double().cpu().numpy()
+    prior = Prior.of(prior_mean, n_parameters, config.prior_sd, config.mix_prior_sd)
+    counts = np.random.default_rng(config.seed).exponential(size=(members, len(data)))
+    counts *= len(data) / counts.sum(axis=1, keepdims=True)
+    likelihood = LIKELIHOODS[config.likelihood]
+    paths = [
+        _optimise(
+            NegativeLogPosterior(data, m, counts[m], start[m], prior, likelihood), config.epochs
+        )
+        for m in range(members)
+    ]
+    longest = max(map(len, paths))
+    return np.stack([path + path[-1:] * (longest - len(path)) for path in paths], axis=1)
+
+
+def _optimise(objective: NegativeLogPosterior, epochs: int) -> list[np.ndarray]:
+    """Return the parameters after each pass of L-BFGS-B, the start first."""
+    path = [objective.start.copy()]
+    minimize(
+        objective,
+        objective.begin(),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=objective.bounds(),
+        callback=lambda values: path.append(objective.parameters(values)),
+        options={"maxiter": epochs},
+    )
+    return path
+
+
+def parameters(model: RewardModel) -> np.ndarray:
+    """Return what `fit` moves, (members, N_DESCRIPTORS + auxiliary tasks) float64."""
+    both = torch.cat([model.linear, model.mix], dim=1)
+    return both.detach().double().cpu().numpy()
+
+
+def set_parameters(model: RewardModel, values: np.ndarray) -> None:
+    """Put what `parameters` returned back into a model."""
+    n = model.linear.shape[1]
+    with torch.no_grad():
+        model.linear.copy_(torch.from_numpy(values[:, :n]))
+        model.mix.copy_(torch.from_numpy(values[:, n:]))
+
+
+def _line(name: str, parameters: np.ndarray, data: PairData) -> dict[str, float]:
+    difference = data.score_differences(parameters).mean(axis=1)
+    numbers = _loss_and_accuracy(difference, data.answers)
+    return {f"{name}_{key}": value for key, value in numbers.items()}
+
+
+def _loss_and_accuracy(difference: np.ndarray, answers: np.ndarray) -> dict[str, float]:
+    decided = answers != 0.5
+    right = ((difference > 0) == (answers > 0.5))[decided]
+    return {
+        "loss": float((np.logaddexp(0, difference) - answers * difference).mean()),
+        "accuracy": float(right.mean()) if len(right) else 0.5,
+    }
+
+
+def loss_and_accuracy(model: RewardModel, comparisons: Sequence[Comparison]) -> dict[str, float]:
+    """Return loss and accuracy of the ensemble mean on whole edits; ties don't count as either.
+
+    Returns
+    -------
+    dict
+        loss (nats, Bradley–Terry), accuracy (share of decided pairs), pairs, decided.
+    """
+    difference = model.score_differences([c.edits for c in comparisons]).mean(axis=1)
+    answers = np.array([c.preference for c in comparisons])
+    counts = {"pairs": len(comparisons), "decided": int((answers != 0.5).sum())}
+    return _loss_and_accuracy(difference, answers) | counts
+
+
+def probabilities(model: RewardModel, comparisons: Sequence[Comparison]) -> np.ndarray:
+    """Return P(a preferred) for each pair: the mean over the ensemble, (n_pairs,)."""
+    return expit(model.score_differences([c.edits for c in comparisons])).mean(axis=1)

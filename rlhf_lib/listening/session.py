@@ -1,0 +1,261 @@
+"""A rater's way through the tasks of a manifest: ask, save, go on, undo. No widgets here."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import Annotation, Listening
+from rlhf_lib.feedback.manifest import Manifest
+from rlhf_lib.feedback.store import PreferenceStore
+from rlhf_lib.feedback.validation import Id, as_input_error
+from rlhf_lib.listening.claims import Claims
+from rlhf_lib.listening.rater_history import RaterHistory
+from rlhf_lib.listening.stopwatch import Stopwatch
+from rlhf_lib.listening.task_order import Presentation, Side, TaskOrder
+
+CHOICES = ("left", "right", "tie", "can't tell")
+_FEW = 3  # answers before their times say how long the rest will take
+_USUAL_SECONDS = 60.0  # what a comparison takes until then
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a rater heard of a task: seconds of each side and the original, seams auditioned."""
+
+    left: float = 0.0
+    right: float = 0.0
+    original: float = 0.0
+    seams: int = 0
+
+
+class AnnotationSession:
+    """One rater rates the tasks of one manifest; every answer is on disk before the next task.
+
+    What the rater has answered is read from the store, so a new session goes on where the last
+    one stopped, and takes its place: the earlier one can store nothing more. Tasks that another
+    rater of the same kind answered or has on screen are left out, but for the share that every
+    rater gets; the store is read anew before each task.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Also copied into the store, so that the feedback folder stands alone.
+    store : PreferenceStore
+    rater_id : str
+    rater_kind : "human" or "simulated"
+    seed : int
+        With the manifest and the rater it decides order and sides.
+    max_tasks : int, optional
+        The most tasks to ask in this sitting.
+    clock : callable
+        Returns s on a clock that never goes back.
+    shares
+        `repeat_share`, `check_share`, `overlap`, `task_share` and `song_share` of `TaskOrder`.
+
+    Raises
+    ------
+    InputError
+        When there is no task, `rater_id` cannot be stored, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        store: PreferenceStore,
+        rater_id: str,
+        rater_kind: Literal["human", "simulated"] = "human",
+        seed: int = 0,
+        *,
+        max_tasks: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        **shares: float,
+    ):
+        try:
+            TypeAdapter(Id).validate_python(rater_id)
+        except ValidationError:
+            raise InputError(
+                f"rater_id {rater_id!r} cannot name a rater; give 1 to 200 characters without "
+                "spaces around them, such as 'rater_1'"
+            ) from None
+        if max_tasks is not None and max_tasks < 1:
+            raise InputError(f"max_tasks {max_tasks!r} must be at least 1, or None for all")
+        self.manifest = manifest
+        self.store = store
+        self.rater_id = rater_id
+        self.rater_kind = rater_kind
+        self._order = TaskOrder(manifest, rater_id, seed, **shares)
+        self._claims = Claims(store.folder, manifest.manifest_id, rater_id)
+        store.keep_manifest(manifest)
+        self._most = None
+        with self._claims.exclusive(take_over=True) as elsewhere:
+            self._look(elsewhere)
+            if max_tasks is not None:
+                self._most = len(self._history.past) + max_tasks
+                self._look(elsewhere)
+        #: Times the present task, pauses and breaks.
+        self.stopwatch = Stopwatch(clock)
+
+    def _look(self, elsewhere: set[str]) -> None:
+        """Read the store and find the next task, given those on other raters' screens."""
+        self._history = RaterHistory.read(
+            self.store.load(), self.manifest, self.rater_id, self.rater_kind
+        )
+        past = self._history.past
+        taken = self._order.exclusive & (self._history.others | elsewhere)
+        most = None if self._most is None else max(self._most - len(past), 0)
+        self._coming = list(islice(self._order.coming(past, taken), most))
+        self._back: int | None = None  # the place of the answer that an undo opened again
+        self._claims.task_id = self._coming[0].task.task_id if self._coming else None
+
+    @property
+    def task(self) -> Presentation | None:
+        """The task to rate now; None when nothing is left for this rater in this sitting."""
+        if self._back is not None:
+            return self._history.past[self._back]
+        return self._coming[0] if self._coming else None
+
+    @property
+    def upcoming(self) -> Presentation | None:
+        """The task that will probably follow the present one."""
+        return next(iter(self._coming[int(self._back is None) :]), None)
+
+    @property
+    def finished(self) -> bool:
+        """True when nothing is left to rate (an undo may still reopen the last task)."""
+        return self.task is None
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Tasks answered, and tasks altogether (repeats and checks included) as it looks now."""
+        return len(self._history.past), len(self._history.past) + len(self._coming)
+
+    @property
+    def can_undo(self) -> bool:
+        """True when there is an answer before the present task."""
+        return bool(self._history.past) and self._back != 0
+
+    @property
+    def previous_answer(self) -> Annotation | None:
+        """The stored answer to the present task, when an undo led back to it."""
+        return None if self._back is None else self._history.answers[self._back]
+
+    @property
+    def previous_choice(self) -> tuple[str, int] | None:
+        """The choice, as shown, and the strength of `previous_answer`."""
+        earlier = self.previous_answer
+        if earlier is None:
+            return None
+        if earlier.preference == "tie":
+            return ("can't tell" if earlier.cant_tell else "tie"), 0
+        first = self.task.shown_first
+        return ("left" if earlier.preference == first else "right"), earlier.strength
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds that the rest will take, at the pace of this rater's latest answers."""
+        times = [a.seconds_spent for a in self._history.answers[-20:] if a.seconds_spent]
+        usual = statistics.median(times) if len(times) >= _FEW else _USUAL_SECONDS
+        return usual * len(self._coming)
+
+    def answer(
+        self,
+        choice: str,
+        strength: int = 0,
+        *,
+        confidence: float | None = None,
+        notes: str = "",
+        tags: Sequence[str] = (),
+        heard: Heard | None = None,
+    ) -> Annotation:
+        """Save the answer to the present task, then go on to the next one.
+
+        Parameters
+        ----------
+        choice : "left", "right", "tie" or "can't tell"
+            As shown; stored in terms of edits a and b. "Can't tell" is a tie with `cant_tell`.
+        strength : int
+            1 slight, 2 moderate, 3 strong; 0 when neither side is preferred.
+        confidence : float, optional
+            0 to 1.
+        notes : str
+            Free words on why.
+        tags : sequence of str
+        heard : Heard, optional
+
+        Returns
+        -------
+        Annotation
+            As stored. After an undo it supersedes the earlier answer to the task.
+
+        Raises
+        ------
+        InputError
+            When the session is finished, another sitting of this rater took over, or a value is
+            out of range; nothing is stored then.
+        """
+        shown = self.task
+        if shown is None:
+            raise InputError("every task is rated; nothing is left to answer")
+        if choice not in CHOICES:
+            raise InputError(f"choice {choice!r} is unknown; choose one of {', '.join(CHOICES)}")
+        left, right = ("a", "b") if shown.shown_first == "a" else ("b", "a")
+        earlier = self.previous_answer
+        annotation = Annotation.new(
+            song_id=shown.task.song_id,
+            edit_a_id=shown.task.edit_a_id,
+            edit_b_id=shown.task.edit_b_id,
+            preference={"left": left, "right": right}.get(choice, "tie"),
+            strength=strength,
+            reasoning=notes,
+            manifest_id=self.manifest.manifest_id,
+            task_id=shown.task.task_id,
+            rater_id=self.rater_id,
+            rater_kind=self.rater_kind,
+            confidence=confidence,
+            seconds_spent=round(self.stopwatch.seconds_spent, 3),
+            shown_first=shown.shown_first,
+            cant_tell=choice == "can't tell",
+            tags=list(tags),
+            listening=None if heard is None else _listening(heard, left),
+            supersedes=earlier and earlier.annotation_id,
+        )
+        with self._claims.exclusive() as elsewhere:
+            self.store.add(annotation)
+            self._look(elsewhere)
+        self.stopwatch.restart()
+        return annotation
+
+    def undo(self) -> bool:
+        """Go back to the task answered before this one; False when there is none.
+
+        The earlier answer stays on disk and counts until a new one supersedes it.
+        """
+        if not self.can_undo:
+            return False
+        self._back = (len(self._history.past) if self._back is None else self._back) - 1
+        self.stopwatch.restart()
+        return True
+
+    def keep(self) -> None:
+        """Leave the earlier answer that an undo opened as it is, and return to the open task."""
+        self._back = None
+        self.stopwatch.restart()
+
+    def close(self) -> None:
+        """Give the task on screen back, for other raters."""
+        with self._claims.exclusive():
+            self._claims.task_id = None
+
+
+def _listening(heard: Heard, left: Side) -> Listening:
+    seconds = {f"seconds_{left}": heard.left, f"seconds_{'b' if left == 'a' else 'a'}": heard.right}
+    try:
+        return Listening(**seconds, seconds_original=heard.original, seams_heard=heard.seams)
+    except ValidationError as error:
+        raise as_input_error(error, "what was heard", Listening) from None

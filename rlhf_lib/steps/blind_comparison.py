@@ -1,0 +1,117 @@
+"""New policy against old by listening: edits of both, side by side, without a name on them."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.edit import TEMPERATURES, target_keep_ratio
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import VOTE_FOR_A, Annotation
+from rlhf_lib.feedback.manifest import Manifest, PolicyRef, Task
+from rlhf_lib.learning.policy.policy import Policy
+from rlhf_lib.parallel import run
+from rlhf_lib.steps.candidate_files import MANIFEST_NAME, CandidateEdit, song_on_disk
+from rlhf_lib.steps.evaluation import policy_edits
+
+_SIDES = ("new", "old")
+_TEMPERATURE = {target_keep_ratio(one): one for one in TEMPERATURES}
+
+
+def blind_comparison(
+    new: Policy, old: Policy, songs: list[Song], ref: PolicyRef, folder: str | Path
+) -> Manifest:
+    """Render both policies' greedy edits of every song at equal lengths; ask where they differ.
+
+    The manifest, written last, and the audio serve the annotator as any candidates do. It shows
+    neither the names of the edits nor which policy made them.
+
+    Parameters
+    ----------
+    songs : list of Song
+        That neither policy learned from.
+    ref : PolicyRef
+        Of the new policy.
+    folder : path
+        Songs that are finished there are not rendered again.
+
+    Raises
+    ------
+    InputError
+        When the two edit every song alike: then there is nothing to ask.
+    """
+    folder = Path(folder)
+    made = [policy_edits(policy, songs, greedy=True) for policy in (new, old)]
+    work, tasks = [], []
+    for number, song in enumerate(songs, 1):
+        name, edits = f"song_{number:03d}", []
+        pairs = [pair for pair in zip(*made, strict=True) if pair[0].song is song]
+        for pair in pairs:
+            temperature = _TEMPERATURE[pair[0].target]
+            ids = [f"{side}_{temperature}" for side in _SIDES]
+            edits += [
+                CandidateEdit(one, temperature, 1, edit)
+                for one, edit in zip(ids, pair, strict=True)
+            ]
+            if not np.array_equal(pair[0].actions, pair[1].actions):
+                task = {"song_id": name, "edit_a_id": ids[0], "edit_b_id": ids[1]}
+                tasks.append(Task(task_id=f"{name}__{temperature}", **task))
+        work.append((song, name, edits))
+    if not tasks:
+        raise InputError("both policies edit every song alike, so there is nothing to compare")
+    entries = run(partial(song_on_disk, folder=folder), work, jobs=1, label="rendering")
+    manifest = Manifest.create(ref, entries, tasks)
+    manifest.save(folder / MANIFEST_NAME)
+    return manifest
+
+
+def blind_votes(answers: Sequence[Annotation], manifest: Manifest) -> pd.DataFrame:
+    """Return who won, as raters heard it.
+
+    Repeats share one vote. Where both policies made the same edit nobody was asked; such a pair
+    counts as even, as long as its song was rated at all. "Can't tell" is left out.
+
+    Parameters
+    ----------
+    answers : sequence of Annotation
+        The standing ones (``PreferenceStore.current``); those to other manifests are passed over.
+
+    Returns
+    -------
+    DataFrame
+        song, temperature, rater ("" where nobody was asked), win (of the new policy: 1 won,
+        ½ even, 0 lost).
+
+    Raises
+    ------
+    InputError
+        When there is no answer yet.
+    """
+    new_edits = {(task.song_id, task.edit_a_id) for task in manifest.tasks}
+    rows = []
+    for one in answers:
+        if one.manifest_id == manifest.manifest_id and not one.cant_tell:
+            win = VOTE_FOR_A[one.preference]
+            if (one.song_id, one.edit_a_id) not in new_edits:
+                win = 1 - win
+            temperature = manifest.candidate(one.song_id, one.edit_a_id).temperature
+            rows.append((one.song_id, temperature, one.rater_id, win))
+    if not rows:
+        raise InputError("there is no answer yet: rate some pairs of the two policies, then go on")
+    columns = ["song", "temperature", "rater", "win"]
+    votes = pd.DataFrame(rows, columns=columns).groupby(columns[:3], as_index=False).mean()
+    asked = {
+        (task.song_id, manifest.candidate(task.song_id, task.edit_a_id).temperature)
+        for task in manifest.tasks
+    }
+    even = [
+        (song, temperature, "", 0.5)
+        for song in votes["song"].unique()
+        for temperature in sorted({c.temperature for c in manifest.song(song).candidates})
+        if (song, temperature) not in asked
+    ]
+    both = [votes, pd.DataFrame(even, columns=columns)] if even else [votes]
+    return pd.concat(both, ignore_index=True)

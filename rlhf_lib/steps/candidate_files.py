@@ -1,0 +1,260 @@
+"""The files of a manifest: edits rendered to audio, originals beside them, and found again."""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from tqdm.auto import tqdm
+
+from rlhf_lib.analysis.audio import find_audio, load_audio, save_audio
+from rlhf_lib.analysis.song import Song, load_song
+from rlhf_lib.editing.edit import Action, Edit
+from rlhf_lib.editing.loudness import loudness
+from rlhf_lib.editing.render import render
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import Annotation
+from rlhf_lib.feedback.manifest import Candidate, Manifest, SongEntry
+from rlhf_lib.feedback.validation import inside
+from rlhf_lib.paths import atomic_path, file_sha256
+
+MANIFEST_NAME = "evaluation_manifest.json"
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateEdit:
+    """An edit that is, or will be, a candidate of its song.
+
+    Attributes
+    ----------
+    id : str
+        Unique within the song.
+    temperature : float
+    variant : int
+        1 for the policy's own edit at the temperature, 2, 3 … for others of the same length.
+    edit : Edit
+    """
+
+    id: str
+    temperature: float
+    variant: int
+    edit: Edit
+
+
+def song_on_disk(job: tuple[Song, str, Sequence[CandidateEdit]], folder: Path) -> SongEntry:
+    """Return the entry of a song whose audio is there, rendered now where it was not.
+
+    Before any audio is replaced, the folder's manifest is removed: it told of the old one.
+
+    Parameters
+    ----------
+    job : (song, song_id, candidates)
+    folder : Path
+    """
+    entry = finished_song(*job, folder)
+    if entry is None:
+        (folder / MANIFEST_NAME).unlink(missing_ok=True)
+        entry = render_song(*job, folder)
+    return entry
+
+
+def finished_song(
+    song: Song, song_id: str, edits: Sequence[CandidateEdit], folder: Path
+) -> SongEntry | None:
+    """Return what `render_song` wrote earlier for these very edits, None when anything differs.
+
+    The note beside the audio is believed only where every file still has the hash noted.
+    """
+    try:
+        entry = SongEntry.model_validate_json(_note_path(song_id, folder).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    made = [
+        (one.id, one.temperature, one.target_keep_ratio, one.actions) for one in entry.candidates
+    ]
+    wanted = [
+        (one.id, one.temperature, one.edit.target, one.edit.actions.tolist()) for one in edits
+    ]
+    same_song = entry.sha256 == song.sha256 and entry.beat_times == song.beat_times.tolist()
+    if not same_song or entry.id != song_id or made != wanted:
+        return None
+    try:
+        rendered = all(
+            file_sha256(inside(folder, one.path)) == one.sha256 for one in entry.candidates
+        )
+    except InputError:
+        return None
+    copied = all(_is_copied(*pair) for pair in _copies(song, song_id, folder).items())
+    return entry if rendered and copied else None
+
+
+def render_song(
+    song: Song, song_id: str, edits: Sequence[CandidateEdit], folder: Path
+) -> SongEntry:
+    """Render the edits of a song into ``folder/song_id``, with a copy of the original.
+
+    Every file appears whole or not at all; the note of what was made (``song_id.json``, for
+    `finished_song`) comes last.
+    """
+    note = _note_path(song_id, folder)
+    for stale in (note, *note.parent.glob(f".{song_id}*")):  # parts that a killed run left
+        stale.unlink(missing_ok=True)
+    audio = load_audio(song.path)
+    candidates = []
+    for one in edits:
+        edit = one.edit
+        sound = render(edit, audio)
+        path = f"{song_id}/{song_id}_{one.id}.wav"
+        save_audio(folder / path, sound)
+        candidates.append(
+            Candidate(
+                id=one.id,
+                temperature=one.temperature,
+                target_keep_ratio=edit.target,
+                keep_ratio=edit.keep_ratio,
+                actions=edit.actions.tolist(),
+                n_beats_kept=int((edit.actions != Action.CUT).sum()),
+                n_beats_total=song.n_beats,
+                duration=edit.duration,
+                path=path,
+                loudness=loudness(sound),
+                sha256=file_sha256(folder / path),
+            )
+        )
+    copies = _copies(song, song_id, folder)
+    for source, target in copies.items():
+        _copy(source, target)
+    entry = SongEntry(
+        id=song_id,
+        path=copies[song.path].relative_to(folder).as_posix(),
+        sha256=song.sha256,
+        duration=song.duration,
+        beat_times=song.beat_times.tolist(),
+        candidates=candidates,
+    )
+    with atomic_path(note) as part:
+        part.write_text(entry.model_dump_json(), encoding="utf-8")
+    return entry
+
+
+def load_manifest_songs(
+    manifest: Manifest, folder: str | Path, cache_dir: str | Path | None = None
+) -> dict[str, Song]:
+    """Load the originals of a manifest: song id → Song.
+
+    Raises
+    ------
+    InputError
+        When an original is missing, or is not the one that the candidates were made from.
+    """
+    return {
+        entry.id: _load_original(entry, inside(Path(folder), entry.path), cache_dir)
+        for entry in tqdm(manifest.songs, "loading songs", unit="song", leave=False)
+    }
+
+
+def load_rated_songs(
+    annotations: Iterable[Annotation],
+    manifests: Mapping[str, Manifest],
+    folders: str | Path | Sequence[str | Path],
+    cache_dir: str | Path | None = None,
+) -> dict[str, Song]:
+    """Load the originals that annotations are about, wherever they lie: sha256 → Song.
+
+    An original is looked for where its manifest names it, then among all audio files below
+    the folders, by the hash of its content; so feedback on several sets of candidates can be
+    learned from at once.
+
+    Parameters
+    ----------
+    annotations : iterable of Annotation
+    manifests : mapping
+        manifest_id → Manifest; annotations about others are passed over.
+    folders : path or sequence of paths
+        Folders of candidates, or of songs.
+    cache_dir : path, optional
+        See `load_song`.
+
+    Raises
+    ------
+    InputError
+        Naming the song that lies in none of the folders, or whose beats differ from those
+        that the candidates were made with.
+    """
+    folders = [Path(one) for one in ([folders] if isinstance(folders, str | Path) else folders)]
+    needed: dict[str, SongEntry] = {}
+    for annotation in annotations:
+        manifest = manifests.get(annotation.manifest_id or "")
+        if manifest is not None:
+            entry = manifest.song(annotation.song_id)
+            needed.setdefault(entry.sha256, entry)
+    places = _find_originals(needed, folders)
+    return {
+        sha256: _load_original(entry, places[sha256], cache_dir)
+        for sha256, entry in tqdm(needed.items(), "loading songs", unit="song", leave=False)
+    }
+
+
+def _find_originals(needed: Mapping[str, SongEntry], folders: list[Path]) -> dict[str, Path]:
+    places = {}
+    for sha256, entry in needed.items():
+        for folder in folders:
+            named = inside(folder, entry.path)
+            if named.is_file() and file_sha256(named) == sha256:
+                places.setdefault(sha256, named)
+    missing = needed.keys() - places.keys()
+    for folder in folders if missing else ():
+        for path in find_audio(folder):
+            if (sha256 := file_sha256(path)) in missing:
+                places.setdefault(sha256, path)
+    for sha256 in missing - places.keys():
+        entry = needed[sha256]
+        raise InputError(
+            f"the original of song {entry.id!r} ({entry.path}, sha256 {sha256[:12]}…) is not below "
+            f"{', '.join(map(str, folders))}; give the folder of the candidates that were rated"
+        )
+    return places
+
+
+def _load_original(entry: SongEntry, path: Path, cache_dir: str | Path | None) -> Song:
+    song = load_song(path, cache_dir)
+    same_beats = song.n_beats == len(entry.beat_times) and np.allclose(
+        song.beat_times, entry.beat_times, rtol=0, atol=1e-3
+    )
+    if song.sha256 != entry.sha256 or not same_beats:
+        raise InputError(
+            f"{song.path} is not the song the candidates were made from "
+            f"({song.n_beats} beats, expected {len(entry.beat_times)} at the same times); "
+            "generate the candidates again"
+        )
+    return song
+
+
+def _note_path(song_id: str, folder: Path) -> Path:
+    return folder / song_id / f"{song_id}.json"
+
+
+def _copies(song: Song, song_id: str, folder: Path) -> dict[Path, Path]:
+    """Return the files of a song, audio first, then beats, and where their copies go."""
+    place = folder / song_id / f"{song_id}_original"
+    return {
+        source: place.with_name(place.name + source.suffix)
+        for source in (song.path, song.path.with_suffix(".beats"))
+    }
+
+
+def _is_copied(source: Path, target: Path) -> bool:
+    """True when the copy holds the same, or both files are missing."""
+    if not (source.is_file() and target.is_file()):
+        return source.is_file() == target.is_file()
+    return file_sha256(source) == file_sha256(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():  # a song without a beat file
+        target.unlink(missing_ok=True)
+        return
+    with atomic_path(target) as part:
+        shutil.copyfile(source, part)

@@ -1,0 +1,217 @@
+"""The candidates of an evaluation: edits of each song, their audio, the pairs to compare."""
+
+from functools import partial
+from itertools import chain, combinations
+from pathlib import Path
+
+import numpy as np
+
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.chop import chopped
+from rlhf_lib.editing.descriptors import N_ADDITIVE
+from rlhf_lib.editing.edit import TEMPERATURES, Edit
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.manifest import CHECK_ID, Manifest, PolicyRef, Task
+from rlhf_lib.learning.planning.search import alternatives
+from rlhf_lib.learning.policy.policy import TARGETS, Policy, every_target, rollout
+from rlhf_lib.learning.reward.active import disagreement, select
+from rlhf_lib.learning.reward.model import RewardModel
+from rlhf_lib.parallel import run
+from rlhf_lib.steps.candidate_files import (
+    MANIFEST_NAME,
+    CandidateEdit,
+    load_manifest_songs,
+    song_on_disk,
+)
+
+#: Spread of the re-weightings of the policy's reward for the second and later variants of a
+#: temperature: good edits of the same length that are not the same.
+VARIANT_SPREAD = 0.7
+#: Songs planned in one go. Fixed, for what is planned together is rounded together: the edits do
+#: not depend on who plans them.
+_TOGETHER = 8
+#: Share of obvious checks among all tasks, and the number of tasks from which on there is one.
+CHECK_SHARE, CHECKS_FROM = 0.05, 10
+
+
+def candidate_edits(
+    policy: Policy,
+    songs: list[Song],
+    per_song: int,
+    seed: int,
+    jobs: int | None = 1,
+    scheduler: str | None = None,
+) -> list[list[CandidateEdit]]:
+    """Return `per_song` candidates of each song.
+
+    The first five are the policy's own, one at each temperature. Further ones plan under
+    randomly re-weighted rewards, so that people can be asked about edits of equal length.
+
+    `jobs` and `scheduler` say who does it, see `rlhf_lib.parallel.run`.
+    """
+    if per_song < 2:
+        raise InputError(f"candidates_per_song is {per_song}; a comparison needs at least 2")
+    groups = [songs[at : at + _TOGETHER] for at in range(0, len(songs), _TOGETHER)]
+    plan = partial(_planned, policy=policy, per_song=per_song, seed=seed)
+    planned = run(plan, list(enumerate(groups)), jobs, scheduler, "planning", "group")
+    return [
+        [
+            CandidateEdit(name, temperature, variant, Edit(song, actions, target))
+            for name, temperature, variant, actions, target in edits
+        ]
+        for song, edits in zip(songs, chain.from_iterable(planned), strict=True)
+    ]
+
+
+def _planned(
+    group: tuple[int, list[Song]], policy: Policy, per_song: int, seed: int
+) -> list[list[tuple[str, float, int, np.ndarray, float]]]:
+    """Return the candidates of a group of songs without the songs, which need no way back."""
+    number, songs = group
+    own = rollout(policy, every_target(policy, songs, TARGETS), greedy=True)
+    additive = policy.weights.cpu().numpy()[:N_ADDITIVE]
+    n_more, rng = -(-per_song // len(TARGETS)) - 1, np.random.default_rng([seed, 0, number])
+    more = alternatives(songs, additive, TARGETS, n_more, VARIANT_SPREAD, rng)
+    out = []
+    for at, song in enumerate(songs):
+        edits = []
+        for place, temperature in enumerate(TEMPERATURES):
+            same_length = [own[at * len(TARGETS) + place], *more[song.sha256][TARGETS[place]]]
+            for variant, edit in enumerate(same_length, 1):
+                name = f"temp_{temperature}" + (f"_v{variant}" if variant > 1 else "")
+                edits.append((name, temperature, variant, edit.actions, edit.target))
+        edits.sort(key=lambda one: one[2])  # the policy's own first, then variant by variant
+        out.append(edits[:per_song])
+    return out
+
+
+def comparison_tasks(song_id: str, edits: list[CandidateEdit]) -> list[Task]:
+    """Return the pairs worth comparing: all of the first variants, then equal temperatures.
+
+    Pairs whose edits are the same are left out.
+    """
+    pairs = list(combinations([one for one in edits if one.variant == 1], 2))
+    pairs += [(a, b) for a, b in combinations(edits, 2) if a.temperature == b.temperature]
+    return [
+        Task(task_id=f"{song_id}__{a.id}__{b.id}", song_id=song_id, edit_a_id=a.id, edit_b_id=b.id)
+        for a, b in pairs
+        if not np.array_equal(a.edit.actions, b.edit.actions)
+    ]
+
+
+def n_checks(n_tasks: int) -> int:
+    """Return how many obvious checks go with so many real tasks: 5 % of all, one from 10 on."""
+    return max(1, round(CHECK_SHARE / (1 - CHECK_SHARE) * n_tasks)) if n_tasks >= CHECKS_FROM else 0
+
+
+def _check_task(song_id: str, edits: list[CandidateEdit], rng: np.random.Generator) -> Task:
+    """Add a check candidate to the edits of a song and return the task that asks about it."""
+    # Beside the shortest of the policy's own: the more is cut, the plainer a chop is.
+    own = [one for one in edits if one.variant == 1][-1]
+    edits.append(CandidateEdit(CHECK_ID, own.temperature, own.variant, chopped(own.edit, rng)))
+    a, b, better = (own.id, CHECK_ID, "a") if rng.integers(2) else (CHECK_ID, own.id, "b")
+    return Task(
+        task_id=f"{song_id}__{a}__{b}", song_id=song_id, edit_a_id=a, edit_b_id=b, check=better
+    )
+
+
+def generate_candidates(
+    songs: list[Song],
+    policy: Policy,
+    policy_ref: PolicyRef,
+    output_dir: str | Path,
+    per_song: int = len(TEMPERATURES),
+    seed: int = 0,
+    jobs: int | None = 1,
+    scheduler: str | None = None,
+) -> Manifest:
+    """Edit and render every song, and write the manifest last.
+
+    The folder stands alone: it holds a copy of each original beside its edits. Some songs get
+    one more candidate, `check`, and a task that sets it against an edit of the policy: an
+    obvious question, to see whether a rater listens.
+
+    After an interruption the same call goes on: songs that were finished with the same edits,
+    and whose files are intact, are not rendered again. An older manifest is removed before its
+    audio is replaced.
+
+    Parameters
+    ----------
+    songs : list of Song
+    policy : Policy
+    policy_ref : PolicyRef
+        Name and hash of the policy's checkpoint.
+    output_dir : path
+    per_song : int
+        Five: one edit at each temperature; more: variants of equal length.
+    seed : int
+        Of the variants and the checks.
+    jobs, scheduler
+        Who plans and renders, see `rlhf_lib.parallel.run`; by default this process.
+
+    Returns
+    -------
+    Manifest
+        As written to ``evaluation_manifest.json``.
+    """
+    output_dir = Path(output_dir).absolute()
+    ids = [f"song_{number:03d}" for number in range(1, len(songs) + 1)]
+    edits_of = dict(
+        zip(ids, candidate_edits(policy, songs, per_song, seed, jobs, scheduler), strict=True)
+    )
+    tasks_of = {song_id: comparison_tasks(song_id, edits) for song_id, edits in edits_of.items()}
+    # A stream of its own, so that variants stay what they were before there were checks.
+    rng = np.random.default_rng([seed, 1])
+    checked = min(n_checks(sum(map(len, tasks_of.values()))), len(ids))
+    for place in sorted(rng.choice(len(ids), checked, replace=False)):
+        tasks_of[ids[place]].append(_check_task(ids[place], edits_of[ids[place]], rng))
+    render = partial(song_on_disk, folder=output_dir)
+    work = [(song, song_id, edits_of[song_id]) for song, song_id in zip(songs, ids, strict=True)]
+    entries = run(render, work, jobs, scheduler, "rendering")
+    tasks = [task for song_id in ids for task in tasks_of[song_id]]
+    manifest = Manifest.create(policy_ref, entries, tasks)
+    manifest.save(output_dir / MANIFEST_NAME)
+    return manifest
+
+
+def select_tasks(
+    manifest: Manifest,
+    folder: str | Path,
+    model: RewardModel,
+    n_pairs: int,
+    rule: str = "random",
+    random_share: float = 0.2,
+    seed: int = 0,
+) -> tuple[Manifest, np.ndarray]:
+    """Return a manifest with only the pairs worth asking about, and the disagreement on each.
+
+    Obvious checks are kept in their usual share, after the chosen pairs; no disagreement is
+    returned for them.
+
+    Parameters
+    ----------
+    folder : path
+        Of the manifest's audio.
+    model : RewardModel
+        Its members' disagreement is what pairs are chosen by.
+    rule : str
+        One of `rlhf_lib.learning.reward.active.RULES`.
+    random_share : float
+        Share of the pairs chosen at random, as a fair test of the next reward model.
+    """
+    songs = load_manifest_songs(manifest, folder)
+    questions = [task for task in manifest.tasks if task.check is None]
+    checks = [task for task in manifest.tasks if task.check is not None]
+    pairs = [
+        tuple(
+            manifest.candidate(task.song_id, candidate).edit(songs[task.song_id])
+            for candidate in (task.edit_a_id, task.edit_b_id)
+        )
+        for task in questions
+    ]
+    differences = model.score_differences(pairs)
+    chosen = select(differences, n_pairs, rule, random_share, np.random.default_rng(seed))
+    tasks = [questions[place] for place in chosen] + checks[: n_checks(len(chosen))]
+    return Manifest.create(manifest.policy, manifest.songs, tasks), disagreement(
+        differences[chosen]
+    )

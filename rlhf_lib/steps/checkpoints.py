@@ -1,0 +1,156 @@
+"""Checkpoints: policies and reward models on disk, with their lineage."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from rlhf_lib.analysis.feature_table import FEATURE_NAMES
+from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, N_DESCRIPTORS
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.validation import quote
+from rlhf_lib.learning.archive import load_archive, save_archive
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
+from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
+
+#: No size in a configuration is larger.
+_LARGEST = 4096
+
+
+def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> Path:
+    """Write a policy or a reward model.
+
+    Parameters
+    ----------
+    path : path
+        Replaced atomically.
+    model : Policy or RewardModel
+    **about
+        Plain values that say where it comes from: name, seed, training, metrics, parents
+        (name → SHA-256), feedback_sha256.
+    """
+    content = {
+        "kind": type(model).__name__,
+        "config": model.config_dict(),
+        "descriptors": list(DESCRIPTOR_NAMES),
+        "features": list(FEATURE_NAMES),
+        "state": {name: value.cpu() for name, value in model.state_dict().items()},
+        "about": about,
+    }
+    return save_archive(path, content)
+
+
+def load_policy(path: str | Path, device: torch.device | str = "cpu") -> tuple[Policy, dict]:
+    """Return a policy and what its checkpoint says about it.
+
+    Raises
+    ------
+    InputError
+        When the file is not a policy, or was made for other features or descriptors.
+    """
+
+    def make(config: PolicyConfig, state: dict[str, torch.Tensor]) -> Policy:
+        n = len(state["weights"])
+        if n != N_DESCRIPTORS:
+            raise ValueError(f"{n} weights for {N_DESCRIPTORS} descriptors")
+        return Policy(config, np.zeros(n), _empty_scale())
+
+    return _loaded(path, device, Policy, PolicyConfig, make)
+
+
+def load_reward_model(
+    path: str | Path, device: torch.device | str = "cpu"
+) -> tuple[RewardModel, dict]:
+    """Return a reward model and what its checkpoint says about it.
+
+    Raises
+    ------
+    InputError
+        When the file is not a reward model, or was made for other features or descriptors.
+    """
+
+    def make(config: RewardConfig, state: dict[str, torch.Tensor]) -> RewardModel:
+        return RewardModel(config, _empty_scale(), np.ones(N_DESCRIPTORS))
+
+    return _loaded(path, device, RewardModel, RewardConfig, make)
+
+
+def _empty_scale() -> FeatureScale:
+    size = len(FEATURE_NAMES)
+    return FeatureScale(np.zeros(size, dtype=np.float32), np.ones(size, dtype=np.float32))
+
+
+def _loaded(
+    path: str | Path, device: torch.device | str, cls: type, config_cls: type, make: Callable
+) -> tuple[Any, dict]:
+    """Return the model in a checkpoint and what is said about it, or refuse the file."""
+    content = load_archive(path)
+    if content.get("kind") != cls.__name__:
+        raise InputError(
+            f"{path} holds a {quote(content.get('kind'))}, not a {cls.__name__}; give another file"
+        )
+    for name, ours in (("descriptors", DESCRIPTOR_NAMES), ("features", FEATURE_NAMES)):
+        if content.get(name) != list(ours):
+            raise InputError(
+                f"{path} was made with other {name} than this version has; train it anew"
+            )
+    state, about = content.get("state"), content.get("about")
+    if not isinstance(state, dict) or not all(torch.is_tensor(one) for one in state.values()):
+        raise InputError(f"{path} holds no weights under 'state'; train it anew")
+    config = _config(path, content.get("config"), config_cls)
+    try:
+        if config != config_cls():  # before memory is taken for unusual sizes
+            with torch.device("meta"):
+                _refuse_other_shapes(make(config, state), state)
+        model = make(config, state)
+        _refuse_other_shapes(model, state)
+        model.load_state_dict(state)
+    except (RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise InputError(
+            f"the weights in {path} do not fit its architecture ({reason}); train it anew"
+        ) from error
+    bad = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if bad:
+        raise InputError(f"{path} holds weights that are not numbers ({bad[0]}); train it anew")
+    return model.to(device).eval(), _about(path, about)
+
+
+def _refuse_other_shapes(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    wanted = {name: value.shape for name, value in model.state_dict().items()}
+    for name in wanted.keys() | state.keys():
+        got = state[name].shape if name in state else None
+        if got != wanted.get(name):
+            raise ValueError(f"{quote(name)} has shape {got}, expected {wanted.get(name)}")
+
+
+def _config(path: str | Path, values: Any, config_cls: type) -> Any:
+    """Return the configuration; its fields must be those of the class, of the same kinds."""
+    kinds = {one.name: type(one.default) for one in fields(config_cls)}
+    if not isinstance(values, dict) or values.keys() != kinds.keys():
+        raise InputError(f"{path} has another configuration than {', '.join(kinds)}; train it anew")
+    for name, kind in kinds.items():
+        value = values[name]
+        if type(value) is not kind or not 0 <= value <= _LARGEST:
+            raise InputError(
+                f"{path}: {name} is {quote(value)}; expected 0 … {_LARGEST}; train it anew"
+            )
+    return config_cls(**values)
+
+
+def _about(path: str | Path, about: Any) -> dict[str, Any]:
+    """Check what the rest of the library reads of it: the name, and the songs by their hash."""
+    if not isinstance(about, dict) or not isinstance(about.get("name"), str):
+        raise InputError(f"{path} does not say what it is called; train it anew")
+    for part in ("songs", "held_out"):
+        listed = about.get(part, [])
+        if not isinstance(listed, list) or not all(
+            isinstance(song, dict) and isinstance(song.get("sha256"), str) for song in listed
+        ):
+            raise InputError(f"{path}: {part!r} is no list of songs; train it anew")
+    return about

@@ -1,0 +1,133 @@
+"""The files of one turn of the loop: what its steps read and make, and what makes a missing one."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from rlhf_lib.errors import InputError
+from rlhf_lib.paths import resolve
+
+#: Trained once on composed songs and kept with the code, so that one can start at candidates.
+PRETRAINED = ("reward_model_v8.pt", "policy_v14.pt")
+_BOX = Path(__file__).resolve().parents[2] / "models"
+#: What a file is called → what makes it.
+_MAKERS = {
+    r"reward_model_v8\.pt|policy_v14\.pt": "notebook 01 or the command train_initial",
+    r"(evaluation|selected)_manifest\.json": "notebook 02 or the command generate_eval_candidates",
+    r"preferences\.json": "notebook 03 (or, simulated, the command simulate_feedback)",
+    r"reward_model_v\d+_feedback_final\.pt": "notebook 04 or the command train_from_feedback",
+    r"policy_v\d+\.pt": "notebook 05 or the command train_rlhf_stable",
+}
+
+
+class RewardFiles(NamedTuple):
+    """The files of a fit to feedback: lowest held-out loss, last epoch, losses of each epoch."""
+
+    best: Path
+    final: Path
+    history: Path
+
+
+def reward_files(models_dir: str | Path, name: str) -> RewardFiles:
+    """Return where the fit of a reward model, such as ``reward_model_v9``, is kept."""
+    endings = ("best.pt", "final.pt", "history.json")
+    return RewardFiles(*(Path(models_dir) / f"{name}_feedback_{ending}" for ending in endings))
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """The files of a cycle, by its number; names count upwards and nothing older is replaced.
+
+    Cycle 1 makes reward model v9 from v8 and policy v15 from v14, cycle 2 v10 and v16 ….
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    models_dir, outputs_dir, runs_dir : path
+        Relative to the workspace.
+
+    Raises
+    ------
+    InputError
+        When the number is below 1.
+    """
+
+    number: int
+    models_dir: str | Path = "models"
+    outputs_dir: str | Path = "eval_outputs"
+    runs_dir: str | Path = "runs"
+
+    def __post_init__(self):
+        if self.number < 1:
+            raise InputError(f"cycle {self.number}: cycles count from 1")
+
+    @property
+    def reward_before(self) -> Path:
+        """The reward model that the cycle starts from: v8, v9 …."""
+        if self.number == 1:
+            return resolve(self.models_dir) / PRETRAINED[0]
+        return Cycle(self.number - 1, self.models_dir).reward
+
+    @property
+    def reward(self) -> Path:
+        """The reward model that the cycle makes: v9, v10 …."""
+        return self._reward_files.final
+
+    @property
+    def reward_best(self) -> Path:
+        """The same reward model at the epoch of its lowest held-out loss."""
+        return self._reward_files.best
+
+    @property
+    def _reward_files(self) -> RewardFiles:
+        return reward_files(resolve(self.models_dir), f"reward_model_v{self.number + 8}")
+
+    @property
+    def policy_before(self) -> Path:
+        """The policy that is asked about: v14, v15 …."""
+        return resolve(self.models_dir) / f"policy_v{self.number + 13}.pt"
+
+    @property
+    def policy(self) -> Path:
+        """The policy that the cycle makes: v15, v16 …."""
+        return resolve(self.models_dir) / f"policy_v{self.number + 14}.pt"
+
+    @property
+    def candidates(self) -> Path:
+        """The folder of the candidates that are rated."""
+        folder = resolve(self.outputs_dir)
+        return folder if self.number == 1 else folder / f"cycle_{self.number}"
+
+    @property
+    def blind_test(self) -> Path:
+        """The folder of the test of the new policy against the one before, answers included."""
+        return resolve(self.outputs_dir) / f"blind_test_{self.policy.stem.removeprefix('policy_')}"
+
+    @property
+    def run(self) -> Path:
+        """The folder of the policy's training: curves and snapshots."""
+        return resolve(self.runs_dir) / self.policy.stem
+
+
+def needed(path: str | Path) -> Path:
+    """Return where a file that an earlier step makes lies.
+
+    That is `path`; for the pretrained models, where the workspace has none of its own, the file
+    that comes with the code. The newest policy, before any was trained, is the pretrained one.
+
+    Raises
+    ------
+    InputError
+        When it is in neither place, naming the notebook and the command that make it.
+    """
+    path = resolve(path)
+    if path.is_file():
+        return path
+    if path.name == "policy_final.pt":
+        return needed(path.with_name(PRETRAINED[1]))
+    if path.name in PRETRAINED and (_BOX / path.name).is_file():
+        return _BOX / path.name
+    maker = next((maker for name, maker in _MAKERS.items() if re.fullmatch(name, path.name)), None)
+    raise InputError(f"{path} is missing" + (f"; run {maker} first" if maker else ""))

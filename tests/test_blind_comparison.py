@@ -1,0 +1,120 @@
+"""New against old by listening: what is asked, and who won."""
+
+import numpy as np
+import pytest
+from toy import toy_song
+
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import Annotation
+from rlhf_lib.feedback.manifest import Candidate, PolicyRef, SongEntry
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS
+from rlhf_lib.steps import blind_comparison as module
+from rlhf_lib.steps.blind_comparison import blind_comparison, blind_votes
+
+REF = PolicyRef(name="policy_v15", sha256="0" * 64)
+
+
+def edits_of(songs, starts):
+    """One edit of each song and length: a run of beats cut, from `starts` of its length on."""
+    out = []
+    for song in songs:
+        for target, start in zip(CUTTING_TARGETS, starts, strict=True):
+            actions = np.zeros(song.n_beats, int)
+            actions[start : start + round((1 - target) * song.n_beats)] = 1
+            out.append(Edit(song, actions, target))
+    return out
+
+
+def entry_of(song, name, edits, folder):
+    """What song_on_disk returns, without sound."""
+    candidates = [
+        Candidate(
+            id=one.id,
+            temperature=one.temperature,
+            target_keep_ratio=one.edit.target,
+            keep_ratio=one.edit.keep_ratio,
+            actions=one.edit.actions.tolist(),
+            n_beats_kept=int((one.edit.actions != 1).sum()),
+            n_beats_total=song.n_beats,
+            duration=one.edit.duration,
+            path=f"{name}/{one.id}.wav",
+            loudness=-14.0,
+        )
+        for one in edits
+    ]
+    return SongEntry(
+        id=name,
+        path=f"{name}/original.wav",
+        sha256=song.sha256,
+        duration=song.duration,
+        beat_times=song.beat_times.tolist(),
+        candidates=candidates,
+    )
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """A test on two songs; the policies differ at the keep ratios .93 and .73 (0.3 and 0.7)."""
+    songs = [toy_song(60, seed) for seed in (0, 1)]
+    starts = {"new": (8, 8, 8, 8), "old": (16, 8, 16, 8)}
+    monkeypatch.setattr(
+        module, "policy_edits", lambda who, songs, **_: edits_of(songs, starts[who])
+    )
+    monkeypatch.setattr(module, "song_on_disk", lambda named, folder: entry_of(*named, folder))
+    return blind_comparison("new", "old", songs, REF, tmp_path), tmp_path
+
+
+def answer(made, temperature, preference, rater="ann", new="a", song="song_001", **more):
+    ids = [f"new_{temperature}", f"old_{temperature}"]
+    ids = ids if new == "a" else ids[::-1]
+    strength = 0 if preference == "tie" else 2
+    return Annotation.new(
+        song_id=song,
+        edit_a_id=ids[0],
+        edit_b_id=ids[1],
+        preference=preference,
+        strength=strength,
+        rater_id=rater,
+        rater_kind="human",
+        manifest_id=made[0].manifest_id,
+        **more,
+    )
+
+
+def test_it_asks_only_where_the_policies_differ(made):
+    manifest, folder = made
+    assert [task.task_id for task in manifest.tasks] == [
+        f"song_00{k}__{t}" for k in (1, 2) for t in (0.3, 0.7)
+    ]
+    assert module.Manifest.load(folder / "evaluation_manifest.json") == manifest
+    assert len(manifest.songs[0].candidates) == 8
+
+
+def test_votes_are_wins_of_the_new_policy(made):
+    answers = [
+        answer(made, 0.3, "a"),
+        answer(made, 0.3, "a", new="b"),  # the same pair again: now the old one
+        answer(made, 0.7, "b", new="b"),
+        answer(made, 0.7, "tie", "bert"),
+        answer(made, 0.3, "tie", "bert", cant_tell=True),
+    ]
+    votes = blind_votes(answers, made[0])
+    rated = votes[votes["rater"] != ""].set_index(["rater", "temperature"])["win"]
+    assert rated.to_dict() == {("ann", 0.3): 0.5, ("ann", 0.7): 1.0, ("bert", 0.7): 0.5}
+    # The two lengths at which both made the same edit, of the one song that was rated.
+    even = votes[votes["rater"] == ""]
+    assert even[["song", "temperature", "win"]].to_numpy().tolist() == [
+        ["song_001", 0.5, 0.5],
+        ["song_001", 0.9, 0.5],
+    ]
+
+
+def test_no_answer_and_nothing_to_ask_are_told(made, monkeypatch, tmp_path):
+    with pytest.raises(InputError, match="there is no answer yet"):
+        blind_votes([answer(made, 0.3, "tie", cant_tell=True)], made[0])
+    same = (8, 8, 8, 8)
+    monkeypatch.setattr(module, "policy_edits", lambda who, songs, **_: edits_of(songs, same))
+    with pytest.raises(InputError, match="edit every song alike"):
+        blind_comparison("new", "old", [toy_song(60)], REF, tmp_path / "other")
+    assert not (tmp_path / "other").exists(), "an earlier test there would be lost"
