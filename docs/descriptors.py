@@ -14,9 +14,10 @@ def page() -> str:
     others = [one for one in DESCRIPTOR_TABLE if not one.additive]
     return f"""# Descriptors
 
-The {len(DESCRIPTOR_TABLE)} numbers that describe an edit. Dense reward, reward model, planner, search
-and the tastes of simulated raters are weights over them. Written by `docs/descriptors.py` from
-`rlhf_lib/editing/descriptors.py`; a test compares the two.
+The {len(DESCRIPTOR_TABLE)} numbers that describe an edit. Dense reward, reward model, planner
+and search, and the tastes of simulated raters are weights over them. The script
+`docs/descriptors.py` writes this page from `rlhf_lib/editing/descriptors.py`; a test compares
+the two.
 
 A cost stays a cost and a merit a merit in every fit; a matter of taste may go either way.
 

@@ -45,7 +45,7 @@ def edit(songs):
 def test_the_parts_add_up_to_the_score(model, edit):
     told = explain(model, edit)
     assert told.score == pytest.approx(float(model.score([edit]).mean()), abs=1e-3)
-    total = sum(told.by_descriptor.values()) + told.heard + told.offset
+    total = sum(told.by_descriptor.values()) + told.transformer + told.offset
     assert told.score == pytest.approx(total)
     assert tuple(told.by_descriptor) == DESCRIPTOR_NAMES
 

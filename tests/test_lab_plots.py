@@ -69,10 +69,10 @@ def test_a_true_reward_that_never_turns_is_not_shaded():
         plots.over_optimisation(table[:0])
 
 
-def explained(transition: float, hook: float, heard: float, seams=()) -> Explanation:
+def explained(transition: float, hook: float, transformer: float, seams=()) -> Explanation:
     parts = {"transition": transition, "hook": hook, "level": 0.0}
     offset = 0.25
-    return Explanation(transition + hook + heard + offset, parts, heard, offset, tuple(seams))
+    return Explanation(transition + hook + transformer + offset, parts, transformer, offset, tuple(seams))
 
 
 def bars(ax) -> dict[str, float]:
@@ -88,7 +88,7 @@ def test_bars_add_up_to_the_score():
     assert shown == {
         "hook": 2.0,
         "transition": -1.0,
-        "heard (transformer)": 0.5,
+        "transformer": 0.5,
         "the same for all edits": 0.25,
     }
     assert sum(shown.values()) == 1.75
@@ -96,7 +96,7 @@ def test_bars_add_up_to_the_score():
 
 def test_against_another_edit_the_bars_are_differences():
     axes = plots.explanation(explained(-1.0, 2.0, 0.5), explained(-3.0, 2.0, 0.25)).axes
-    assert bars(axes[0]) == {"transition": 2.0, "heard (transformer)": 0.25, "sum": 2.25}
+    assert bars(axes[0]) == {"transition": 2.0, "transformer": 0.25, "sum": 2.25}
     assert len(axes) == 3
 
 

@@ -158,7 +158,7 @@ def explanation(
     unit: str = "logits",
     fig: Figure | SubFigure | None = None,
 ) -> Figure:
-    """Draw what a score is made of: a bar for each measure, and what each seam adds.
+    """Draw what a score is made of: a bar for each descriptor, and what each seam adds.
 
     Parameters
     ----------
@@ -171,10 +171,10 @@ def explanation(
         Of the scores: logits, until the model is renormalised.
     """
     other = against
-    parts = dict(explained.by_descriptor) | {"heard (transformer)": explained.heard}
+    parts = dict(explained.by_descriptor) | {"transformer": explained.transformer}
     total = explained.score
     if other is not None:
-        theirs = dict(other.by_descriptor) | {"heard (transformer)": other.heard}
+        theirs = dict(other.by_descriptor) | {"transformer": other.transformer}
         parts = {name: value - theirs[name] for name, value in parts.items()}
         total -= other.score
     else:

@@ -133,7 +133,7 @@ def policy_curves(
     for name, unit in (("kl", "KL from start\n(nats per decision)"), ("loss", "PPO loss")):
         panels[name].plot(episode, table[name], color=style.PURPLE, linewidth=1.4)
         panels[name].set_ylabel(unit)
-    panels["kl"].set_title("Leash and loss")
+    panels["kl"].set_title("KL and loss")
     panels["kl"].set_ylim(0, None)
     panels["kl"].tick_params(labelbottom=False)
     panels["loss"].set_xlabel("episodes")
@@ -160,7 +160,7 @@ def weights(
     """Draw what the linear heads of reward models weigh: ensemble mean and range.
 
     Weights are given per typical difference of a descriptor between two edits, so that they
-    compare across measures.
+    compare across descriptors.
 
     Parameters
     ----------

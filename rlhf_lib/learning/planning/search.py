@@ -140,7 +140,7 @@ def planned_env(
     Parameters
     ----------
     tensors : SongTensors
-    weights : (len(MEASURES),) array
+    weights : (N_DESCRIPTORS,) array
         The linear reward; its additive part is what plans are made under.
     song : (B,) int64
         Which song each episode edits.

@@ -60,7 +60,7 @@ class Policy(nn.Module):
     Parameters
     ----------
     config : PolicyConfig
-    weights : (len(MEASURES),) array
+    weights : (N_DESCRIPTORS,) array
         The linear reward it plans with; part of the policy, so that a checkpoint edits songs
         without any other file.
     scale : FeatureScale
@@ -99,7 +99,7 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def follow(self, weights: np.ndarray) -> None:
-        """Plan with another linear reward, (len(MEASURES),).
+        """Plan with another linear reward, (N_DESCRIPTORS,).
 
         Corrections learned under the old reward do not hold for the new one: the network's last
         layers are set to zero, so that the policy starts as its plan.

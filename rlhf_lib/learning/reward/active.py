@@ -8,27 +8,27 @@ from scipy.special import entr, expit
 from rlhf_lib.errors import InputError
 
 
-def disagreement(gaps: np.ndarray) -> np.ndarray:
+def disagreement(differences: np.ndarray) -> np.ndarray:
     """Return the standard deviation over the ensemble of P(a preferred), (n_pairs,).
 
     Query by committee (Seung et al., 1992) on Bradley–Terry probabilities.
 
     Parameters
     ----------
-    gaps : (n_pairs, members) array
+    differences : (n_pairs, members) array
         Score differences in logits.
     """
-    return expit(gaps).std(axis=1)
+    return expit(differences).std(axis=1)
 
 
-def information(gaps: np.ndarray) -> np.ndarray:
+def information(differences: np.ndarray) -> np.ndarray:
     """Return how much an answer is expected to tell about the model, (n_pairs,) nats.
 
     Mutual information between answer and member: the entropy of the mean prediction less the
     mean entropy of the predictions (BALD: Houlsby et al., 2011). A pair that every member finds
     hard, because the edits are equally good, tells nothing.
     """
-    p = expit(gaps)
+    p = expit(differences)
     mean = p.mean(axis=1)
     return entr(mean) + entr(1 - mean) - (entr(p) + entr(1 - p)).mean(axis=1)
 
@@ -42,13 +42,13 @@ RULES: dict[str, Callable[[np.ndarray], np.ndarray] | None] = {
 
 
 def select(
-    gaps: np.ndarray, n_pairs: int, rule: str, random_share: float, rng: np.random.Generator
+    differences: np.ndarray, n_pairs: int, rule: str, random_share: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Choose pairs: those a rule asks for, and a random share as a fair test stream.
 
     Parameters
     ----------
-    gaps : (n, members) array
+    differences : (n, members) array
         Score differences in logits, see `RewardModel.score_differences`.
     n_pairs : int
     rule : str
@@ -67,16 +67,16 @@ def select(
         When there are fewer pairs than asked for, the share is outside 0 … 1, or the rule is
         unknown.
     """
-    if not 1 <= n_pairs <= len(gaps):
-        raise InputError(f"cannot choose {n_pairs} of {len(gaps)} pairs; ask for fewer")
+    if not 1 <= n_pairs <= len(differences):
+        raise InputError(f"cannot choose {n_pairs} of {len(differences)} pairs; ask for fewer")
     if not 0 <= random_share <= 1:
         raise InputError(f"random_share {random_share!r} is outside 0 … 1")
     if rule not in RULES:
         raise InputError(f"unknown rule {rule!r}; choose one of {', '.join(RULES)}")
-    wish = RULES[rule]
-    if wish is None:
-        return rng.permutation(len(gaps))[:n_pairs]
+    acquisition = RULES[rule]
+    if acquisition is None:
+        return rng.permutation(len(differences))[:n_pairs]
     n_random = round(random_share * n_pairs)
-    by_wish = np.argsort(-wish(gaps), kind="stable")
-    chosen, rest = by_wish[: n_pairs - n_random], by_wish[n_pairs - n_random :]
+    by_value = np.argsort(-acquisition(differences), kind="stable")
+    chosen, rest = by_value[: n_pairs - n_random], by_value[n_pairs - n_random :]
     return np.concatenate([chosen, rng.permutation(rest)[:n_random]])

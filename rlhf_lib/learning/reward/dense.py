@@ -2,7 +2,7 @@
 
 Four terms judge every join (transition quality, energy flow, phrase completeness, tempo
 consistency); the hook should survive, the intro and the ending should not be missing, odd
-beats may go. It is a fixed set of weights over the additive measures, so the best edit under
+beats may go. It is a fixed set of weights over the additive descriptors, so the best edit under
 it is known exactly (`planner`). Join costs enter squared: a linear cost is exploited by one
 long jump to the last beat.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, describe_steps, weight_vector
 from rlhf_lib.editing.edit import Edit
 
-#: The four dense rewards and the measure each one reads.
+#: The four dense rewards and the descriptor each one reads.
 DENSE_TERMS = {
     "tempo consistency": "tempo",
     "energy flow": "energy",
@@ -54,6 +54,6 @@ def dense_terms(edit: Edit) -> dict[str, float]:
     steps = describe_steps(edit)
     seams = max(1.0, float(steps[:, ADDITIVE_NAMES.index("seams")].sum()))
     return {
-        name: 1.0 - float(steps[:, ADDITIVE_NAMES.index(measure)].sum()) / seams
-        for name, measure in DENSE_TERMS.items()
+        name: 1.0 - float(steps[:, ADDITIVE_NAMES.index(descriptor)].sum()) / seams
+        for name, descriptor in DENSE_TERMS.items()
     }

@@ -49,8 +49,8 @@ class Explanation:
     score : float
         The sum of everything below.
     by_descriptor : dict
-        Measure → what it adds.
-    heard : float
+        Descriptor → what it adds.
+    transformer : float
         What the transformer adds.
     offset : float
         The renormalisation's constant, the same for every edit.
@@ -60,7 +60,7 @@ class Explanation:
 
     score: float
     by_descriptor: dict[str, float]
-    heard: float
+    transformer: float
     offset: float
     seams: tuple[SeamPart, ...]
 
@@ -74,7 +74,7 @@ def explain(model: RewardModel, edit: Edit) -> Explanation:
     """
     weights = model.linear_weights()
     mean, std = model.normal.tolist()
-    heard = float(model.score_parts([edit])[1].mean()) / std
+    transformer = float(model.score_parts([edit])[1].mean()) / std
     parts = dict(zip(DESCRIPTOR_NAMES, (describe(edit) * weights).tolist(), strict=True))
     order, steps = edit.order, describe_steps(edit) * weights[:N_ADDITIVE]
     times = np.concatenate([[0.0], np.cumsum(edit.song.beat_durations[order])])
@@ -88,4 +88,5 @@ def explain(model: RewardModel, edit: Edit) -> Explanation:
         for place in edit.seams
     )
     offset = -mean / std
-    return Explanation(sum(parts.values()) + heard + offset, parts, heard, offset, seams)
+    score = sum(parts.values()) + transformer + offset
+    return Explanation(score, parts, transformer, offset, seams)
