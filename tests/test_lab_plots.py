@@ -72,7 +72,9 @@ def test_a_true_reward_that_never_turns_is_not_shaded():
 def explained(transition: float, hook: float, transformer: float, seams=()) -> Explanation:
     parts = {"transition": transition, "hook": hook, "level": 0.0}
     offset = 0.25
-    return Explanation(transition + hook + transformer + offset, parts, transformer, offset, tuple(seams))
+    return Explanation(
+        transition + hook + transformer + offset, parts, transformer, offset, tuple(seams)
+    )
 
 
 def bars(ax) -> dict[str, float]:
