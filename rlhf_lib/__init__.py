@@ -1,3 +1,3 @@
-"""Learn how people like their music edited: beat-level edits, preferences, RLHF."""
+"""Music retargeting: edit songs beat by beat as people prefer, learned from their comparisons."""
 
 __version__ = "0.1.0"

@@ -1,13 +1,13 @@
-"""The one error type that a user's input can cause."""
+"""The error type for everything that a user's input can cause."""
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """A user's input cannot be used.
 
-    The message says what is wrong, where (file, index, field), quotes the bad value and
-    names the remedy. The command line prints it without a traceback, and so do notebooks.
+    The message states what is wrong and where (file, index, field), quotes the bad value and
+    gives the remedy. The command line and notebooks print it without a traceback.
     """
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in place of a traceback."""
+        """Return what IPython shows in place of a traceback."""
         return [f"InputError: {self}"]

@@ -1,7 +1,7 @@
-"""One call for many items: here, in processes of this machine, or on a Dask cluster.
+"""Call a function on many items: in this process, in several processes, or on a Dask cluster.
 
-What an item gives does not hang on where it is worked on: every call has one thread, and results
-come in the order of the items. Work of a process or worker that dies is done again.
+The results do not depend on where they are computed: every call uses one thread, and results
+come in the order of the items. When a process or worker dies, its items are computed again.
 """
 
 import logging
@@ -16,10 +16,9 @@ from rlhf_lib.errors import InputError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: Starting a process takes about as long as analysing a song: with fewer items for each than
-#: this, fewer are started.
+#: Least number of items for each process: starting one takes about as long as analysing a song.
 _ITEMS_PER_PROCESS = 2
-#: How often work is begun before it is given up: what kills three processes kills the next one.
+#: Attempts before an error: items that killed three processes will kill the next one.
 _ATTEMPTS = 3
 _SECONDS_TO_CONNECT = 10
 
@@ -39,31 +38,31 @@ def run(
     Parameters
     ----------
     function : callable
-        Of one item. Where several processes work, it, the items and the results are pickled, and
-        relative paths and what is kept in memory between calls mean something else there.
+        Takes one item. For other processes, the function, the items and the results are pickled;
+        these processes share neither the memory nor the current folder of this one.
     items : iterable
     jobs : int, optional
-        Processes on this machine; 1 works in this one. By default one for every core, but no
-        more than one for every two items.
+        Processes on this machine; with 1, this process does the work. By default one per core,
+        but no more than one for every two items.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``tcp://node7:8786``: its workers do the work, and
-        `jobs` is not looked at. They must have this package, in the same version, and see the
-        same files under the same paths.
+        `jobs` is ignored. They need the same version of this package and the same files under
+        the same paths.
     label, unit : str
         Of the progress bar.
 
     Returns
     -------
     list
-        The same whatever `jobs` and `scheduler` are, on machines of one kind.
+        The same for all values of `jobs` and `scheduler`, on machines of one kind.
 
     Raises
     ------
     InputError
         When `jobs` is less than 1, the scheduler cannot be reached or is lost, its workers lack
-        this package, or the same work has killed one process after the other.
+        this package, or the same items have killed several processes in a row.
     Exception
-        Whatever the function raises.
+        Any exception of the function.
     """
     items = list(items)
     if jobs is not None and jobs < 1:
@@ -116,10 +115,10 @@ def _in_processes(
         except TerminatedWorkerError as error:
             if attempt == _ATTEMPTS:
                 raise InputError(
-                    f"processes were killed {attempt} times, most likely for want of memory; "
+                    f"processes were killed {attempt} times, most likely because memory ran out; "
                     "use fewer (--jobs)"
                 ) from error
-            _log.warning("a process was killed; doing its work again")
+            _log.warning("a process was killed; computing its items again")
 
 
 def _placed(function: Callable[[Item], Result], place: int, item: Item) -> tuple[int, Result]:
@@ -149,8 +148,8 @@ def _on_cluster(
                 yield place_of[future.key], future.result()
         except KilledWorker as error:
             raise InputError(
-                f"workers of {scheduler} died over the same work, most likely for want of memory "
-                f"({error}); give each more, or fewer at a time"
+                f"several workers of {scheduler} died on the same item, most likely because "
+                f"memory ran out ({error}); give each worker more memory or fewer threads"
             ) from error
         except FutureCancelledError as error:
             raise InputError(f"lost the scheduler at {scheduler} ({error}); start again") from error

@@ -1,4 +1,4 @@
-"""Where things lie: the workspace root and files that appear whole or not at all."""
+"""The workspace root, hashes of files, atomic writes and a lock on folders."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ def workspace() -> Path:
     """Return the folder that relative paths refer to.
 
     ``$RLHF_WORKSPACE`` when set (tests and scratch runs), else the repository root, so that
-    notebooks find the same files whatever folder their kernel started in.
+    notebooks find the same files from every working folder.
     """
     configured = os.environ.get("RLHF_WORKSPACE")
     return Path(configured).resolve() if configured else Path(__file__).resolve().parent.parent
@@ -33,7 +33,7 @@ def resolve(path: str | Path) -> Path:
     try:
         path = Path(path).expanduser()
     except RuntimeError as error:
-        raise InputError(f"{path}: {error}; write the folder out") from error
+        raise InputError(f"{path}: {error}; write the full path") from error
     return path if path.is_absolute() else workspace() / path
 
 
@@ -49,17 +49,19 @@ def file_sha256(path: str | Path) -> str:
         with Path(path).open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot read {path} ({error}); check the path and its rights") from error
+        raise InputError(
+            f"cannot read {path} ({error}); check the path and its permissions"
+        ) from error
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` only when the block ends without error.
 
-    The temporary file lies in the same folder, hidden, and keeps the suffix. It is flushed to
+    The temporary file is hidden, in the same folder, and has the same suffix. It is flushed to
     disk, renamed over `path` (atomic on POSIX and NTFS), and the folder is flushed too, so that
     after the block the new file survives a loss of power. On an error, or when the process is
-    killed, whatever stood at `path` before is untouched.
+    killed, the file that was at `path` before stays unchanged.
 
     Raises
     ------
@@ -81,20 +83,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             "the folder writable, then try again"
         ) from error
     finally:
-        with suppress(OSError):  # such as a folder that is a file: then there is no part
+        with suppress(OSError):  # if the folder is a file, there is no part to remove
             part.unlink(missing_ok=True)
 
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold a folder for the block, so that two long commands never write into it at once.
+    """Lock a folder for the block, so that two long commands never write into it at once.
 
-    The hold ends with the process, however it ends.
+    The lock is released when the process ends, also when it is killed.
 
     Raises
     ------
     InputError
-        When another process holds it, or it cannot be written.
+        When another process holds the lock, or the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +108,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot be written ({error}); give a folder with rights"
+            f"{folder}: cannot be written ({error}); give a folder you may write to"
         ) from error
     try:
         yield

@@ -2,14 +2,14 @@
 
 import os
 
-# Small arrays: more threads only contend, and results must not hang on their number.
+# Arrays are small: more threads only contend, and results must not depend on their number.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
 from pathlib import Path  # noqa: E402
 
-# Two processes that write numba's cache at once (librosa's, which tests compare with) spoil it.
+# Tests compare with librosa, which uses numba: two processes writing its cache at once damage it.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     cache = Path(__file__).resolve().parent.parent / ".cache" / "numba" / worker
     os.environ["NUMBA_CACHE_DIR"] = str(cache)

@@ -1,4 +1,4 @@
-"""Decoding and encoding: against files made by hand and closed forms."""
+"""Decoding and encoding, compared with files made by hand and closed forms."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_every_format_decodes_to_the_same_sound(tmp_path, name, form, subtype, c
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 11025, 22050, 32000, 44100, 48000, 88200, 96000])
-def test_sample_rates_survive(tmp_path, sample_rate):
+def test_sample_rates_are_kept(tmp_path, sample_rate):
     wave = Audio(sine(sample_rate, 0.5, 2), sample_rate)
     for suffix in (".wav", ".flac", ".ogg"):
         save_audio(tmp_path / f"a{suffix}", wave)
@@ -61,7 +61,7 @@ def test_sample_rates_survive(tmp_path, sample_rate):
         assert level(audio.samples) == pytest.approx(level(wave.samples), rel=0.05)
 
 
-def test_tags_and_cover_art_do_not_disturb(tmp_path):
+def test_tags_and_cover_art_do_not_matter(tmp_path):
     plain = tmp_path / "plain.mp3"
     soundfile.write(plain, sine(44100, 2.0, 2), 44100, format="MP3", subtype="MPEG_LAYER_III")
 

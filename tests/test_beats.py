@@ -1,4 +1,4 @@
-"""The beat grid: drummed songs with known beats, noise without, beat files, sample bounds."""
+"""The beat grid: drummed songs with known beats, sound without beats, beat files, bounds."""
 
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ def tapped(tempo, seconds, first=0.37):
 
 
 def drummed(beats, seconds, sample_rate=RATE, hats=True, seed=0):
-    """Return kick and snare on the beats in turn, soft hats between, over a little noise."""
+    """Return kick and snare on the beats in turn, soft hats between them, and a little noise."""
     rng = np.random.default_rng(seed)
     times = np.arange(int(0.2 * sample_rate)) / sample_rate
     kick = np.sin(2 * np.pi * 60 * times) * np.exp(-times * 15)
@@ -66,7 +66,7 @@ def test_constant_tempo_gets_a_rigid_grid(tempo):
     audio = drummed(truth, 40)
     beats = estimate_beats(audio)
     check_cover(beats, 40)
-    assert f_measure(truth, beats) > 0.97  # a stub after the last whole beat is no beat
+    assert f_measure(truth, beats) > 0.97  # a short last beat does not count
     gaps = np.diff(beats)
     np.testing.assert_allclose(gaps, 60 / tempo, rtol=1e-3)
     np.testing.assert_allclose(gaps, gaps[0], rtol=1e-9)
@@ -109,13 +109,13 @@ def test_sample_rate_and_level_do_not_matter(sample_rate):
         assert f_measure(truth, estimate_beats(each)) > 0.99
 
 
-def test_beats_go_on_through_silence_at_both_ends():
+def test_beats_continue_through_silence_at_both_ends():
     truth = tapped(lambda t: 120, 20)
     played = drummed(truth[12:-8], 20)
     quiet = np.where(np.abs(played.samples) < 0.03, 0, played.samples)
     beats = estimate_beats(Audio(quiet, RATE))
     check_cover(beats, 20)
-    assert f_measure(truth, beats) > 0.97  # a stub after the last whole beat is no beat
+    assert f_measure(truth, beats) > 0.97  # a short last beat does not count
 
 
 def test_the_estimate_is_repeatable():
@@ -172,7 +172,7 @@ def test_real_songs_against_their_tempo_maps(title):
 # Beat files
 
 
-def test_beat_files_round_trip(tmp_path):
+def test_written_beat_files_are_read_back(tmp_path):
     times = np.array([0.0, 0.5123456, 1.25, 199.999])
     write_beats(tmp_path / "song.beats", times)
     assert (tmp_path / "song.beats").read_text().splitlines()[1] == "0.512346"
@@ -224,7 +224,7 @@ def test_bounds_partition_the_file():
     assert beat_bounds(np.array([0.3]), 10, 1000).tolist() == [0, 10]
 
 
-def test_crowded_and_late_beats_are_moved_so_that_none_is_empty():
+def test_crowded_and_late_beats_are_moved_until_none_is_empty():
     crowded = beat_bounds(np.array([0.0, 0.0001, 0.0002, 1.0]), 2000, 1000)
     assert crowded.tolist() == [0, 1, 2, 1000, 2000]
     late = beat_bounds(np.array([0.0, 1.0, 2.0, 2.0001, 3.0]), 2000, 1000)

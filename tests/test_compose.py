@@ -1,4 +1,4 @@
-"""Composed songs: the truth they come with holds for the sound itself."""
+"""Composed songs: their ground truth is true of the sound itself."""
 
 import json
 from itertools import pairwise
@@ -36,7 +36,7 @@ def beat_slices(song):
 
 
 def beat_levels(song):
-    """RMS of each beat, dB."""
+    """Return the RMS of each beat, dB."""
     power = [
         np.mean(song.audio.samples[a:b].astype(float) ** 2) + 1e-12 for a, b in beat_slices(song)
     ]
@@ -44,7 +44,7 @@ def beat_levels(song):
 
 
 def beat_chroma(song):
-    """Mean chroma of each beat, (n_beats, 12), unit length."""
+    """Return the mean chroma of each beat, (n_beats, 12), unit length."""
     hop = 1024
     chroma = librosa.feature.chroma_stft(
         y=song.audio.mono(), sr=SAMPLE_RATE, hop_length=hop, tuning=0.0
@@ -106,7 +106,7 @@ def test_a_song_that_slows_down_has_the_beats_of_its_curve():
     beats = np.arange(len(song.beat_times) - 1)
     expected = 60 / np.where(beats < 40, 140 - beats, 100)
     np.testing.assert_allclose(np.diff(song.beat_times), expected, rtol=1e-12)
-    # The sound follows: kicks or snares fall on beats early and late alike.
+    # The sound does too: kicks or snares fall on early and late beats.
     strength, frame = onset_strength(song), SAMPLE_RATE / 256
     for beat in (4, 8, 20, 32, 36):
         centre = round(song.beat_times[beat] * frame)
@@ -187,7 +187,7 @@ def test_without_flaws_the_song_is_otherwise_the_same(song, flawless):
     change = beat_levels(song) - beat_levels(flawless)
     flawed = np.zeros(len(change), bool)
     for flaw in song.flaws:
-        flawed[flaw.start_beat : flaw.end_beat + 4] = True  # and what rings on
+        flawed[flaw.start_beat : flaw.end_beat + 4] = True  # and notes that ring on
     assert np.ptp(change[~flawed]) < 0.5
 
 
@@ -208,7 +208,7 @@ def test_the_music_is_in_its_key(style):
     scale = {"major": [0, 2, 4, 5, 7, 9, 11], "minor": [0, 2, 3, 5, 7, 8, 10]}[mode]
     energy = np.mean(beat_chroma(song) ** 2, axis=0)
     shares = [energy[(np.array(scale) + shift) % 12].sum() / energy.sum() for shift in range(12)]
-    # Fifth-related keys share six of seven tones: the right one is best or all but best.
+    # Fifth-related keys share six of seven tones: the right key is best or nearly best.
     assert shares[3] > 0.7
     assert shares[3] > max(shares) - 0.1
 
@@ -248,7 +248,7 @@ def test_folder_of_songs(tmp_path):
     assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(
         name for k in (1, 2, 3) for name in (f"song_00{k}.flac", f"song_00{k}.truth.json")
     )
-    # The same seed gives the same samples, and song 1 does not depend on how many follow.
+    # The same seed gives the same samples, and song 1 does not depend on the number of songs.
     again = compose_songs(tmp_path / "again", n_songs=1, seed=4, seconds=15)
     assert again[0].read_bytes() == paths[0].read_bytes()
     other = compose_songs(tmp_path / "other", n_songs=1, seed=5, seconds=15)
@@ -258,7 +258,7 @@ def test_folder_of_songs(tmp_path):
     assert paths[0].read_bytes() == other[0].read_bytes()
 
 
-def test_foreign_files_stay(tmp_path):
+def test_other_files_are_not_replaced(tmp_path):
     (tmp_path / "song_002.flac").write_bytes(b"somebody's recording")
     with pytest.raises(InputError, match=r"song_002\.flac.*not a composed song"):
         compose_songs(tmp_path, n_songs=2, seconds=10)

@@ -1,4 +1,4 @@
-"""Qualities of edits, by hand."""
+"""Hidden criteria of edits, against values computed by hand."""
 
 import math
 from dataclasses import replace
@@ -40,7 +40,7 @@ def with_feature(song, name, values):
     return replace(song, features=features)
 
 
-def test_excess_seams_are_counted_per_minute_beyond_what_is_free():
+def test_excess_seams_are_counted_per_minute_beyond_the_free_ones():
     assert one("excess_seams", edit_of(SONG)) == 0.0
     assert one("excess_seams", edit_of(toy_song(260), (100, 110))) == 0.0  # one in 125 s
     # Four seams in 118 s, half a seam a minute is free.
@@ -48,7 +48,7 @@ def test_excess_seams_are_counted_per_minute_beyond_what_is_free():
     assert one("excess_seams", four) == pytest.approx(4 * 60 / 118 - 0.5)
 
 
-def test_crowding_sums_over_neighbours():
+def test_crowding_is_summed_over_neighbouring_seams():
     # Joins at 25, 30 and 80 s of the edit: 5 s apart, then 50 s.
     edit = edit_of(SONG, (50, 51), (61, 63), (163, 164))
     assert one("crowding", edit) == pytest.approx((1 - 5 / 30) ** 2)
@@ -67,7 +67,7 @@ def test_crowding_sums_over_neighbours():
         ((20, 110), 1.0),
     ],
 )
-def test_a_chorus_is_whole_or_not(monkeypatch, cut, expected):
+def test_a_chorus_counts_when_nearly_all_of_it_is_played(monkeypatch, cut, expected):
     passages = {(30, 110): [[20, 60], [90, 130]], (20, 116): [[20, 60], [112, 152]]}
     found = np.array(passages.get(cut, [[20, 60], [112, 152]]))
     monkeypatch.setattr(descriptors, "choruses", lambda song: found)
@@ -97,7 +97,7 @@ def test_climax_is_the_rise_of_the_level_towards_the_end():
     assert one("climax", edit_of(steep)) == 1.0
 
 
-def test_what_returns_after_a_while_is_heard_again():
+def test_repeats_after_a_while_count_as_heard_again():
     rng = np.random.default_rng(3)
     verse, chorus, end = (rng.normal(size=(32, SONG.features.shape[1])) for _ in range(3))
     song = toy_song(128)
@@ -109,19 +109,19 @@ def test_what_returns_after_a_while_is_heard_again():
     # Sixteen beats of the chorus less: the verse is back after 24 s.
     sooner = one("heard_again", edit_of(song, (40, 56)))
     assert sooner == pytest.approx(29 / 109 * math.exp(-24 / 30))
-    # A bar again at once is a groove that goes on.
+    # A bar repeated at once is the same groove.
     bar = song.features.copy()
     bar[40:44] = bar[36:40]
     assert one("heard_again", edit_of(replace(song, features=bar), (64, 96))) == 0.0
 
 
-def test_loops_are_no_leaps():
+def test_loops_do_not_count_as_leaps():
     assert one("leaps", edit_of(SONG, LOOP_4=[50])) == 0.0
     assert one("leaps", edit_of(SONG, (50, 51), LOOP_4=[100])) == 1.0
     assert one("leaps", edit_of(SONG, REORDER_1=[50])) == 3.0
 
 
-def test_loops_of_the_hook_count_with_a_falling_return():
+def test_loops_of_the_hook_saturate():
     song = with_feature(SONG, "hook", np.where(np.arange(240) < 120, 0.0, 1.0))
     assert one("hook_loops", edit_of(song, LOOP_4=[10, 20])) == 0.0  # no hook there
     looped = edit_of(song, LOOP_2=[150], LOOP_3=[200])  # three beats more, 243 in all
@@ -130,7 +130,7 @@ def test_loops_of_the_hook_count_with_a_falling_return():
     assert one("hook_loops", edit_of(song, (200, 201))) == 0.0
 
 
-def test_loops_are_liked_up_to_a_point():
+def test_the_taste_for_loops_has_an_optimum():
     song = with_feature(SONG, "hook", np.where(np.arange(240) < 120, 0.0, 1.0))
     taste = Taste.named("loops")
     utilities = [
@@ -150,7 +150,7 @@ def test_steps_back_count_as_shuffling():
     assert one("shuffling", moved) == pytest.approx(1 - math.exp(-1.0 / 2.0))
 
 
-def test_qualities_of_the_sound_sum_over_the_seams(monkeypatch):
+def test_criteria_of_the_sound_are_summed_over_the_seams(monkeypatch):
     faults = np.array([[0.1, 0.5, 0.0], [0.2, 0.1, 0.4]])
     monkeypatch.setattr(module, "seam_faults", lambda edit: faults)
     edit = edit_of(SONG, (50, 51), (80, 82))
@@ -159,7 +159,7 @@ def test_qualities_of_the_sound_sum_over_the_seams(monkeypatch):
     assert np.array_equal(criteria(edit, SOUND), np.zeros(4))
 
 
-def test_only_what_is_asked_for_is_computed():
+def test_only_the_named_criteria_are_computed():
     edit = edit_of(SONG, (50, 51))  # a toy song has no audio
     names = [name for name in CRITERIA if name not in SOUND]
     assert np.isfinite(criteria(edit, names)).all()
@@ -169,14 +169,14 @@ def test_only_what_is_asked_for_is_computed():
             criteria(edit, [name])
 
 
-def test_short_edits_have_finite_qualities():
+def test_short_edits_have_finite_criteria():
     song = toy_song(16)
     for kept in (1, 2, 5):
         edit = edit_of(song, (kept, 16))
         assert np.isfinite(criteria(edit, [n for n in CRITERIA if n not in SOUND])).all()
 
 
-def test_no_quality_is_a_measure():
+def test_no_criterion_is_a_descriptor():
     assert not set(CRITERIA) & set(DESCRIPTOR_NAMES)
 
 
@@ -185,14 +185,14 @@ def test_an_unknown_criterion_is_refused():
         criteria(edit_of(SONG), ["crowding", "swing"])
 
 
-def test_every_descriptor_and_criterion_can_be_weighed_and_given_as_a_reason():
+def test_every_descriptor_and_criterion_can_have_a_weight_and_be_a_reason():
     for name in (*DESCRIPTOR_NAMES, *CRITERIA):
         for weight in (-1.0, 1.0):
             reasons = {Taste({name: weight}).reason(np.array([gain])) for gain in (1.0, -1.0)}
             assert len(reasons) == 2
 
 
-def test_named_tastes_differ_and_are_sound():
+def test_named_tastes_differ_and_are_valid():
     assert len({str(sorted(weights)) for weights in TASTES.values()}) == len(TASTES)
     for name in TASTES:
         assert Taste.named(name).by_name == TASTES[name]

@@ -1,4 +1,4 @@
-"""Songs of a folder: composed when there are none, left alone when there are."""
+"""Songs of a folder: composed if there are none, else left unchanged."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from rlhf_lib.composer.compose import compose_song
 from rlhf_lib.composer.demo_songs import songs_or_composed
 
 
-def test_an_empty_folder_is_filled_once(workspace, capsys):
+def test_songs_are_composed_into_an_empty_folder_once(workspace, capsys):
     songs = songs_or_composed("data/songs", 2, 20.0, seed=5)
     assert capsys.readouterr().out.splitlines() == [
         "no audio in data/songs: composing 2 songs of 20 s (seed 5)",

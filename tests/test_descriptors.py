@@ -1,4 +1,4 @@
-"""Measures of edits whose joins are known."""
+"""Descriptors of edits whose joins are known."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def edit_of(song, *kept, target=0.5):
     return Edit(song, actions, target)
 
 
-def test_the_whole_song_is_without_fault(song):
+def test_the_whole_song_has_no_costs(song):
     whole = descriptors_by_name(edit_of(song, (0, 64), target=1.0))
     full = {"hook": 1.0, "oddity": 1.0, "length": 1.0, "energy_arc": 1.0}
     for name, value in whole.items():
@@ -86,7 +86,7 @@ def test_loops_returns_and_close_seams(song):
 
 
 def sounding(song, **columns):
-    """The song with other values in some feature columns."""
+    """Return the song with other values in some feature columns."""
     features = song.features.copy()
     for name, values in columns.items():
         features[:, FEATURE_NAMES.index(name)] = values
@@ -120,8 +120,8 @@ def test_levels_of_the_eighths(song):
     assert [half[name] for name in names] == pytest.approx([-0.5] * 4 + [0.5] * 4)
 
 
-def test_again_counts_beats_by_how_long_ago_their_like_was_heard():
-    """A song of five times the same 40 beats, all of them unlike each other."""
+def test_again_counts_beats_by_the_distance_to_the_last_similar_beat():
+    """The song repeats the same 40 beats five times; the 40 beats are unlike each other."""
     song = toy_song(200, seed=1)
     pattern = np.random.default_rng(0).normal(size=(40, song.features.shape[1]))
     song = replace(song, features=np.tile(pattern, (5, 1)))
@@ -143,7 +143,7 @@ def test_again_counts_beats_by_how_long_ago_their_like_was_heard():
     assert descriptors_by_name(Edit(song, actions, 0.5))["again_16"] == pytest.approx(2 / 22)
 
 
-def test_step_table_holds_every_edit(song):
+def test_step_table_gives_the_value_of_any_edit(song):
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(2, N_ADDITIVE))
     tables = step_table(song, weights, block=10)
@@ -155,7 +155,7 @@ def test_step_table_holds_every_edit(song):
         assert table[path[:-1], path[1:]].sum() == pytest.approx(values @ weight, abs=1e-3)
 
 
-def test_dense_reward_is_its_weights_and_terms_lie_in_0_1(song):
+def test_dense_reward_is_a_weighted_sum_and_its_terms_lie_in_0_1(song):
     edit = edit_of(song, (0, 20), (30, 40), (50, 64))
     values = descriptors_by_name(edit)
     by_hand = sum(w * values[name] for w, name in zip(DENSE_WEIGHTS, ADDITIVE_NAMES, strict=True))
@@ -166,7 +166,7 @@ def test_dense_reward_is_its_weights_and_terms_lie_in_0_1(song):
     assert all(v == 1 for v in dense_terms(edit_of(song, (0, 64))).values())
 
 
-def test_directions_cover_all_measures():
+def test_directions_cover_all_descriptors():
     assert len(DIRECTION) == N_DESCRIPTORS == len(set(DESCRIPTOR_NAMES)) == 35
     assert N_ADDITIVE == 14
     better = {name for name, sign in zip(DESCRIPTOR_NAMES, DIRECTION, strict=True) if sign == 1}

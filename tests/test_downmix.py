@@ -1,4 +1,4 @@
-"""What analysis hears: block by block the same as all at once."""
+"""The downmix for analysis: block by block it equals that of the whole file."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def sounding(seconds, rate, channels, level=0.3):
     ("suffix", "rate", "channels"),
     [("wav", 44100, 2), ("flac", 48000, 2), ("ogg", 44100, 1), ("wav", 22050, 2), ("wav", 8000, 1)],
 )
-def test_blocks_give_what_the_whole_file_gives(tmp_path, suffix, rate, channels):
+def test_blocks_give_the_same_as_the_whole_file(tmp_path, suffix, rate, channels):
     path = tmp_path / f"song.{suffix}"
     soundfile.write(path, np.clip(sounding(4.3, rate, channels), -1, 1), rate)
     whole, heard = Downmix.of(load_audio(path)), load_downmix(path)
@@ -31,7 +31,7 @@ def test_blocks_give_what_the_whole_file_gives(tmp_path, suffix, rate, channels)
     assert len(heard.samples) == pytest.approx(4.3 * 22050, abs=20)
 
 
-def test_what_is_beyond_full_scale_is_scaled_down_as_a_whole(tmp_path):
+def test_a_recording_beyond_full_scale_is_scaled_down_as_a_whole(tmp_path):
     path = tmp_path / "loud.wav"
     soundfile.write(path, sounding(3, 44100, 2, level=0.8), 44100, subtype="FLOAT")
     heard = load_downmix(path)
@@ -39,13 +39,13 @@ def test_what_is_beyond_full_scale_is_scaled_down_as_a_whole(tmp_path):
     np.testing.assert_allclose(heard.samples, Downmix.of(load_audio(path)).samples, atol=1e-6)
 
 
-def test_a_downmix_stays_as_it_is(tmp_path):
+def test_a_downmix_is_returned_unchanged(tmp_path):
     soundfile.write(tmp_path / "a.wav", sounding(1, 44100, 2), 44100)
     heard = load_downmix(tmp_path / "a.wav")
     assert Downmix.of(heard) is heard
 
 
-def test_a_sample_that_is_no_number_is_named_by_its_place(tmp_path):
+def test_the_error_for_a_nan_gives_its_sample(tmp_path):
     samples = sounding(4, 44100, 2)
     samples[100_000, 1] = np.nan
     soundfile.write(tmp_path / "a.wav", samples, 44100, subtype="FLOAT")

@@ -1,4 +1,4 @@
-"""What is heard at seams, on sounds whose faults are known."""
+"""Faults of seams, on sounds whose faults are known."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def song_of(folder: Path, samples: np.ndarray) -> Song:
 
 
 def halves_joined(song: Song) -> np.ndarray:
-    """Return the faults of hearing beat 28, in the second half, right after beat 11."""
+    """Return the faults of playing beat 28, in the second half, right after beat 11."""
     actions = np.zeros(N_BEATS, int)
     actions[12:28] = Action.CUT
     faults = seam_faults(Edit(song, actions, 0.6))
@@ -48,7 +48,7 @@ def halves_joined(song: Song) -> np.ndarray:
 
 
 def clicks(times: np.ndarray, gains: np.ndarray | float = 1.0) -> np.ndarray:
-    """Return 20 ms noise bursts that die away, one at each time in s."""
+    """Return decaying noise bursts of 20 ms, one at each time in s."""
     burst = np.random.default_rng(0).normal(size=320) * np.exp(-np.arange(320) / 60) / 6
     samples = np.zeros(len(TIMES) + len(burst))
     for time, gain in zip(times, np.broadcast_to(gains, times.shape), strict=True):
@@ -68,7 +68,7 @@ HARMONICS = np.arange(200.0, 8000.0, 100.0)
 
 
 @pytest.mark.parametrize("slip", [0.0, 0.005, 0.01, 0.02, 0.03, -0.02])
-def test_a_slip_of_the_beat_costs_what_the_formula_says(tmp_path, slip):
+def test_a_slip_of_the_beat_costs_as_much_as_in_the_formula(tmp_path, slip):
     # Between the beats, so that no crossfade touches them.
     times = (np.arange(N_BEATS - 1) + 0.5) * PERIOD
     song = song_of(tmp_path, clicks(np.where(times < 10, times, times + slip)))
@@ -111,8 +111,8 @@ def test_two_levels_step_in_loudness_alone(tmp_path, decibels):
     assert irregular < 0.05
 
 
-def test_a_join_between_like_passages_is_faultless(tmp_path):
-    # Eight beats of anything, five times over: from any beat to the same one of another round.
+def test_a_join_between_similar_passages_has_no_fault(tmp_path):
+    # Eight random beats, played five times: joins from a beat to its repeat.
     rng = np.random.default_rng(1)
     piece = clicks(np.sort(rng.uniform(0, 4, 12)), rng.uniform(0.3, 1, 12))[: 8 * RATE // 2]
     piece += rng.normal(0, 0.02, len(piece)) * np.linspace(0.2, 1, len(piece))
@@ -123,7 +123,7 @@ def test_a_join_between_like_passages_is_faultless(tmp_path):
     assert seam_faults(Edit(song, elsewhere, 0.6))[0].sum() > 0.2
 
 
-def test_loops_and_reordered_beats_are_heard_too(tmp_path):
+def test_loops_and_reordered_beats_have_faults_too(tmp_path):
     accents = np.where(np.arange(N_BEATS) % 4 == 0, 1.0, 0.25)
     bars = song_of(tmp_path, clicks(np.arange(N_BEATS) * PERIOD, accents))
     actions = np.zeros(N_BEATS, int)
@@ -138,7 +138,7 @@ def test_loops_and_reordered_beats_are_heard_too(tmp_path):
     assert seam_faults(Edit(even, actions, 1.0)).max() < 0.02
 
 
-def test_what_is_heard_is_what_render_plays(tmp_path):
+def test_seams_sound_as_in_the_rendered_edit(tmp_path):
     samples = np.random.default_rng(2).normal(0, 0.1, len(TIMES))
     song = song_of(tmp_path, np.clip(samples, -1, 1))
     actions = np.zeros(N_BEATS, int)
@@ -148,11 +148,11 @@ def test_what_is_heard_is_what_render_plays(tmp_path):
     sound = ear._sound(str(song.path), song.sha256, RATE, song.n_samples)
     heard, place = ear._rendered(sound, *song.beat_bounds[[12, 28]], RATE)
     start = song.beat_bounds[12] - place
-    level = np.sqrt(np.mean(audio.samples**2))  # it listens to the song at a level of its own
+    level = np.sqrt(np.mean(audio.samples**2))  # songs are scaled to mean square 1
     assert heard * level == pytest.approx(played[start : start + len(heard)], abs=1e-4)
 
 
-def test_a_song_is_decoded_once_and_a_seam_heard_once(tmp_path, monkeypatch):
+def test_a_song_is_decoded_once_and_a_seam_computed_once(tmp_path, monkeypatch):
     song = song_of(tmp_path, tones(HARMONICS) * np.where(LATE, 0.5, 1.0))
     decoded, spectra = [], []
     load, mel_bands = ear.load_audio, ear._mel_bands
@@ -164,7 +164,7 @@ def test_a_song_is_decoded_once_and_a_seam_heard_once(tmp_path, monkeypatch):
     assert (len(decoded), len(spectra)) == (1, 3)
 
 
-def test_an_edit_without_seams_has_none_to_hear(tmp_path):
+def test_an_edit_without_seams_needs_no_audio(tmp_path):
     song = song_of(tmp_path, np.zeros(len(TIMES)))
     song.path.unlink()
     assert seam_faults(Edit(song, np.zeros(N_BEATS, int), 1.0)).shape == (0, 3)
@@ -179,7 +179,7 @@ def test_seams_of_silence_and_at_the_ends_are_finite(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["missing", "another"])
-def test_audio_that_does_not_belong_is_refused(tmp_path, change):
+def test_missing_or_other_audio_is_refused(tmp_path, change):
     song = song_of(tmp_path, tones(HARMONICS))
     if change == "missing":
         song.path.unlink()

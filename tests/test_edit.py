@@ -1,4 +1,4 @@
-"""Edits by hand: orders written out, not computed."""
+"""Edits against playing orders written by hand."""
 
 import numpy as np
 import pytest

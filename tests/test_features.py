@@ -1,4 +1,4 @@
-"""Sound features against closed forms and librosa."""
+"""Sound features, compared with closed forms and librosa."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def column(features, name):
 
 @pytest.fixture(scope="module")
 def noise():
-    """Four seconds of tone and noise, the noise growing."""
+    """Return four seconds of a tone and growing noise."""
     rng = np.random.default_rng(3)
     samples = tone(440, 0.3) + np.linspace(0.1, 0.15, 4 * RATE) * rng.standard_normal(4 * RATE)
     return samples.astype(np.float32)
@@ -39,7 +39,7 @@ def noise():
 
 @pytest.fixture(scope="module")
 def reference(noise):
-    """The power spectrogram of `noise` by librosa, full-scale sine = 1."""
+    """Return the power spectrogram of `noise` by librosa, full-scale sine = 1."""
     import librosa
 
     spectrum = librosa.stft(noise, n_fft=FRAME, hop_length=HOP, pad_mode="constant")

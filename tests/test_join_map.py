@@ -1,4 +1,4 @@
-"""The map of join costs shows the prices that the dense reward asks."""
+"""The map of join costs shows what each join costs in the dense reward."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
 from rlhf_lib.plots.joins import join_map
 
 
-def test_a_jump_costs_the_dense_reward_that_it_loses():
-    """Two edits that differ in one jump differ by its cost, the hook and the oddity aside."""
+def test_the_cost_of_a_jump_is_the_loss_of_dense_reward():
+    """An edit with one jump loses its cost; the other terms of the reward are added back."""
     song = toy_song(64, period=0.5)  # decision points every two beats
     (mesh,) = (c for c in join_map(song).axes[0].collections if c.get_array() is not None)
     cost = np.asarray(mesh.get_array()).reshape(32, 31)

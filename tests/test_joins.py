@@ -28,7 +28,7 @@ def song_of(features, beat_times=None, beats_per_bar=4):
     return Song("s", Path("s.wav"), "0", 8000, n_samples, beat_times, beats_per_bar, 0, features)
 
 
-def test_going_on_costs_nothing_and_costs_lie_in_0_1():
+def test_playing_on_costs_nothing_and_costs_lie_in_0_1():
     assert JOIN_TERMS == ("transition", "energy", "phrase", "tempo")
     song = song_of(random_features(60))
     beats = np.arange(60)
@@ -57,7 +57,7 @@ def test_transition_is_free_into_an_exact_repeat_and_half_for_a_random_pair():
     assert np.median(song.joins.costs(i, j)[:, TRANSITION]) == pytest.approx(0.5, abs=0.02)
 
 
-def test_the_ends_use_the_context_that_exists():
+def test_the_ends_use_the_neighbours_that_exist():
     song = song_of(random_features(40))
     assert song.joins.costs(39, 0)[TRANSITION] == 1.0
     assert song.joins.costs(39, 0)[ENERGY] == 1.0
@@ -75,8 +75,8 @@ def test_energy_by_hand():
     features[:, FEATURE_GROUPS["rms"]] = -20.0
     features[10:, FEATURE_GROUPS["rms"]] = -26.0
     costs = song_of(features).joins.costs([4, 4, 4], [7, 14, 10])
-    # Beat 14 stands for beat 5, beat 4 for beat 13: 6 dB each, of 12. Beat 10 stands for beat 5
-    # (6 dB), but beat 4 for beat 9 (0 dB).
+    # Beat 14 replaces beat 5, beat 4 replaces beat 13: 6 dB each, of 12. Beat 10 replaces beat 5
+    # (6 dB), but beat 4 replaces beat 9 (0 dB).
     np.testing.assert_allclose(costs[:, ENERGY], [0.0, 0.5, 0.25], atol=1e-6)
     features[10:, FEATURE_GROUPS["rms"]] = -60.0
     assert song_of(features).joins.costs(4, 14)[ENERGY] == 1.0

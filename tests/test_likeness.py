@@ -9,7 +9,7 @@ PATTERN = np.random.default_rng(3).normal(size=(16, 8))
 
 
 def test_exact_repeats_are_of_one_kind():
-    """Beat 16 is preceded by another beat than beat 0; from there on passages are the same."""
+    """Beat 16 and beat 0 follow different beats; the passages after them are the same."""
     found = kinds(np.tile(PATTERN, (5, 1)))
     middle = found[16:64].reshape(3, 16)
     assert (middle == middle[0]).all()
@@ -18,19 +18,19 @@ def test_exact_repeats_are_of_one_kind():
     assert (middle[0, 1:15] == np.arange(1, 15)).all()
 
 
-def test_kinds_are_numbered_as_they_appear():
+def test_kinds_are_numbered_by_first_appearance():
     found = kinds(np.concatenate([PATTERN, PATTERN[::-1], PATTERN]))
     first = np.unique(found, return_index=True)[1]
     assert found[first].tolist() == list(range(len(first)))
     assert (np.diff(first) > 0).all()
 
 
-def test_unlike_beats_found_kinds_of_their_own():
+def test_unlike_beats_get_different_kinds():
     assert kinds(np.random.default_rng(0).normal(size=(40, 20))).tolist() == list(range(40))
 
 
-def test_a_passage_counts_not_the_single_beat():
-    """The same beat between other neighbours is something else."""
+def test_the_passage_counts_and_not_the_single_beat():
+    """The same beat between other neighbours gets another kind."""
     rng = np.random.default_rng(1)
     points = rng.normal(size=(41, 8))
     points[30] = points[10]
@@ -47,7 +47,7 @@ def test_a_small_variation_is_still_alike(noise, alike):
 
 
 def test_only_relative_distances_count():
-    """Turned, moved and stretched, the points have the same kinds."""
+    """Rotated, moved and scaled points have the same kinds."""
     rng = np.random.default_rng(4)
     points = np.tile(PATTERN, (3, 1)) + 0.3 * rng.normal(size=(48, 8))
     turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]

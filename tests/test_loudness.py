@@ -1,4 +1,4 @@
-"""Loudness: against the standard's reference tone and pyloudnorm."""
+"""Loudness, compared with the standard's reference tone and pyloudnorm."""
 
 import numpy as np
 import pyloudnorm

@@ -1,4 +1,4 @@
-"""Metre against composed songs and made-up beats."""
+"""Metre of composed songs and of made-up beats."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The same songs from this process, from two processes and from a cluster, also when one dies."""
+"""One process, two processes and a cluster give the same songs, also when a process dies."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def cluster():
 
 @pytest.fixture(params=["processes", "cluster"])
 def elsewhere(request):
-    """How to ask for two processes, and for two workers of a cluster."""
+    """Return the arguments for two processes, or for two workers of a cluster."""
     if request.param == "processes":
         return {"jobs": 2}
     return {"scheduler": request.getfixturevalue("cluster")}
@@ -64,10 +64,10 @@ def test_songs_are_the_same_wherever_they_are_analysed(folder, tmp_path, elsewhe
     assert {path.name: path.read_bytes() for path in (tmp_path / "other").iterdir()} == cached
     few = load_songs(folder, n_songs=2, cache_dir=tmp_path / "few", **elsewhere)
     assert told(*few) == told(serial[0][:2], [])
-    assert len(list((tmp_path / "few").iterdir())) == 2  # no more was done than asked for
+    assert len(list((tmp_path / "few").iterdir())) == 2  # no other song was analysed
 
 
-def test_the_work_of_a_dead_worker_is_done_again(folder, tmp_path, elsewhere):
+def test_the_items_of_a_dead_worker_are_computed_again(folder, tmp_path, elsewhere):
     def work(path):
         if path.stem == "2" and not (tmp_path / "died").exists():
             (tmp_path / "died").touch()
@@ -82,15 +82,15 @@ def test_the_work_of_a_dead_worker_is_done_again(folder, tmp_path, elsewhere):
     assert results == [(song.beat_times.tobytes(), song.features.tobytes()) for song in serial]
 
 
-def test_work_that_kills_whoever_does_it_is_given_up(elsewhere):
+def test_an_item_that_kills_every_process_is_an_error(elsewhere):
     def work(item):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(InputError, match="want of memory"):
+    with pytest.raises(InputError, match="memory ran out"):
         run(work, range(2), **elsewhere)
 
 
-def test_an_error_comes_back_as_it_is(elsewhere):
+def test_an_exception_of_the_function_is_raised_unchanged(elsewhere):
     def work(item):
         raise InputError(f"item {item} is wrong")
 
@@ -118,7 +118,7 @@ def test_a_scheduler_that_does_not_answer(address, monkeypatch):
         run(str, [1], scheduler=address)
 
 
-def test_a_scheduler_that_is_lost_is_told():
+def test_a_lost_scheduler_is_an_error():
     from distributed import LocalCluster
 
     local = {"processes": False, "n_workers": 1, "threads_per_worker": 1}
@@ -128,7 +128,7 @@ def test_a_scheduler_that_is_lost_is_told():
             run(time.sleep, [0.1] * 100, scheduler=cluster.scheduler_address)
 
 
-def test_results_come_in_order_and_odd_numbers_of_jobs_are_told():
+def test_results_come_in_order_and_zero_jobs_is_an_error():
     assert run(lambda x: x * x, range(5)) == [0, 1, 4, 9, 16]
     assert run(str, [], jobs=3) == []
     assert np.array_equal(run(np.sqrt, [4.0, 9.0], jobs=1), [2, 3])

@@ -30,7 +30,7 @@ ONE_SEAM = cut((10, 20))  # 3/4 of the song
 TWO_SEAMS = cut((8, 13), (24, 29))  # the same length
 
 
-def test_utility_is_the_weighted_sum_of_measures():
+def test_utility_is_the_weighted_sum_of_descriptors():
     rater = SimulatedRater("r", {"length": 8.0, "seams": -0.5})
     assert rater.utility(WHOLE) == pytest.approx(8.0, abs=1e-6)
     assert rater.utility(ONE_SEAM) == pytest.approx(8.0 * 0.75 - 0.5, abs=1e-6)
@@ -42,14 +42,14 @@ def test_utility_is_the_weighted_sum_of_measures():
     [(-0.05, "tie", 0), (-0.3, "a", 1), (-1.2, "a", 2), (-5.0, "a", 3), (5.0, "b", 3)],
 )
 def test_without_noise_the_utility_decides_choice_and_strength(weight, preference, strength):
-    # The two edits differ by one seam and, in what this taste weighs, by nothing else.
+    # In the descriptors of this taste, the two edits differ by one seam only.
     rater = SimulatedRater("r", {"seams": weight}, noise=0.0, tie_margin=0.1)
     answer = rater.compare(SONG, ONE_SEAM, TWO_SEAMS)
     assert (answer.preference, answer.strength) == (preference, strength)
     assert answer.confidence == pytest.approx(1 / (1 + math.exp(-2 * abs(weight))), abs=1e-3)
 
 
-def test_the_reason_names_the_measure_that_decided():
+def test_the_reason_names_the_decisive_descriptor():
     rater = SimulatedRater("r", {"seams": -1.0, "length": 0.1}, noise=0.0)
     answer = rater.compare(SONG, TWO_SEAMS, ONE_SEAM)
     assert (answer.preference, answer.reasoning) == ("b", "simulated: fewer audible seams")
@@ -69,7 +69,7 @@ def test_votes_follow_bradley_and_terry():
     assert abs(wins / n - expected) < 4 * math.sqrt(expected * (1 - expected) / n)
 
 
-def test_ties_are_as_frequent_as_the_margin_says():
+def test_the_margin_sets_the_frequency_of_ties():
     # Equal utilities, |logistic noise of scale 1| <= 0.5: tanh(0.25).
     n, expected = 600, math.tanh(0.25)
     taste = {"shuffling": 1.0}
@@ -84,7 +84,7 @@ PAIRS = [
     for b in [cut((start, start + 8)) for start in range(2, 30, 5)]
     if not np.array_equal(a.actions, b.actions)
 ]
-GUESS = {"leaps": 1.0}  # one in each edit of PAIRS: this taste has nothing but noise
+GUESS = {"leaps": 1.0}  # one leap in each edit of PAIRS: only the noise decides
 MIRROR = {"a": "b", "b": "a", "tie": "tie"}
 
 
@@ -96,7 +96,7 @@ def test_answers_do_not_depend_on_the_order_of_the_tasks():
 
 @pytest.mark.parametrize("other", ["seed", "rater", "song", "occasion", "swapped"])
 def test_another_seed_rater_song_occasion_or_side_draws_other_noise(other):
-    """Without a taste, two answers that share no noise name the same edit half of the time."""
+    """When only noise decides, two answers with independent noise agree half of the time."""
 
     def answer(a, b, changed):
         rater = SimulatedRater(
@@ -113,7 +113,7 @@ def test_another_seed_rater_song_occasion_or_side_draws_other_noise(other):
     assert len(same) == 30
 
 
-def test_self_consistency_on_swapped_repeats_is_that_of_two_independent_answers():
+def test_swapped_repeats_agree_as_often_as_two_independent_answers():
     # One seam apart at weight 0.6 and noise 0.5: p² + (1 − p)² with p = 1 / (1 + exp(−1.2)).
     p, n = 1 / (1 + math.exp(-1.2)), 800
     expected, same = p**2 + (1 - p) ** 2, 0
@@ -132,7 +132,7 @@ def test_a_careless_rater_answers_a_share_at_random():
         )
         for s in range(n)
     ]
-    # Heeded, the answer is "a, strongly". At random that comes up once in seven.
+    # The careful answer is "a, strongly". A random answer is that once in seven.
     signed = [{"a": 1, "b": -1, "tie": 0}[x.preference] * x.strength for x in answers]
     for value in range(-3, 3):
         assert abs(signed.count(value) / n - 0.3 / 7) < 4 * math.sqrt(0.3 / 7 / n)
@@ -151,7 +151,7 @@ def test_noise_for_one_gap_has_a_closed_form(agreement):
     assert noise_ceiling(np.array([1.3]), noise, tie_margin=0.0) == pytest.approx(p, rel=1e-6)
 
 
-def test_two_simulated_raters_agree_as_often_as_asked():
+def test_two_simulated_raters_reach_the_given_agreement():
     # Three pairs, each one leap apart; with a margin, so that there are ties.
     weights, n = [-0.2, -0.7, -1.5], 400
     noise = noise_for_agreement(np.array(weights), 0.78, tie_margin=0.15)
@@ -182,7 +182,7 @@ def test_ceilings_at_the_extremes():
 @pytest.mark.parametrize(
     ("gaps", "agreement"), [([], 0.78), ([0.0], 0.78), ([1.0], 0.5), ([1.0], 1.1), ([np.nan], 0.7)]
 )
-def test_an_agreement_out_of_reach_is_refused(gaps, agreement):
+def test_an_impossible_agreement_is_refused(gaps, agreement):
     with pytest.raises(InputError):
         noise_for_agreement(np.array(gaps), agreement)
 
@@ -198,7 +198,7 @@ def test_an_edit_ties_with_itself():
     assert rater.compare(SONG, ONE_SEAM, cut((10, 20))).preference == "tie"
 
 
-def test_the_named_tastes_like_what_is_good():
+def test_the_named_tastes_agree_with_the_directions_of_descriptors():
     for name, taste in TASTES.items():
         rater = SimulatedRater("r", name)
         assert isinstance(rater, Rater)
@@ -208,7 +208,7 @@ def test_the_named_tastes_like_what_is_good():
             assert taste[descriptor] * direction > 0 or descriptor == "length", (name, descriptor)
 
 
-def test_a_taste_may_weigh_criteria_and_descriptors():
+def test_a_taste_may_combine_criteria_and_descriptors():
     rater = SimulatedRater("r", {"seams": -0.5, "crowding": -2.0, "excess_seams": -1.0}, noise=0.0)
     expected = -0.5 * 2 - 2.0 * crowding(TWO_SEAMS) - excess_seams(TWO_SEAMS)
     assert rater.utility(TWO_SEAMS) == pytest.approx(expected)
@@ -218,7 +218,7 @@ def test_a_taste_may_weigh_criteria_and_descriptors():
     assert (answer.preference, answer.reasoning) == ("a", "simulated: no more cuts than it bears")
 
 
-def test_a_taste_of_criteria_alone_has_no_weights_to_plan_with():
+def test_a_taste_of_criteria_alone_has_no_descriptor_weights():
     assert not SimulatedRater("r", "ear").descriptor_weights.any()
 
 

@@ -53,7 +53,7 @@ def jumps(samples):
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("sample_rate", [8000, 48000])
-def test_keeping_all_gives_the_source(channels, sample_rate):
+def test_an_edit_that_keeps_all_is_the_source(channels, sample_rate):
     audio = noise(3.0, channels, sample_rate)
     result = render(edited(audio, [0]), audio)
     assert np.array_equal(result.samples, audio.samples)
@@ -97,7 +97,7 @@ def test_the_crossfade_has_equal_power():
     assert np.mean(powers) == pytest.approx(source, rel=0.05)
 
 
-def test_a_seam_between_like_passages_does_not_swell():
+def test_a_seam_between_similar_passages_does_not_swell():
     audio = tones(100.0, peak=0.9)  # 50 periods in a beat: every beat sounds the same
     result = render(edited(audio, [0, 0, 1, 0]), audio).samples
     assert np.abs(result).max() <= np.abs(audio.samples).max() + 1e-6
@@ -109,7 +109,7 @@ def test_a_seam_between_like_passages_does_not_swell():
 def test_no_seam_clicks(hertz, actions):
     audio = tones(hertz)
     result = render(edited(audio, actions, period=0.4817), audio).samples
-    # 1 %: a pure bass tone at its peak has no other way from one phase to another in 0.1 s.
+    # 1 %: a pure bass tone at its peak cannot change its phase in 0.1 s without it.
     assert jumps(result).max() <= jumps(audio.samples).max() * 1.01
 
 
@@ -136,7 +136,7 @@ def test_a_loud_crossfade_dips_smoothly_instead_of_clipping(tmp_path):
 
 @pytest.mark.parametrize("actions", [[0] * 15 + [4], [4] + [0] * 15, [1] * 15 + [2]])
 def test_the_ends_of_the_file_do_not_click(actions):
-    """A loop of the last beat has nothing after it, one of the first nothing before it."""
+    """After a loop of the last beat and before one of the first, the source has no samples."""
     audio = tones(330.0, peak=0.8)
     flat = np.full((8 * RATE, 1), 0.5, np.float32)  # a step would show at once
     for each in (audio, Audio(flat + audio.samples * 0.5, RATE)):
@@ -175,7 +175,7 @@ def test_many_seams_are_fast():
     assert time.process_time() - started < 3
 
 
-def test_rendering_leaves_the_source_alone_and_repeats():
+def test_rendering_is_repeatable_and_does_not_change_the_source():
     audio = noise()
     before = audio.samples.copy()
     edit = edited(audio, [0, int(Action.LOOP_2), int(Action.REORDER_1), 1])

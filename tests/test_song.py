@@ -1,4 +1,4 @@
-"""Songs: loading, caching, refusing; what follows from beats."""
+"""Songs: loading, caching, unusable files, and properties derived from beats."""
 
 import io
 from pathlib import Path
@@ -15,7 +15,7 @@ RATE = 16000
 
 
 def click_track(seconds=12.0, period=0.5, seed=0):
-    """Noise bursts on every beat, with a tone that changes each bar."""
+    """Return noise bursts on every beat, with a tone that changes each bar."""
     rng = np.random.default_rng(seed)
     time = np.arange(int(seconds * RATE)) / RATE
     in_beat = time % period
@@ -73,7 +73,7 @@ def test_a_song_cannot_be_changed():
             array[0] = 1
 
 
-def test_song_refuses_what_does_not_fit():
+def test_arrays_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match=r"\(20, 125\)"):
         plain_song(20, features=np.zeros((19, 125)))
     with pytest.raises(InputError, match="not numbers"):
@@ -127,7 +127,7 @@ def test_a_damaged_cache_is_rebuilt(track, workspace, damage, caplog):
     assert not caplog.text
 
 
-def test_a_beat_file_beside_the_song_is_used(track):
+def test_a_beat_file_next_to_the_song_is_used(track):
     estimated = load_song(track)
     beats = 0.25 + 0.4 * np.arange(29)
     track.with_suffix(".beats").write_text("".join(f"{beat:.3f}\n" for beat in beats))
@@ -152,12 +152,12 @@ def test_unusable_songs_are_refused(workspace):
         load_song("nowhere.wav")
 
 
-def test_a_name_that_is_no_text_is_refused(track):
+def test_a_file_name_that_is_not_utf8_is_refused(track):
     with pytest.raises(InputError, match="rename the file"):
         load_song(track.rename(track.with_name("caf\udce9.wav")))
 
 
-def test_load_songs_skips_by_name_and_reason(track, workspace):
+def test_load_songs_gives_the_reason_for_each_skipped_file(track, workspace):
     folder = track.parent
     write(folder / "other" / "track.wav", click_track(seed=1))
     write(folder / "other" / "copy.wav", click_track())
@@ -170,7 +170,7 @@ def test_load_songs_skips_by_name_and_reason(track, workspace):
     reasons = {skip.path.relative_to(folder).as_posix(): skip.reason for skip in skipped}
     assert set(reasons) == {"short.wav", "broken.mp3", "track.wav"}
     assert "lasts 3.00 s" in reasons["short.wav"]
-    assert "same as" in reasons["track.wav"] and "copy.wav" in reasons["track.wav"]
+    assert "copy of" in reasons["track.wav"] and "copy.wav" in reasons["track.wav"]
     assert len(load_songs(folder, n_songs=1)[0]) == 1
 
 
@@ -181,7 +181,7 @@ def test_ids_stay_unique_when_folders_share_a_name_too(workspace):
     assert len(set(ids)) == 2 and all(name.startswith("one_disc_") for name in ids)
 
 
-def test_load_songs_refuses_when_nothing_is_usable(workspace):
+def test_load_songs_fails_when_no_file_is_usable(workspace):
     with pytest.raises(InputError, match="no folder"):
         load_songs("missing")
     (workspace / "empty").mkdir()

@@ -1,4 +1,4 @@
-"""The player: what reaches the browser, and what stays in the notebook file."""
+"""The player: the sound sent to the browser, and the text kept in the notebook file."""
 
 import io
 
@@ -24,7 +24,7 @@ def heard(player) -> tuple[np.ndarray, int]:
     return soundfile.read(io.BytesIO(player.sound.value), dtype="float32", always_2d=True)
 
 
-def test_sixteen_bit_sound_arrives_exactly_and_waits_for_a_click(noise):
+def test_sixteen_bit_sound_is_sent_exactly_and_does_not_autoplay(noise):
     player = listen(noise, "noise")
     samples, rate = heard(player)
     assert rate == 8000

@@ -1,4 +1,4 @@
-"""Single notes from a soundfont: in tune, looped, shaped as the file says."""
+"""Single notes from a soundfont: pitch, loops, envelopes and pan as defined in the file."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ KEYS = {"bass": (32, 48), "chords": (38, 70), "pad": (53, 72), "picking": (59, 8
 
 
 def made_font(generators, loop=True):
-    """A font of one program: a 441 Hz sine, ten periods at 44.1 kHz, root key 69."""
+    """Return a font of one program: a 441 Hz sine, ten periods at 44.1 kHz, root key 69."""
     wave = np.sin(2 * np.pi * np.arange(1010) / 100).astype(np.float32)
     rows = [*generators, (54, int(loop)), (53, 0)]
     records = {
@@ -30,7 +30,7 @@ def made_font(generators, loop=True):
     return SoundFont(wave, tables)
 
 
-def test_a_looped_sine_goes_on_unchanged():
+def test_a_looped_sine_continues_unchanged():
     tone = made_font([]).tone(0, 69, 1.0, RATE)
     expected = np.sin(2 * np.pi * 441 * np.arange(RATE) / RATE) / np.sqrt(2)  # pan law, centre
     assert tone.shape == (2, RATE)

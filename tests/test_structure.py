@@ -1,4 +1,4 @@
-"""Structural features of made-up songs whose structure is known."""
+"""Structure features of made-up songs whose structure is known."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_offsets_and_position_by_hand():
     np.testing.assert_allclose(song["position"], times / (times[-1] + 0.5))
 
 
-def test_best_joins_against_a_search_beat_by_beat():
+def test_best_joins_equal_a_search_beat_by_beat():
     n = 90
     context = JoinCosts(random_sound(n, 4), 0.5 * np.arange(n), 4)
     least = best_joins(context)

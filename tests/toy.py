@@ -1,4 +1,4 @@
-"""Songs without sound, for tests of what works on beats alone."""
+"""Songs without sound, for tests of code that works on beats alone."""
 
 from pathlib import Path
 

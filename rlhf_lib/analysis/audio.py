@@ -26,11 +26,11 @@ _ENCODINGS = {
     ".flac": ("FLAC", "PCM_16"),
     ".ogg": ("OGG", "VORBIS"),
 }
-#: Seconds by which a header may promise more than there is: MP3 encoders round to frames.
+#: Seconds by which the declared length may exceed the decoded one: MP3 encoders round to frames.
 _SLACK = 0.5
-#: Hz; a damaged header with a rate far below would make hours of a minute.
+#: Hz. Other rates come from damaged headers; a rate far too low would turn a minute into hours.
 _LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
-#: Sizes from here on stand for "unknown" in headers with 32 bits.
+#: In 32-bit headers, sizes from here on mean "unknown".
 _NEVER_FILLED_IN = 0x7FFFF000
 _LONGEST_OGG_PAGE = 65_307  # bytes
 
@@ -100,7 +100,7 @@ def mixed_down(samples: np.ndarray) -> np.ndarray:
 
 def largest_jump(samples: np.ndarray) -> float:
     """Return the largest step between successive samples of (n, channels)."""
-    block = 1 << 16  # what it computes in between stays small
+    block = 1 << 16  # keeps intermediate arrays small
     return max(
         float(np.abs(np.diff(samples[start : start + block + 1], axis=0)).max(initial=0.0))
         for start in range(0, len(samples), block)
@@ -110,8 +110,8 @@ def largest_jump(samples: np.ndarray) -> float:
 def load_audio(path: str | Path) -> Audio:
     """Decode a file with libsndfile.
 
-    A recording that goes beyond full scale (loud MP3, Vorbis and float files do) is scaled down
-    as a whole so that its peak is 1; nothing else changes a sample.
+    A recording beyond full scale (as loud MP3, Vorbis and float files can be) is scaled down as a
+    whole so that its peak is 1; otherwise the samples are unchanged.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def load_audio(path: str | Path) -> Audio:
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    """Open an audio file for reading; what libsndfile says against it becomes an `InputError`."""
+    """Open an audio file for reading; errors of libsndfile become an `InputError`."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no audio file at {path}; check the path")
@@ -166,7 +166,7 @@ def opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
 
 
 def check_whole(handle: soundfile.SoundFile, n_samples: int) -> None:
-    """Refuse a file of which fewer samples could be read than it promises."""
+    """Raise an `InputError` when fewer samples could be read than the file declares."""
     path, rate = Path(handle.name), handle.samplerate
     declared = max(handle.frames, _promised_frames(handle.extra_info, handle.frames))
     if n_samples == 0:
@@ -181,8 +181,8 @@ def check_whole(handle: soundfile.SoundFile, n_samples: int) -> None:
 
 
 def check_numbers(path: str | Path, samples: np.ndarray, first: int = 0) -> None:
-    """Refuse samples (n, channels) that are not numbers; `first` is the place of the first."""
-    if not (np.isfinite(samples.max()) and np.isfinite(samples.min())):  # max passes NaN on
+    """Raise an `InputError` when samples (n, channels) are not finite; row 0 has index `first`."""
+    if not (np.isfinite(samples.max()) and np.isfinite(samples.min())):  # max propagates NaN
         bad = int(np.flatnonzero(~np.isfinite(samples).all(axis=1))[0])
         raise InputError(
             f"{path} holds {samples[bad].tolist()} at sample {first + bad}, which is not a "
@@ -191,10 +191,10 @@ def check_numbers(path: str | Path, samples: np.ndarray, first: int = 0) -> None
 
 
 def _promised_frames(log: str, found: int) -> int:
-    """Return how many frames the header of an uncompressed file promises, from libsndfile's log.
+    """Return how many frames the header of an uncompressed file declares, from libsndfile's log.
 
-    libsndfile quietly reads what is there. A size near the end of the number range was never
-    filled in, as in a recording that was piped: it promises nothing.
+    libsndfile reads a truncated file without an error. A size near the end of the number range
+    was never filled in, as in a piped recording, and is ignored.
     """
     for promised, present in re.findall(
         r"^\W*(?:data|SSND|Data Size|riff)\W*(\d+) \(should be (\d+)\)", log, re.M
@@ -205,7 +205,7 @@ def _promised_frames(log: str, found: int) -> int:
 
 
 def _ends_as_ogg_should(path: Path) -> bool:
-    """False for an Ogg file whose last page does not say that it is the last (RFC 3533)."""
+    """Return False for an Ogg file whose last page lacks the end-of-stream flag (RFC 3533)."""
     with path.open("rb") as handle:
         if handle.read(4) != b"OggS":
             return True
@@ -216,9 +216,9 @@ def _ends_as_ogg_should(path: Path) -> bool:
 
 
 def save_audio(path: str | Path, audio: Audio) -> None:
-    """Encode `audio` as the suffix says, atomically.
+    """Write `audio` atomically, in the format of the suffix.
 
-    .wav and .flac hold 16 bits: samples that came from a 16-bit file go back unchanged.
+    .wav and .flac have 16 bits: samples from a 16-bit file are written back unchanged.
     .ogg is Vorbis.
 
     Raises
@@ -239,7 +239,7 @@ def save_audio(path: str | Path, audio: Audio) -> None:
             f"cannot write {path.name}: its peak {peak:.4g} is beyond full scale (1); scale the "
             "samples down first"
         )
-    content = encoded(audio, path.suffix.lower())  # libsndfile would not tell when a disk is full
+    content = encoded(audio, path.suffix.lower())  # libsndfile does not report a full disk
     with atomic_path(path) as part:
         part.write_bytes(content)
 
@@ -268,7 +268,7 @@ def _sixteen_bits(samples: np.ndarray) -> np.ndarray:
     libsndfile reads int / 32768 but writes float * 32767; this is its inverse.
     """
     out = np.empty(samples.shape, np.int16)
-    block = 1 << 14  # stays in the processor's cache
+    block = 1 << 14  # fits the processor's cache
     for start in range(0, len(samples), block):
         scaled = samples[start : start + block] * np.float32(32768)
         np.rint(scaled, out=scaled)

@@ -2,7 +2,8 @@
 
 Beats follow the local tempo by dynamic programming (D. Ellis, "Beat tracking by dynamic
 programming", J. New Music Research 36, 2007). A rigid grid (one period, one phase), fitted
-through the Fourier transform of the whole file, replaces them unless it loses the music anywhere.
+through the Fourier transform of the whole file, replaces them unless it misses the onsets
+somewhere.
 """
 
 from pathlib import Path
@@ -18,9 +19,9 @@ from rlhf_lib.paths import atomic_path
 
 _TIGHTNESS = 100.0  # cost of an uneven beat, per squared log ratio to the period (Ellis: α)
 _NEAR = 0.04  # s around a rigid beat in which its onset is sought
-#: A rigid grid is given up where it collects less than this share of what the followed beats
-#: do, over any stretch of _STRETCH s. Songs of constant tempo stay above 0.58; a song that
-#: drifts or changes falls below 0.36.
+#: The rigid grid is rejected if, in any stretch of _STRETCH s, it collects less than this share
+#: of the onset strength that the followed beats collect. Songs of constant tempo stay above 0.58;
+#: a song whose tempo drifts or changes falls below 0.36.
 _RIGID_SHARE, _STRETCH = 0.47, 25.0
 #: Least pulse clarity (see `local_period`) of music. Noise of 20 s or more has 1.9 … 2.8 (3.6 seen
 #: in 10 s), the songs of `benchmarks/beats.py` and composed ones have more than 5.
@@ -30,12 +31,12 @@ _LEAST_CLARITY = 3.0
 def _follow(strength: np.ndarray, period: np.ndarray) -> np.ndarray:
     """Return beats (frames) that collect strength while keeping close to the local period.
 
-    Ellis's recursion, for as many frames at a time as the shortest step between beats spans.
+    Ellis's recursion, computed in blocks as long as the shortest step between beats.
     """
     n = len(strength)
     lags = np.arange(max(int(period.min() * 0.6), 1), int(period.max() * 1.6) + 2)
     longest, block = lags[-1], lags[0]
-    total = np.zeros(longest + n)  # before the file, every beat costs nothing
+    total = np.zeros(longest + n)  # beats before the file cost nothing
     back = np.empty(n, int)
     for start in range(0, n, block):
         now = np.arange(start, min(start + block, n))
@@ -62,7 +63,7 @@ def _rigid(strength: np.ndarray, period: float) -> np.ndarray:
     best = int(collected[0].argmax())
     period = size / bins[best]
     beats = np.arange(phase[0, best] * period, len(strength), period)
-    # FFT bins and phases are coarse: a straight line through the onsets near the beats is not.
+    # FFT bins and phases are coarse; a straight line through the onsets near the beats is finer.
     near = np.arange(-round(_NEAR * FPS), round(_NEAR * FPS) + 1)
     weight = np.interp(beats[:, None] + near, np.arange(len(strength)), strength)
     total = weight.sum(axis=1)
@@ -72,7 +73,7 @@ def _rigid(strength: np.ndarray, period: float) -> np.ndarray:
 
 
 def _holds(strength: np.ndarray, rigid: np.ndarray, followed: np.ndarray) -> bool:
-    """Say whether the rigid grid collects enough strength in every stretch of the file."""
+    """Return whether the rigid grid collects enough strength in every stretch of the file."""
     frames = np.arange(len(strength))
     half = min(_STRETCH * FPS, len(strength)) / 2
     for centre in np.arange(half, len(strength) - half + 1, 5 * FPS):
@@ -86,7 +87,7 @@ def _holds(strength: np.ndarray, rigid: np.ndarray, followed: np.ndarray) -> boo
 
 
 def _cover(beats: np.ndarray, duration: float) -> np.ndarray:
-    """Extend beats (s) at their outer periods to the whole file; drop a stub at the end."""
+    """Extend beats (s) to the whole file by the periods at the ends; drop a short last beat."""
     first, last = (np.median(np.diff(part)) for part in (beats[:9], beats[-9:]))
     before = np.arange(beats[0] - first, 0, -first)[::-1]
     after = np.arange(beats[-1] + last, duration, last)
@@ -104,9 +105,9 @@ def estimate_beats(audio: Audio | Downmix) -> np.ndarray:
     Returns
     -------
     (n_beats,) float64
-        Times in s, strictly increasing; a tapped beat lies within about 10 ms. The beats cover
-        the file: the first is less than a period from the start, the last less than one and a
-        half from the end.
+        Times in s, strictly increasing, within about 10 ms of tapped beats. The beats cover the
+        file: the first is less than one period from the start, the last less than one and a half
+        periods from the end.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def estimate_beats(audio: Audio | Downmix) -> np.ndarray:
     if clarity < _LEAST_CLARITY or len(onsets) < 4 * period.max():
         raise InputError(
             f"no beat found in {audio.duration:.1f} s: pulse clarity {clarity:.2f}, needed "
-            f"{_LEAST_CLARITY} and four beats; use rhythmic music, or put a beat file beside the "
+            f"{_LEAST_CLARITY} and four beats; use rhythmic music, or put a beat file next to the "
             "song (same name, suffix .beats, one time in s a line)"
         )
     strength = ndimage.gaussian_filter1d(onsets, BLUR * FPS)

@@ -1,4 +1,4 @@
-"""A song's sound as analysis hears it: one channel at 22050 Hz, decoded block by block.
+"""The sound that is analysed: one channel at 22050 Hz, decoded block by block.
 
 An hour of stereo takes 320 MB this way; the file's own samples would take 1.3 GB.
 """
@@ -18,7 +18,7 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True, eq=False)
 class Downmix:
-    """What analysis hears of a song.
+    """The sound of a song for analysis: one channel at 22050 Hz.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ class Downmix:
 
 
 def load_downmix(path: str | Path) -> Downmix:
-    """Decode a file as analysis hears it, in little memory.
+    """Decode a file for analysis, in little memory.
 
-    The same as ``Downmix.of(load_audio(path))``, and refuses the same files.
+    Returns the same as ``Downmix.of(load_audio(path))`` and raises the same errors.
     """
     n_samples, peak, mono = 0, 0.0, []
     with opened(path) as handle:

@@ -1,4 +1,4 @@
-"""Names, units and places of the 125 numbers that describe a beat."""
+"""Names, units and columns of the 125 features of a beat."""
 
 from itertools import pairwise
 from typing import NamedTuple

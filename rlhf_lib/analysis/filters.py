@@ -1,7 +1,7 @@
 """Weights that sum the bins of a spectrum into mel bands and pitch classes.
 
-The same numbers as librosa's (B. McFee et al., SciPy 2015), without importing it: that takes a
-second, and compiles code at first use.
+The weights equal librosa's (B. McFee et al., SciPy 2015). librosa is not imported, because that
+takes a second and compiles code at first use.
 """
 
 from functools import cache
@@ -13,7 +13,7 @@ _KNEE_HERTZ, _KNEE_MEL = 1000.0, 15.0
 _STEP = np.log(6.4) / 27  # of the logarithm, per mel
 #: Hz of the A that octaves are counted from.
 _LOWEST_A = 27.5
-#: Pitch classes count most in the octave of A5 (five above), less by a Gaussian of two octaves.
+#: Octaves have Gaussian weights: centre A5 (five octaves above), standard deviation two octaves.
 _CENTRE, _SPREAD = 5.0, 2.0
 
 
@@ -44,12 +44,12 @@ def mel_filters(rate: int, frame: int, n_bands: int) -> np.ndarray:
 def chroma_filters(rate: int, frame: int) -> np.ndarray:
     """Return each bin's share in the pitch classes C … B, (12, frame // 2 + 1) float32.
 
-    A bin spreads as a Gaussian as wide as itself, at least a semitone (D. Ellis, "Chroma
+    Each bin is spread by a Gaussian as wide as the bin, at least a semitone (D. Ellis, "Chroma
     feature analysis and synthesis", 2007). Standard pitch, A = 440 Hz.
     """
     bins = np.fft.rfftfreq(frame, 1 / rate)[1:]
     semitones = 12 * np.log2(bins / _LOWEST_A)
-    semitones = np.concatenate([[semitones[0] - 18], semitones])  # 0 Hz: far below, in between
+    semitones = np.concatenate([[semitones[0] - 18], semitones])  # 0 Hz: 1½ octaves lower
     width = np.maximum(np.diff(semitones, append=semitones[-1]), 1.0)
     classes = np.arange(12)[:, None] + 3  # C is three semitones above A
     distance = (semitones - classes + 6) % 12 - 6

@@ -1,6 +1,6 @@
-"""What it costs to hear one beat right after another.
+"""Join costs: the costs of playing one beat right after another.
 
-The costs come from the beat features, the beat times and the metre; no audio is read.
+They are computed from the beat features, the beat times and the metre; no audio is read.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ JOIN_TERMS = ("transition", "energy", "phrase", "tempo")
 ENERGY_SPAN_DB = 12.0
 #: A change of the beat period by this factor costs the full amount.
 TEMPO_SPAN = 1.1
-#: Cost of landing in the right place of the bar but half a phrase (two bars) or an odd number
-#: of bars away in the four-bar phrase; half a bar away (4/4); anywhere else in the bar.
+#: Phrase costs of a join. Same place in the bar, but half a phrase (two bars) or an odd number of
+#: bars off in the four-bar phrase; half a bar off (4/4); anywhere else in the bar.
 HALF_PHRASE, OTHER_BAR, HALF_BAR, OFF_BEAT = 0.15, 0.3, 0.85, 1.0
 #: Beats over which the local period is the median.
 PERIOD_BEATS = 5
@@ -29,7 +29,7 @@ _RANDOM_PAIRS = 4096
 
 @dataclass(frozen=True, eq=False)
 class JoinCosts:
-    """The join costs of one song; what they need is computed once.
+    """The join costs of one song; intermediate values are computed once.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class JoinCosts:
 
     @cached_property
     def _levels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Level in dB with which each beat starts and ends; half edge, half whole beat."""
+        """Level in dB at which each beat starts and ends: mean of edge and whole beat."""
         mean, _, start, end = self.sound[:, FEATURE_GROUPS["rms"]].astype(np.float64).T
         return (start + mean) / 2, (end + mean) / 2
 
@@ -86,16 +86,16 @@ class JoinCosts:
         return costs
 
     def costs(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        """Return what it costs to hear beat j right after beat i.
+        """Return the costs of playing beat j right after beat i.
 
-        A join is judged by its context: beat j stands where beat i + 1 was expected, and
-        beat i where beat j − 1 was. At the song's ends only the context that exists counts;
-        where there is none (the first beat after the last) the cost is 1.
+        A join is compared with the song: beat j replaces the expected beat i + 1, and beat i
+        replaces beat j − 1. At the song's ends only the neighbour that exists counts; where
+        there is none (the first beat after the last) the cost is 1.
 
         Parameters
         ----------
         i, j : int arrays of beats 0 … n_beats − 1, broadcast together
-            A grid (one axis each) is computed by matrix products and so far cheaper per pair.
+            A grid (one axis each) is computed by matrix products, far cheaper per pair.
 
         Returns
         -------
@@ -103,13 +103,14 @@ class JoinCosts:
             In the order of JOIN_TERMS; exactly 0 where j == i + 1.
 
             - transition: 1 − 2^(−d / m), d the mean squared distance of timbre, timbre at the
-              beat's edge, chroma (cosine) and onset between what is heard and what was
-              expected, m its median over random pairs of this song: 0.5 = a random pair.
-            - energy: difference in level between what is heard and what was expected, in
+              beat's edge, chroma (cosine) and onset between the played and the expected beats,
+              m its median over random pairs of this song: 0.5 is a random pair.
+            - energy: difference in level between the played and the expected beats, in units of
               ENERGY_SPAN_DB, at most 1.
-            - phrase: 0 when the place in the four-bar phrase goes on as expected; HALF_PHRASE,
-              OTHER_BAR, HALF_BAR, OFF_BEAT otherwise.
-            - tempo: |log2| of the ratio of the local beat periods, TEMPO_SPAN = 1.
+            - phrase: 0 when the place in the four-bar phrase continues as expected; else
+              HALF_PHRASE, OTHER_BAR, HALF_BAR or OFF_BEAT.
+            - tempo: |log2| of the ratio of the local beat periods; a ratio of TEMPO_SPAN or more
+              costs 1.
         """
         i, j = np.broadcast_arrays(np.asarray(i), np.asarray(j))
         costs = np.empty((*i.shape, len(JOIN_TERMS)), dtype=np.float32)

@@ -1,11 +1,11 @@
-"""How alike beats sound: beats as points whose squared distance is their unlikeness."""
+"""How alike beats sound: beats are points, their squared distance is the unlikeness."""
 
 import numpy as np
 
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
 
-#: Parts of a beat's sound: columns, weight, and the spread (in the columns' unit) below which
-#: differences count as nothing. The level is left out: joins judge it apart.
+#: Parts of a beat's sound: columns, weight, and the least spread to scale by (in the columns'
+#: unit). The level is left out: it has a join cost of its own.
 _TIMBRE = (list(range(1, 13)), 0.35, 1.0)
 _ONSET = ([FEATURE_NAMES.index(name) for name in ("onset_mean", "onset_start")], 0.15, 0.5)
 _EDGE_WEIGHT, _EDGE_SPREAD = 0.25, 1.0
@@ -24,7 +24,7 @@ def beat_points(sound: np.ndarray, edge: str | None = None) -> np.ndarray:
     sound : (n_beats, ≥ 87) float array
         Beat features; only the sound columns are read.
     edge : "edge_start", "edge_end" or None
-        The edge of the beat that matters besides its whole.
+        The edge of the beat to compare besides the whole beat.
 
     Returns
     -------
@@ -59,9 +59,9 @@ def typical_unlikeness(points: np.ndarray) -> float:
 def kinds(points: np.ndarray) -> np.ndarray:
     """Return the number of the kind each beat belongs to, in order of first appearance.
 
-    A beat is of the kind of the earlier passage it resembles most, when their mean squared
-    distance over the four beats around is below a quarter of a random pair's; else it founds a
-    new kind (leader clustering: Hartigan, 1975).
+    A beat gets the kind of the earlier passage it resembles most if their mean squared distance
+    over the four beats around is below a quarter of a random pair's, else a new kind (leader
+    clustering: Hartigan, 1975).
 
     Parameters
     ----------

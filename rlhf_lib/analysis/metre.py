@@ -1,4 +1,4 @@
-"""Beats to the bar and the first bar line, estimated from the sound of the beats."""
+"""Beats per bar and the first bar line, estimated from the sound of the beats."""
 
 import numpy as np
 
@@ -7,15 +7,15 @@ from rlhf_lib.analysis.likeness import beat_points, typical_unlikeness
 
 #: Lags compared: multiples of the bar against the rest, without common multiples of 3 and 4.
 _LAGS = np.array([lag for lag in range(2, 24) if lag % 12])
-#: Most music has four beats to the bar; three must be clearly more regular than four.
+#: Most music has four beats per bar; three must be clearly more regular than four.
 _TRIPLE_MARGIN = 0.02
 
 
 def estimate_metre(sound: np.ndarray) -> tuple[int, int]:
     """Estimate the metre of a song.
 
-    Beats a whole bar apart sound more alike than others; the bar line is where chords change,
-    the bass plays and sections begin.
+    Beats a whole number of bars apart sound more alike than others. Chords change, the bass
+    plays and sections begin at bar lines.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def _accents(sound: np.ndarray, points: np.ndarray) -> np.ndarray:
         (1.0, change(chroma / np.linalg.norm(chroma, axis=1, keepdims=True), 2)),
         (0.5, bass - np.convolve(np.pad(bass, 4, mode="edge"), np.ones(9) / 9, "valid")),
         (0.5, sound[:, FEATURE_NAMES.index("onset_start")]),
-        (1.0, change(points, 8) ** 2),  # squared: only the strongest changes tell sections
+        (1.0, change(points, 8) ** 2),  # squared: only the strongest changes mark sections
     ]
     return sum(weight * cue / max(float(cue.std()), 1e-9) for weight, cue in cues)
 
@@ -71,9 +71,9 @@ def change(points: np.ndarray, span: int) -> np.ndarray:
     """Return how much the points change at each beat, (n_beats,).
 
     The squared distance between the means over the `span` beats before and the `span` beats
-    from here on: J. Foote's checkerboard novelty ("Automatic audio segmentation using a measure
-    of audio novelty", ICME 2000) for inner products and a flat kernel. Less where the song's
-    ends leave fewer beats.
+    from this one on: J. Foote's checkerboard novelty ("Automatic audio segmentation using a
+    measure of audio novelty", ICME 2000) for inner products and a flat kernel. Scaled down where
+    the song's ends leave fewer beats.
     """
     beats = np.arange(len(points))
     running = np.concatenate([np.zeros((1, points.shape[1])), np.cumsum(points, axis=0)])

@@ -5,12 +5,12 @@ from scipy.ndimage import median_filter
 
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
 
-#: Beats around a beat whose median says what level and length to expect there.
+#: The level expected at a beat is the median over this many beats around it.
 _AROUND = 17
-#: A loss of level of this many dB, or a beat longer or shorter by this many octaves, is odd.
+#: A loss of level of this many dB, or a length off by this many octaves, is fully odd.
 _LEVEL_SPAN_DB = 12.0
 _TIME_SPAN = 0.15
-#: A beat may not vouch for itself or its neighbours.
+#: A beat is not compared with beats closer than this, itself included.
 _APART = 4
 _BLOCK = 512
 _EDGES = [
@@ -32,9 +32,9 @@ def beat_oddity(sound: np.ndarray, beat_times: np.ndarray, periods: np.ndarray) 
     Returns
     -------
     (n_beats,) float64 array in 0 … 1
-        One minus the product of what four tests leave over: pitches heard nowhere else in the
-        song (wrong notes), edges and onsets like no other beat's (played early or late), level
-        below that of the beats around, length off the local period.
+        1 − Π (1 − x) over four values x in 0 … 1: pitches found nowhere else in the song (wrong
+        notes), edges and onsets unlike any other beat's (played early or late), level below that
+        of the beats around, length off the local period.
     """
     level = sound[:, FEATURE_GROUPS["rms"].start].astype(np.float64)
     loss = median_filter(level, _AROUND, mode="nearest") - level
@@ -54,10 +54,10 @@ def beat_oddity(sound: np.ndarray, beat_times: np.ndarray, periods: np.ndarray) 
 
 
 def _loneliness(points: np.ndarray, least_spread: float) -> np.ndarray:
-    """Return 0 for points with a neighbour as close as usual, towards 1 for lonely ones.
+    """Return how far each point is from all others, (n,): 0 as usual, 1 an outlier.
 
-    The distance to the second nearest point (one twin may be the same mistake again), in robust
-    standard deviations above the song's median: 1 counts as 0, 5 as 1.
+    The distance to the second nearest point (the nearest may be the same mistake again), in
+    robust standard deviations above the song's median: 1 counts as 0, 5 as 1.
     """
     lengths = (points**2).sum(axis=1)
     beats = np.arange(len(points))
@@ -67,7 +67,7 @@ def _loneliness(points: np.ndarray, least_spread: float) -> np.ndarray:
         squared = lengths[rows, None] + lengths - 2 * points[rows] @ points.T
         squared[np.abs(rows[:, None] - beats) < _APART] = np.inf
         distance[rows] = np.sqrt(np.maximum(np.partition(squared, 1, axis=1)[:, 1], 0.0))
-    distance[~np.isfinite(distance)] = 0.0  # a handful of beats: nobody to compare with
+    distance[~np.isfinite(distance)] = 0.0  # too few beats to compare
     excess = distance - np.median(distance)
     usual = max(1.4826 * float(np.median(np.abs(excess))), least_spread)
     return np.clip((excess / usual - 1.0) / 4.0, 0.0, 1.0)

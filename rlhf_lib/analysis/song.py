@@ -1,4 +1,4 @@
-"""A song: its place on disk, its beat grid, its metre and its beat features."""
+"""A song: its audio file, beat grid, metre and beat features."""
 
 import hashlib
 from collections import Counter
@@ -34,7 +34,7 @@ _MANY_BEATS, _FEW_BEATS = 100, 50
 
 @dataclass(frozen=True, eq=False)
 class Song:
-    """What is known about a song, its sound aside.
+    """A song: everything but its samples.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Song:
     downbeat : int
         The first beat that begins a bar, 0 … beats_per_bar − 1.
     features : (n_beats, 125) float32 array
-        See `rlhf_lib.analysis.features.FEATURE_TABLE`.
+        See `rlhf_lib.analysis.feature_table.FEATURE_TABLE`.
 
     Raises
     ------
@@ -126,7 +126,7 @@ class Song:
 
     @cached_property
     def joins(self) -> JoinCosts:
-        """What it costs to hear one beat right after another."""
+        """Costs of playing one beat right after another."""
         return JoinCosts(self.features, self.beat_times, self.beats_per_bar)
 
     @cached_property
@@ -152,25 +152,25 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is no usable song, and why."""
+    """A file that cannot be used as a song, and the reason."""
 
     path: Path
     reason: str
 
 
 def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
-    """Load a song: from the cache when it was seen before, else by analysing its audio.
+    """Load a song: from the cache if it was analysed before, else by analysing its audio.
 
-    A beat file beside the audio (``song.beats`` for ``song.mp3``, one time in s a line) is used
-    instead of the estimated beats.
+    A beat file next to the audio (``song.beats`` for ``song.mp3``, one time in s per line) is
+    used instead of estimated beats.
 
     Parameters
     ----------
     path : path of an audio file
     cache_dir : path, optional
-        Folder of the cache, by default ``.cache/songs`` in the workspace. Files there are named
-        by what they depend on (audio, beat file, this package's code), so they never go stale,
-        and may be deleted at any time.
+        Folder of the cache, by default ``.cache/songs`` in the workspace. A file's name is a
+        hash of everything it depends on (audio, beat file, this package's code), so the files
+        never go stale. They may be deleted at any time.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
 
 
 def _identified(path: Path, cache_dir: str | Path | None) -> tuple[str, Path | None, Path]:
-    """Return the hash of a file, the beat file beside it, and where the cache keeps the song."""
+    """Return the hash of a file, the beat file next to it, and the song's cache file."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -224,20 +224,20 @@ def load_songs(
     folder : path
         Searched recursively.
     n_songs : int, optional
-        Stop after so many usable songs.
+        Stop after this many usable songs.
     cache_dir : path, optional
         See `load_song`.
     jobs, scheduler
-        Who analyses songs that are not in the cache, see `rlhf_lib.parallel.run`; by default
-        this process.
+        Where songs that are not in the cache are analysed, see `rlhf_lib.parallel.run`; by
+        default in this process.
 
     Returns
     -------
     songs : list of Song
-        Ids are file names without suffix; where several files share one, their folder's name
-        and, if need be, some digits of a hash of their path follow.
+        Ids are file names without suffix. Where several files share one, the folder's name and,
+        if needed, some digits of a hash of the path are appended.
     skipped : list of Skipped
-        Files that cannot be used, or hold exactly the same as one before, with the reason.
+        Files that cannot be used, or are copies of an earlier one, with the reason.
 
     Raises
     ------
@@ -259,7 +259,7 @@ def load_songs(
             if isinstance(song, Skipped):
                 skipped.append(song)
             elif song.sha256 in seen:
-                skipped.append(Skipped(path, f"holds exactly the same as {seen[song.sha256]}"))
+                skipped.append(Skipped(path, f"is an exact copy of {seen[song.sha256]}"))
             else:
                 seen[song.sha256] = path
                 songs.append(replace(song, song_id=ids[path]))
@@ -300,7 +300,7 @@ def _song_or_reason(path: Path, cache_dir: Path) -> Song | Skipped:
 
 
 def _analyse(path: Path, beat_file: Path | None) -> dict[str, object]:
-    """Return what `Song` holds besides its name and hash."""
+    """Return the fields of `Song` other than its id, path and hash."""
     audio = load_downmix(path)
     if audio.duration < MIN_DURATION:
         raise InputError(

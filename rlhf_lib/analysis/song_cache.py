@@ -1,4 +1,4 @@
-"""Analysed songs on disk, named by everything their content depends on."""
+"""The cache of analysed songs: a file's name is a hash of everything its content depends on."""
 
 import hashlib
 import importlib.metadata
@@ -13,7 +13,7 @@ from rlhf_lib.paths import atomic_path
 
 _NUMBERS = ("sample_rate", "n_samples", "beats_per_bar", "downbeat")
 _ARRAYS = ("beat_times", "features")
-#: Libraries that decide what a cached song holds, beside this package's code.
+#: Libraries that affect the content of a cached song, besides this package's code.
 _LIBRARIES = ("numpy", "scipy", "soxr", "soundfile")
 
 _SEAL_BYTES = hashlib.sha256().digest_size
@@ -28,7 +28,7 @@ def entry_path(cache_dir: Path, *content: str) -> Path:
 
 
 def read(entry: Path) -> dict[str, object] | None:
-    """Return the values in a cache file, None when there is none or it is damaged."""
+    """Return the values in a cache file; None when it is missing or damaged."""
     try:
         data = entry.read_bytes()
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def read(entry: Path) -> dict[str, object] | None:
     except OSError as error:
         _log.warning("rebuilding the unreadable cache file %s (%s)", entry, error)
         return None
-    # Nothing in the file is looked at before all of it is known to be what was written.
+    # The content is parsed only after its hash has confirmed that it is as written.
     content, seal = data[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
     if hashlib.sha256(content).digest() != seal:
         _log.warning("rebuilding the damaged cache file %s", entry)
@@ -49,7 +49,7 @@ def read(entry: Path) -> dict[str, object] | None:
 
 
 def write(entry: Path, values: dict[str, object]) -> None:
-    """Store values, sealed by a hash, so that the file appears whole or not at all."""
+    """Write values and a hash of their content to a cache file, atomically."""
     content = io.BytesIO()
     np.savez_compressed(content, **values)
     with atomic_path(entry) as part:

@@ -1,6 +1,6 @@
-"""The 87 numbers that a beat's sound gives, from one short-time Fourier transform.
+"""The 87 sound features of a beat, from one short-time Fourier transform.
 
-Everything is computed at 22050 Hz, mono, in frames of 2048 samples every 512, block by block so
+Everything is computed at 22050 Hz, mono, in frames of 2048 samples every 512, block by block, so
 that an hour of music needs no more memory than its frame features. The definitions follow
 librosa's (B. McFee et al., "librosa: audio and music signal analysis in Python", SciPy 2015);
 spectral contrast is D.-N. Jiang et al., "Music type classification by spectral contrast feature",
@@ -44,7 +44,7 @@ _COLUMNS = {
 
 
 def sound_features(audio: Audio | Downmix, beat_times: np.ndarray) -> np.ndarray:
-    """Return what each beat sounds like.
+    """Return the sound features of each beat.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def _onsets(
         peak = int(flux[first:stop].argmax())
         largest[beat] = flux[first + peak]
         place[beat] = peak / (stop - first)
-        attack[beat] = flux[max(first - 1, 0) : edge].max()  # a frame early still is on time
+        attack[beat] = flux[max(first - 1, 0) : edge].max()  # one frame early is still on time
     return np.stack([mean, largest, attack, place], axis=1)
 
 

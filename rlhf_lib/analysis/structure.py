@@ -1,4 +1,4 @@
-"""The 38 numbers that say where a beat stands in its song."""
+"""The 38 structure features: the place of a beat in its song."""
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -16,9 +16,9 @@ from rlhf_lib.analysis.likeness import beat_points, typical_unlikeness
 from rlhf_lib.analysis.metre import change
 
 _LEVEL = FEATURE_NAMES.index("rms_mean")
-#: Beats around a beat that a repeat must share, and how far away it must lie.
+#: Beats of a passage; a repeat of it is at least this many beats away.
 _PASSAGE = 8
-#: How far a repeat must lie to count for the hook (nearer in songs shorter than four times this).
+#: Least distance of a repeat that counts for the hook, in beats; at most a quarter of the song.
 _AFAR = 32
 #: Sections are at least this many bars long.
 _SECTION_BARS = 4
@@ -33,7 +33,7 @@ def structure_features(
     beats_per_bar: int,
     downbeat: int,
 ) -> np.ndarray:
-    """Return where each beat stands in its song.
+    """Return the structure features of each beat.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def structure_features(
 def _metre(n_beats: int, beats_per_bar: int, downbeat: int, novelty: np.ndarray) -> np.ndarray:
     phrase = 4 * beats_per_bar
     starts = downbeat + beats_per_bar * np.arange(4)
-    # The phrase begins where, taken over the song, most sections do.
+    # Of the four possible phrase starts, the one with the most novelty over the song.
     phrase_start = max(starts, key=lambda start: novelty[start::phrase].sum())
     in_bar = (np.arange(n_beats) - downbeat) % beats_per_bar
     bar_turn = 2 * np.pi * in_bar / beats_per_bar
@@ -97,7 +97,7 @@ def _metre(n_beats: int, beats_per_bar: int, downbeat: int, novelty: np.ndarray)
 def _segments(
     novelty: np.ndarray, level: np.ndarray, beats_per_bar: int, downbeat: int
 ) -> np.ndarray:
-    """Return beats since and until the section's bounds, and its level against the song's."""
+    """Return beats since and until the section's bounds, and its level relative to the song's."""
     from scipy.signal import find_peaks  # here: importing it takes half a second
 
     n_beats = len(novelty)
@@ -132,8 +132,8 @@ def _repetition(points: np.ndarray, typical: float, level: np.ndarray) -> np.nda
         squared[np.abs(rows[:, None] - beats) < _PASSAGE] = np.inf
         likeness = np.exp2(-np.maximum(squared, 0))
         best[rows] = likeness.max(axis=1)
-        # A likeness of 0.5 is a random pair's: only what is clearly above counts as a repeat,
-        # and only from afar, for bars within a section always resemble each other.
+        # A random pair has a likeness of 0.5; a repeat must be clearly above. It must also be far
+        # away, because bars within a section always resemble each other.
         likeness[np.abs(rows[:, None] - beats) < afar] = 0
         often[rows] = np.maximum(likeness - 0.7, 0).sum(axis=1)
     loud = uniform_filter1d(level.astype(np.float64), 2 * _PASSAGE, mode="nearest")
@@ -166,7 +166,7 @@ def best_joins(joins: JoinCosts) -> np.ndarray:
     -------
     (n_beats, 10) float64 array
         For each of JOIN_WINDOWS the best join that leaves after this beat, then for each the
-        best one that lands on it; 1 where the song is too short for it.
+        best join that lands on this beat; 1 where the song is too short for one.
     """
     n_beats = joins.n_beats
     beats = np.arange(n_beats)

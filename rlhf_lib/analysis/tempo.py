@@ -1,7 +1,7 @@
-"""Onset strength, and the tempo it implies, moment by moment.
+"""Onset strength and local tempo.
 
-Tempo is chosen window by window from how much onset strength a comb of beats collects and how
-well the rhythm repeats, and joined to a path by the Viterbi algorithm.
+Each tempo is scored in each window by the onset strength that a comb of beats collects and by
+how well the rhythm repeats. The Viterbi algorithm finds the best path through the windows.
 """
 
 import numpy as np
@@ -15,30 +15,30 @@ FPS = ANALYSIS_RATE / _HOP  # onset strengths per s
 _BANDS = 40
 
 _TEMPI = np.geomspace(50, 220, 104)  # beats per minute considered, 1.4 % apart
-#: Preference among tempi that explain the sound equally well: log-normal, width in octaves.
+#: Prior over tempi that explain the sound equally well: log-normal, width in octaves.
 #: Fitted, with _REPETITION, on 40 songs of known tempo (82 … 190 bpm).
 _USUAL_TEMPO, _USUAL_WIDTH = 128.0, 1.0
-_REPETITION = 0.35  # weight of repetition against collected strength
+_REPETITION = 0.35  # weight of repetition relative to collected strength
 _WINDOW = 9.0  # s: long enough for four slow bars, short enough for a tempo to hold
 _WINDOW_STEP = 0.5  # s
 BLUR = 0.02  # s by which a player may miss the beat (standard deviation)
 _HARMONICS = 24  # of a comb; at 50 bpm and this blur the next ones weigh < 10 %
-_PHASES = 64  # of a beat, that are told apart
-#: Viterbi costs of changing the tempo, in units of collected strength: gradual, per octave, and
-#: at most, for a jump. A jump pays off after some 6 s.
+_PHASES = 64  # phases of a beat that are compared
+#: Viterbi costs of a tempo change, in units of collected strength: per octave, and the most (a
+#: jump). A jump pays off after about 6 s.
 _DRIFT, _JUMP = 40.0, 30.0
 
 
 def onset_strength(audio: Audio | Downmix) -> np.ndarray:
-    """Return how strongly something starts at each moment.
+    """Return the onset strength of each frame.
 
-    The sum of two spectral fluxes: of the total amplitude, which marks what is loud (drums on
-    the beat), and of log band energies, which marks what is new, however soft.
+    The sum of two spectral fluxes: that of the total amplitude marks loud onsets (drums on the
+    beat), that of the log band energies marks new sounds, however soft.
 
     Returns
     -------
     (n_frames,) float64
-        One value per 256 samples at 22.05 kHz, ≥ 0, levelled over 8 s.
+        One value per 256 samples at 22.05 kHz, ≥ 0, normalised over 8 s.
     """
     mono = Downmix.of(audio).samples
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(mono, _FRAME // 2), _FRAME)[::_HOP]
@@ -56,7 +56,7 @@ def onset_strength(audio: Audio | Downmix) -> np.ndarray:
 
 
 def _flux(level: np.ndarray) -> np.ndarray:
-    """Return the mean rise of (n_frames, n_bands) levels, levelled, (n_frames,)."""
+    """Return the mean rise of (n_frames, n_bands) levels, normalised, (n_frames,)."""
     rise = np.maximum(level[2:] - level[:-2], 0).mean(axis=1, dtype=np.float64)
     rise = np.pad(rise, (1, len(level) - 1 - len(rise)))
     rise = np.maximum(rise - ndimage.uniform_filter1d(rise, int(FPS)), 0)
@@ -95,8 +95,8 @@ def comb(spectrum: np.ndarray, bins: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _repetition(windows: np.ndarray) -> np.ndarray:
     """Return how well windows (n, width) repeat after 1, 2 and 3 or 4 beats, (n, n_tempi).
 
-    The sum of three autocorrelations. It tells a tempo from 2/3 or 4/3 of it, which collect
-    strength from dotted rhythms but do not repeat.
+    The sum of three autocorrelations. It distinguishes a tempo from 2/3 or 4/3 of it, which
+    collect strength from dotted rhythms but do not repeat.
     """
     width = windows.shape[1]
     power = np.abs(fft.rfft(windows, fft.next_fast_len(2 * width, real=True), axis=1)) ** 2
@@ -115,8 +115,8 @@ def local_period(onsets: np.ndarray) -> tuple[np.ndarray, float]:
     -------
     period : (n_frames,), frames
     clarity : float
-        Strength that the beats of a window collect, in standard deviations of a random
-        choice of as many frames; mean over the clearer half of the windows.
+        Strength that the beats of a window collect, in standard deviations of the strength of
+        as many random frames; mean over the clearer half of the windows.
     """
     width = min(int(_WINDOW * FPS), len(onsets))
     starts = np.arange(0, len(onsets) - width + 1, int(_WINDOW_STEP * FPS))
@@ -127,7 +127,7 @@ def local_period(onsets: np.ndarray) -> tuple[np.ndarray, float]:
     size += size % 2
     spectrum = fft.rfft(windows * taper, size, axis=1) / taper.sum()
     strength, _ = comb(spectrum, _TEMPI / 60 / FPS * size)
-    # N beats sum N strengths, and the spread of such a sum by chance grows with √N.
+    # The chance spread of a sum of N strengths grows with √N.
     strength *= np.sqrt(_TEMPI / 60 / FPS * width)
     usual = np.exp(-0.5 * (np.log2(_TEMPI / _USUAL_TEMPO) / _USUAL_WIDTH) ** 2)
     score = strength * usual * np.exp(_REPETITION * _repetition(windows))

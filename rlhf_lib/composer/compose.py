@@ -1,4 +1,4 @@
-"""Demo songs with known beats, sections and flaws: the embedded default and test material."""
+"""Demo songs with known beats, sections and flaws: the default data and the test material."""
 
 import json
 import os
@@ -30,7 +30,7 @@ TempoCurve = Callable[[float], float] | Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, eq=False)
 class ComposedSong:
-    """A composed song and the truth about it.
+    """A composed song and its ground truth.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class ComposedSong:
         Where the beats start, s; the first is also the first downbeat.
     beats_per_bar : 3 or 4
     sections : covering all beats, in order
-    flaws : planted faults, in order, never overlapping
-    title, style, key : for people
+    flaws : planted flaws, in order, never overlapping
+    title, style, key : for display
     bpm : mean tempo, beats per minute
     seed : the seed it was composed from
     """
@@ -58,7 +58,7 @@ class ComposedSong:
     seed: int
 
     def truth(self) -> dict:
-        """Return everything but the sound, ready for JSON."""
+        """Return everything but the audio, ready for JSON."""
         return {
             "title": self.title,
             "style": self.style,
@@ -94,10 +94,10 @@ def compose_song(
         Wanted duration, 10 to 600 s; met within half a bar.
     tempo_curve : function beat → bpm, or list of (beat, bpm), optional
         Beat i lasts ``60 / bpm(i)`` s. Points are joined by straight lines and extended
-        flat. A constant tempo that suits the style when left out.
+        flat. When left out, a constant tempo that suits the style.
     flaws : bool
-        Plant about one flaw every 30 s. Without, the song is otherwise the same, but for a
-        slight change of overall gain.
+        Plant about one flaw every 30 s. The song without flaws is otherwise the same, except for
+        a slight change of the overall gain.
     tonic : int, optional
         Pitch class of the key, 0 (C) to 11 (B); drawn from the seed when left out.
 
@@ -114,7 +114,7 @@ def compose_song(
     if tonic is not None and tonic not in range(12):
         raise InputError(f"tonic is {tonic!r}; give a pitch class from 0 (C) to 11 (B)")
     rng = np.random.default_rng(seed)
-    # Streams of their own, so that the same song can be made with and without flaws.
+    # Separate random streams, so that the same song can be made with and without flaws.
     writing, planning, spoiling, playing = rng.spawn(4)
     drawn = str(rng.choice(list(STYLES)))
     name = drawn if style is None else style
@@ -157,7 +157,7 @@ def compose_songs(
     """Compose songs into a folder: ``song_001.flac``, ``song_001.truth.json`` and so on.
 
     Styles and keys take turns in orders drawn from the seed, so that twelve songs have twelve
-    styles and twelve keys. Song k is the same whatever `n_songs` is. Songs that this function
+    styles and twelve keys. Song k does not depend on `n_songs`. Songs that this function
     wrote earlier are replaced, each file atomically; other files are never touched.
 
     Parameters
@@ -197,7 +197,7 @@ def compose_songs(
         own_seed = int(np.random.SeedSequence((int(seed), index)).generate_state(1)[0])
         style, tonic = str(styles[index % len(styles)]), int(tonics[index % 12])
         song = compose_song(own_seed, style, seconds, tonic=tonic)
-        # The truth first: a song is never left without the file that marks it as ours.
+        # The truth first: an interruption never leaves a song without the file that marks it.
         with atomic_path(_truth_path(paths[index])) as part:
             part.write_text(json.dumps(song.truth(), indent=1) + "\n")
         save_audio(paths[index], song.audio)

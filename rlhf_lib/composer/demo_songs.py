@@ -1,4 +1,4 @@
-"""The songs of a folder, composed first where there are none."""
+"""Load the songs of a folder; compose some first if there are none."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ def songs_or_composed(
     folder : path
         Relative to the workspace.
     n_songs, seconds, seed
-        Of the songs to compose (see `rlhf_lib.composer.compose.compose_songs`). Songs that lie in
-        the folder already are all loaded, however many.
+        Of the songs to compose (see `rlhf_lib.composer.compose.compose_songs`). If the folder
+        has songs already, all of them are loaded.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Faults planted in demo songs, so that it is known what a good edit would cut."""
+"""Flaws planted in demo songs, so that it is known what a good edit would cut."""
 
 from dataclasses import dataclass, replace
 
@@ -9,16 +9,16 @@ from rlhf_lib.composer.score import Note, Section
 #: Pitches off by a semitone or tritone; a nearly silent bar; a bar played late; two bars
 #: (one where two have no room) far too soft.
 FLAW_KINDS = ("wrong_notes", "dead_bar", "dragged_bar", "level_drop")
-#: Gain of the kinds that are heard as a change of level, dB.
+#: Gain of the kinds that change the level, dB.
 FLAW_GAIN = {"dead_bar": -38.0, "level_drop": -14.0}
-_EVERY = 30.0  # s of music to one flaw
+_EVERY = 30.0  # s of music per flaw
 _WRONG = 0.7  # share of a bar's notes that go wrong
 _LATE = (0.15, 0.30)  # lateness at the start and end of a dragged bar, beats
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """A planted fault: beats ``start_beat`` (included) to ``end_beat`` (excluded)."""
+    """A planted flaw: beats ``start_beat`` (included) to ``end_beat`` (excluded)."""
 
     kind: str
     start_beat: int
@@ -30,8 +30,8 @@ def plan_flaws(
 ) -> tuple[Flaw, ...]:
     """Choose where flaws go: about one every 30 s, all kinds in turn.
 
-    They fill whole bars of verses, bridges and choruses, two bars apart from each other. The
-    first chorus stays clean, so that every chorus passage exists once without fault.
+    They fill whole bars of verses, bridges and choruses, at least two bars apart. The first
+    chorus has none, so that every chorus passage exists once without a flaw.
     """
     first_chorus = next(section for section in sections if section.name == "chorus")
     bars = [

@@ -1,4 +1,4 @@
-"""Writing a song: form, sections, and the notes of every instrument, in beats."""
+"""Write a song: form, sections, and the notes of every instrument, in beats."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _FORMS = (
 )
 _SECTION_NAMES = {"I": "intro", "V": "verse", "C": "chorus", "B": "bridge", "O": "outro"}
 _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
-#: How hard a section is played (1 = the chorus) and who plays in it.
+#: How hard a section is played (1 = the chorus) and which roles play in it.
 _INTENSITY = {"intro": 0.8, "verse": 0.82, "chorus": 1.0, "bridge": 0.76, "outro": 0.9}
 _ROLES = {
     "intro": {"drums", "chords", "pad", "picking", "hook"},
@@ -98,8 +98,8 @@ def plan_form(n_bars: int, beats_per_bar: int) -> list[Section]:
 def write_score(style: Style, n_bars: int, tonic: int, rng: np.random.Generator) -> Score:
     """Write a song of `n_bars` bars in `style` on the pitch class `tonic` (0 = C).
 
-    What belongs to a kind of section (chords, melody) is drawn once, so that choruses come
-    back nearly identical; only touch, fills and the last bar differ.
+    Chords and melody are drawn once for each kind of section, so that choruses return nearly
+    identical; only touch, fills and the last bar differ.
     """
     mode = str(rng.choice(style.modes))
     programs = {role: int(rng.choice(options)) for role, options in style.programs.items()}
@@ -120,7 +120,7 @@ def write_score(style: Style, n_bars: int, tonic: int, rng: np.random.Generator)
 
 
 class _Writer:
-    """Holds the material of one song and writes its sections."""
+    """The chords and melodies of one song; writes its sections."""
 
     def __init__(self, style: Style, scale: tuple[int, ...], tonic: int, rng: np.random.Generator):
         self.style, self.scale, self.tonic, self.rng = style, scale, tonic, rng
@@ -136,15 +136,15 @@ class _Writer:
         }
 
     def pitch(self, degree: int) -> int:
-        """MIDI pitch of a scale degree; 0 is the tonic near middle C (55-66), 7 an octave up."""
+        """Return the MIDI pitch of a scale degree; 0 is the tonic at 55-66, 7 an octave up."""
         return 60 + (self.tonic + 5) % 12 - 5 + 12 * (degree // 7) + self.scale[degree % 7]
 
     def low(self, degree: int, lowest: int) -> int:
-        """The same tone in the octave that starts at MIDI pitch `lowest`."""
+        """Return the same tone in the octave that starts at MIDI pitch `lowest`."""
         return lowest + (self.pitch(degree) - lowest) % 12
 
     def _melody(self, kind: str, centre: int, spread: int) -> list[list[tuple[float, float, int]]]:
-        """Four bars of (start, length in beats, scale degree): a motif, answered twice, closed."""
+        """Return four bars of (start, length in beats, scale degree): motif and answer, twice."""
         rhythms = RHYTHMS[self.style.beats_per_bar]
         first, second = self.rng.choice(len(rhythms), 2, replace=False)
         steps = self.rng.choice((-2, -1, -1, 0, 1, 1, 2), 16)
@@ -166,13 +166,13 @@ class _Writer:
                     )
                 notes.append((start, length, degree))
             bars.append(notes)
-        start, _, _ = bars[3][-1]  # the phrase comes to rest on a long note
+        start, _, _ = bars[3][-1]  # the phrase ends on a long note
         rest = max(self.style.beats_per_bar - start, 1.0)
         bars[3][-1] = (start, rest, bars[3][-1][2])
         return bars
 
     def section(self, section: Section, closing: bool) -> list[Note]:
-        """Return the notes of all roles; the caller drops those who don't play."""
+        """Return the notes of all roles; the caller drops the roles that do not play."""
         per_bar = self.style.beats_per_bar
         kind = {"intro": "chorus", "outro": "chorus"}.get(section.name, section.name)
         full = section.name in ("chorus", "outro")
@@ -204,7 +204,7 @@ class _Writer:
         ]
 
     def _voicing(self, degree: int, centre: int) -> list[int]:
-        """Chord on a scale degree, each tone in the octave around `centre`."""
+        """Return the chord on a scale degree, each tone in the octave around `centre`."""
         return sorted(self.low(degree + k, centre - 6) for k in (0, 2, 4))
 
     def _chords(self, pattern: str, at: float, degree: int) -> list[Note]:
@@ -287,11 +287,11 @@ def _strokes(pattern: str) -> list[tuple[float, float, str]]:
 
 
 def _touch(notes: list[Note], style: Style, rng: np.random.Generator) -> list[Note]:
-    """Swing the offbeat eighths, lean on the beats, vary velocities by about 5 %."""
+    """Swing the offbeat eighths, accent the beats, vary velocities by about 5 %."""
     swung = []
     for note, push in zip(notes, rng.normal(1.0, 0.05, len(notes)).tolist(), strict=True):
         late = style.swing if note.start % 1 == 0.5 else 0.0
-        if note.role != "drums":  # drum patterns carry their own accents
+        if note.role != "drums":  # drum patterns have their own accents
             push *= {0.0: 1.0, 0.5: 0.8}.get(note.start % 1, 0.7)
         velocity = min(max(note.velocity * push, 0.05), 1.0)
         swung.append(Note(note.role, note.start + late, note.length, note.pitch, velocity))

@@ -1,11 +1,11 @@
 """Single notes from a SoundFont 2 file: the samples that a player mixes into music.
 
 Follows the SoundFont Technical Specification 2.04 (Creative Technology, 2006): presets and
-instruments of key zones, looped samples, the volume envelope, attenuation and pan. Left out
-is what demo songs don't need: filters, low-frequency oscillators and modulators.
+instruments of key zones, looped samples, the volume envelope, attenuation and pan. Filters,
+low-frequency oscillators and modulators are left out; demo songs do not need them.
 
-Why not a library: symusic 0.5.8 loops samples at the wrong places, so that held notes of most
-instruments go out of tune, and ignores velocity; the other players need system libraries.
+No library is used: symusic 0.5.8 loops samples at the wrong places, so that held notes of most
+instruments go out of tune, and ignores velocity; other players need system libraries.
 """
 
 import importlib.util
@@ -37,7 +37,7 @@ _RECORDS = {
         ("type", "<u2"),
     ],
 }
-# Generators (section 8.1.2) and the values they have where a zone doesn't set them.
+# Generators (section 8.1.2) and their default values.
 _PAN, _DELAY, _ATTACK, _HOLD, _DECAY, _SUSTAIN = 17, 33, 34, 35, 36, 37
 _INSTRUMENT, _KEYS, _VELOCITIES, _ATTENUATION = 41, 43, 44, 48
 _COARSE, _FINE, _SAMPLE, _MODES, _SCALE, _ROOT = 51, 52, 53, 54, 56, 58
@@ -68,7 +68,7 @@ def _read(path: Path) -> "SoundFont":
 
 
 def _chunks(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
-    """Walk a RIFF file's chunks, into its lists."""
+    """Yield the chunks of a RIFF file (name, content), those inside lists included."""
     while start + 8 <= stop:
         size = int.from_bytes(data[start + 4 : start + 8], "little")
         if data[start : start + 4] == b"LIST":
@@ -96,7 +96,7 @@ class SoundFont:
     def tone(
         self, program: int, pitch: int, seconds: float, sample_rate: int, drum: bool = False
     ) -> np.ndarray:
-        """Play one key, held throughout.
+        """Return the sound of one key, held throughout.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class SoundFont:
         Returns
         -------
         (2, n) float32
-            Left and right; shorter than `seconds` where the sound ends by itself.
+            Left and right; shorter than `seconds` where the sample ends before.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class SoundFont:
         return sound[:, :length]
 
     def _zones(self, program: int, bank: int, pitch: int) -> Iterator[dict[int, int]]:
-        """Find the sample zones of a key: generator → value, defaults filled in."""
+        """Yield the sample zones of a key: generator → value, defaults filled in."""
         presets = self.tables["phdr"]
         found = np.flatnonzero((presets["program"] == program) & (presets["bank"] == bank))
         if len(found) == 0:
@@ -149,9 +149,9 @@ class SoundFont:
     def _bags(
         self, kind: str, owners: np.ndarray, index: int, last: int, pitch: int
     ) -> Iterator[dict[int, int]]:
-        """Walk the zones of a preset or instrument that hold `pitch`, played at velocity 100.
+        """Yield the zones of a preset or instrument for `pitch` at velocity 100.
 
-        The first zone gives defaults to the others if it does not end in generator `last`.
+        The first zone holds defaults for the others if it does not end in generator `last`.
         """
         bags, gens = self.tables[kind + "bag"]["gen"], self.tables[kind + "gen"]
         common: dict[int, int] = {}
@@ -167,7 +167,7 @@ class SoundFont:
                 yield zone
 
     def _play(self, zone: dict[int, int], pitch: int, size: int, sample_rate: int) -> np.ndarray:
-        """Play one zone: (≤ size,) float32."""
+        """Return the sound of one zone, (≤ size,) float32."""
         header = self.tables["shdr"][zone[_SAMPLE]]
         start, end, loop_start, loop_end = (
             int(header[name]) + zone.get(fine, 0) + 32768 * zone.get(coarse, 0)
@@ -188,7 +188,7 @@ class SoundFont:
         whole = place.astype(np.int64)
         part = (place - whole).astype(np.float32)
         before = self.wave[start + whole]
-        # One past the loop's end the sample repeats its start, as the specification demands.
+        # One past its end, the loop repeats its start, as the specification requires.
         sound = before + part * (self.wave[start + whole + 1] - before)
         return sound * _envelope(zone, len(sound), sample_rate)
 

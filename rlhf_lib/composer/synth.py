@@ -1,4 +1,4 @@
-"""Playing a score: General MIDI notes from a soundfont, mixed and mastered to stereo."""
+"""Play a score: General MIDI notes from a soundfont, mixed and mastered to stereo."""
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def play(
     ----------
     notes : list of Note
     onsets, ends : (len(notes),) float64
-        When each note starts and is let go, s.
+        When each note starts and is released, s.
     programs : dict
         Role → General MIDI program; the role "drums" plays the percussion kit.
     n_samples : int
@@ -48,9 +48,9 @@ def play(
     Returns
     -------
     (2, n_samples) float32
-        Each role at its own level, whatever instrument plays it.
+        Each role at its own level, the same for all instruments.
     """
-    mix = np.zeros((2, n_samples), np.float32)  # channels apart: rows are fast to scale
+    mix = np.zeros((2, n_samples), np.float32)  # channels as rows, which are fast to scale
     track = np.zeros_like(mix)
     font = general_midi()
     for role in sorted({note.role for note in notes}):
@@ -92,7 +92,7 @@ def master(mix: np.ndarray, envelope: np.ndarray) -> Audio:
     from pyloudnorm import Meter  # here: it imports scipy.signal
 
     mix = mix * envelope
-    # Not `rlhf_lib.editing.loudness`, which is 1e-7 dB away: a seed goes on giving the same bytes.
+    # `rlhf_lib.editing.loudness` differs by 1e-7 dB; a seed must keep giving the same bytes.
     measured = Meter(SAMPLE_RATE).integrated_loudness(mix.T)
     mix *= np.float32(10 ** ((LOUDNESS - measured) / 20))
     loud = np.abs(mix) > _KNEE

@@ -1,4 +1,4 @@
-"""The obvious check of a listening test: an edit that nobody should prefer."""
+"""The obvious check of a listening test: an edit that no rater should prefer."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from rlhf_lib.editing.edit import Action, Edit
 def chopped(edit: Edit, rng: np.random.Generator) -> Edit:
     """Return an edit about as long as `edit` that keeps single beats drawn at random.
 
-    No bar survives: there is a seam at every second or third beat of a half-length edit.
+    No bar stays whole: a half-length edit has a seam at every second or third beat.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def chopped(edit: Edit, rng: np.random.Generator) -> Edit:
         KEEP and CUT only, with the target of `edit`; at least one beat is cut.
     """
     song = edit.song
-    # The first beat carries the lead-in and the last one the tail: the drawn ones are even.
+    # All beats count as equally long, although the first has the lead-in and the last the tail.
     wanted = round(edit.duration / song.duration * song.n_beats)
     n_kept = min(max(wanted, 1), song.n_beats - 1)
     actions = np.full(song.n_beats, Action.CUT)

@@ -1,9 +1,10 @@
-"""What can be said about an edit in numbers: the table of descriptors.
+"""The table of descriptors: numbers that describe an edit.
 
-Fourteen descriptors are *additive*: each is a sum over the steps of an edit, a step being one beat
-heard right after another (or after the start, or before the end). A weighted sum of them can be
-planned exactly (see `rlhf_lib.learning.planning.planner`). The others describe the edit as a whole.
-The dense reward and the linear part of a reward model are weights over these names.
+Fourteen descriptors are *additive*: each is a sum over the steps of an edit. A step is one beat
+played right after another, after the start, or before the end. A weighted sum of additive
+descriptors can be planned exactly (see `rlhf_lib.learning.planning.planner`). The others describe
+the edit as a whole. The dense reward and the linear part of a reward model are weights over the
+descriptors.
 """
 
 from collections.abc import Callable
@@ -31,14 +32,14 @@ _ACTIVITY = FEATURE_GROUPS["onset"].start
 
 
 class Steps:
-    """Steps of an edit, and what the additive descriptors read of them.
+    """Steps of an edit, with the values that additive descriptors are computed from.
 
     Parameters
     ----------
     song : Song
     before, after : int arrays, broadcast together
-        The beat that was heard and the one that follows. ``before == n_beats`` means the
-        start of the edit, ``after == n_beats`` its end.
+        The beat just played and the next one. ``before == n_beats`` means the start of the
+        edit, ``after == n_beats`` its end.
     """
 
     def __init__(self, song: Song, before: np.ndarray, after: np.ndarray):
@@ -57,12 +58,12 @@ class Steps:
         return np.where(self.seams[..., None], costs**2, 0.0)
 
     def shares(self, name: str) -> np.ndarray:
-        """Return what the beat that follows adds to a share of the song, 0 at the end."""
+        """Return what the next beat adds to a share of the song, 0 at the end."""
         return np.where(self.plays, _shares(self.song)[name][self.j], 0.0)
 
 
 class WholeEdit:
-    """An edit as a whole, and what the other descriptors read of it.
+    """An edit as a whole, with the values that the other descriptors are computed from.
 
     Parameters
     ----------
@@ -81,13 +82,13 @@ class WholeEdit:
         return float(self.steps[:, ADDITIVE_NAMES.index(name)].max())
 
     def saturated(self, name: str) -> float:
-        """Return x / (1 + x) for x of an additive descriptor a minute."""
+        """Return x / (1 + x), x the sum of an additive descriptor per minute of the edit."""
         total = self.steps[:, ADDITIVE_NAMES.index(name)].sum()
         return total / (self.minutes + total)
 
     @cached_property
     def returning(self) -> np.ndarray:
-        """Shares of the played beats by how long ago the like was last heard, (4,)."""
+        """Shares of the played beats by how many beats ago a similar one was last played, (4,)."""
         kinds = self.edit.song.kinds[self.edit.order]
         by_kind = np.argsort(kinds, kind="stable")
         ago = np.diff(by_kind)[np.diff(kinds[by_kind]) == 0]
@@ -95,7 +96,7 @@ class WholeEdit:
 
     @cached_property
     def course(self) -> np.ndarray:
-        """Level of each eighth of the edit above the whole, in ARC_SCALE_DB, (8,)."""
+        """Level of each eighth relative to the whole edit, in units of ARC_SCALE_DB, (8,)."""
         level = self.edit.song.features[self.edit.order, _LEVEL].astype(np.float64)
         parts = np.array_split(level, _EIGHTHS)
         means = np.array([part.mean() if len(part) else level.mean() for part in parts])
@@ -110,21 +111,21 @@ class Descriptor:
     ----------
     name : str
     direction : −1, 0 or 1
-        −1: the more the worse; 1: the more the better; 0: a matter of taste. A fit keeps a cost a
-        cost and a merit a merit.
+        −1: a cost (less is better); 1: a merit (more is better); 0: a matter of taste. A fit
+        keeps the sign of costs and merits.
     less, more : str
-        What a rater says who prefers an edit with less, or with more, of it.
+        Reason of a rater who prefers an edit with less, or with more, of it.
     about : str
-        What it is, with its unit.
+        Definition, with the unit.
     function : callable
-        Of `Steps`, the value of each step, where it is additive; else of `WholeEdit`.
+        `Steps` → value of each step, if additive; else `WholeEdit` → value.
     additive : bool
         True for a sum over the steps.
     share : bool
         True when one step adds a share of the song's total, of the order of 1 / n_beats.
     rare : bool
-        True for what good edits seldom hold. Its typical difference counts as at least that of
-        seams, and plans have none of it but for a few that are invited.
+        True for steps that good edits seldom contain. The scale of the descriptor is then at
+        least that of seams, and the search adds only a few of these steps, by bonuses.
     """
 
     name: str
@@ -147,7 +148,7 @@ def _join_cost(column: int) -> Callable[[Steps], np.ndarray]:
 
 
 def _hook(steps: Steps) -> np.ndarray:
-    forward = steps.starts | (steps.j > steps.i)  # a repeated hook is no second hook
+    forward = steps.starts | (steps.j > steps.i)  # a repeated hook counts once
     return np.where(forward, steps.shares("hook"), 0.0)
 
 
@@ -175,13 +176,13 @@ def _level_of(eighth: int) -> Descriptor:
         0,
         f"a softer eighth {eighth} of 8",
         f"a louder eighth {eighth} of 8",
-        f"level of eighth {eighth} of the edit above the whole, in {ARC_SCALE_DB:.0f} dB",
+        f"level of eighth {eighth} relative to the whole edit, in units of {ARC_SCALE_DB:.0f} dB",
         lambda whole: whole.course[eighth - 1],
     )
 
 
 def best_chorus(edit: Edit) -> float:
-    """Return the best-kept share of a hook passage in one piece, 0 … 1; see `choruses`."""
+    """Return the largest share of a hook passage played in one piece, 0 … 1; see `choruses`."""
     best = 0.0
     for start, stop in choruses(edit.song):
         kept = np.minimum(edit.segments[:, 1], stop) - np.maximum(edit.segments[:, 0], start)
@@ -212,7 +213,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         -1,
         "fewer audible seams",
         "more cuts",
-        "joins of beats that do not follow each other",
+        "joins of two beats that are not consecutive in the song",
         lambda steps: steps.seams,
     ),
     _additive(
@@ -252,7 +253,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         -1,
         "fewer loops",
         "more loops",
-        "steps that stay on a beat",
+        "steps from a beat to itself",
         lambda steps: steps.joins & (steps.j == steps.i),
         rare=True,
     ),
@@ -261,7 +262,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         -1,
         "fewer steps back",
         "more steps back",
-        "steps that go back",
+        "steps to an earlier beat",
         lambda steps: steps.joins & (steps.j < steps.i),
         rare=True,
     ),
@@ -295,7 +296,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         -1,
         "fewer odd passages",
         "more odd passages",
-        "share of what sounds like a mistake that is played",
+        "share of the song's oddity (what sounds like a mistake) that is played",
         lambda steps: steps.shares("oddity"),
         share=True,
     ),
@@ -313,7 +314,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         0,
         "softer passages",
         "louder passages",
-        "how loud the played beats are: sd from the song's mean, times the share of time",
+        "level of the played beats: sd from the song's mean, weighted by beat / song length",
         lambda steps: steps.shares("level"),
         share=True,
     ),
@@ -322,7 +323,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         0,
         "calmer passages",
         "busier passages",
-        "how busy the played beats are: sd from the song's mean, times the share of time",
+        "onset strength of the played beats: sd from the song's mean, weighted in the same way",
         lambda steps: steps.shares("activity"),
         share=True,
     ),
@@ -339,7 +340,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         -1,
         "seams farther apart",
         "seams closer together",
-        f"seams less than {CLOSE_BEATS} beats after another",
+        f"seams less than {CLOSE_BEATS} beats after the one before",
         lambda whole: float((np.diff(whole.edit.seams) < CLOSE_BEATS).sum()),
     ),
     Descriptor(
@@ -355,7 +356,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         0,
         "nothing looped",
         "something looped",
-        "x / (1 + x) for x loops a minute, so that a liking for some is none for ever more",
+        "x / (1 + x) for x loops a minute; it saturates, so that further loops add little",
         lambda whole: whole.saturated("loops"),
     ),
     Descriptor(
@@ -363,7 +364,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         0,
         "everything in its place",
         "beats out of their place",
-        "x / (1 + x) for x returns a minute",
+        "x / (1 + x) for x returns a minute; it saturates too",
         lambda whole: whole.saturated("returns"),
     ),
     Descriptor(
@@ -379,7 +380,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         0,
         "less that goes on and on",
         "more that goes on and on",
-        "share of the played beats whose like was last heard at most 16 beats before",
+        "share of the played beats whose last similar beat came at most 16 beats earlier",
         _returning(0),
     ),
     Descriptor(
@@ -387,7 +388,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         0,
         "less that soon returns",
         "more that soon returns",
-        "the same, 17 to 32 beats before",
+        "the same, 17 to 32 beats earlier",
         _returning(1),
     ),
     Descriptor(
@@ -395,7 +396,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         0,
         "less that returns",
         "more that returns",
-        "the same, 33 to 64 beats before",
+        "the same, 33 to 64 beats earlier",
         _returning(2),
     ),
     Descriptor(
@@ -403,7 +404,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         0,
         "less that returns late",
         "more that returns late",
-        "the same, more than 64 beats before",
+        "the same, more than 64 beats earlier",
         _returning(3),
     ),
     Descriptor(
@@ -411,7 +412,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         1,
         "a broken chorus",
         "a whole chorus",
-        "best-kept share of a hook passage in one piece",
+        "largest share of a hook passage that is played in one piece",
         lambda whole: best_chorus(whole.edit),
     ),
     Descriptor(
@@ -419,7 +420,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         1,
         "a new arc of energy",
         "the song's own arc of energy",
-        "1 where the level rises and falls as in the song, 0 where it is 10 dB off",
+        "1 if the level rises and falls as in the song, 0 if it is 10 dB off on average",
         _energy_arc,
     ),
     *(_level_of(eighth) for eighth in range(1, _EIGHTHS + 1)),
@@ -428,7 +429,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         -1,
         "the right length",
         "an unexpected length",
-        "distance from the keep ratio aimed at, in units of 0.03, at most 4",
+        "distance from the target keep ratio, in units of 0.03, at most 4",
         lambda whole: min(4.0, abs(whole.edit.keep_ratio - whole.edit.target) / 0.03),
     ),
 )
@@ -446,7 +447,7 @@ def step_descriptors(song: Song, before: np.ndarray, after: np.ndarray) -> np.nd
     Returns
     -------
     (..., N_ADDITIVE) float32 array
-        All zero for a beat followed by its own successor, but for what the successor itself
+        All zero for a beat followed by its successor in the song, except for what the successor
         adds to the shares of the song (hook, oddity, length, level, activity).
     """
     steps = Steps(song, before, after)

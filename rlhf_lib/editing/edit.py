@@ -1,4 +1,4 @@
-"""An edit of a song: one action per beat, and what follows from it."""
+"""An edit of a song: one action per beat, and the playing order, segments and seams."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -11,7 +11,7 @@ from rlhf_lib.errors import InputError
 
 
 class Action(IntEnum):
-    """What becomes of one beat.
+    """What an edit does with one beat.
 
     LOOP_k plays the beat k times in a row; REORDER_k plays beat i right after the place of
     beat i + k.
@@ -127,7 +127,7 @@ def segments(order: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """The actions of one song and the keep ratio they were meant to reach.
+    """The actions of one song and their target keep ratio.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ class Edit:
 
     @property
     def duration(self) -> float:
-        """Length of the edit in s, crossfades aside."""
+        """Length of the edit in s, the sum of its played beats."""
         return float(self.song.beat_durations[self.order].sum())
 
     @property

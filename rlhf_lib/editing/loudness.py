@@ -1,7 +1,7 @@
-"""How loud a sound is, in LUFS (ITU-R BS.1770-4).
+"""Integrated loudness of a sound in LUFS (ITU-R BS.1770-4).
 
-The same as pyloudnorm's (C. Steinmetz and J. Reiss, AES 2021) in a fraction of its time, which
-would else be most of what candidates take.
+The results agree with pyloudnorm's (C. Steinmetz and J. Reiss, AES 2021) and take a fraction of
+its time. With pyloudnorm, loudness would take most of the time of generating candidates.
 """
 
 from functools import cache
@@ -14,7 +14,7 @@ from rlhf_lib.errors import InputError
 #: A block lasts 0.4 s, and begins a hop after the one before; a shorter sound has no loudness.
 _BLOCK, _HOPS_PER_BLOCK = 0.4, 4
 _OFFSET = -0.691  # dB
-#: Below this no block counts, nor 10 LU below the mean of those that do.
+#: Blocks below the first do not count, nor those 10 LU below the mean of the remaining ones.
 _SILENCE, _RELATIVE = -70.0, -10.0
 _HOPS_AT_ONCE = 16
 
@@ -65,8 +65,8 @@ def _hop_energies(audio: Audio) -> np.ndarray:
 def _weighting(rate: int) -> np.ndarray:
     """Return K-weighting as second-order sections, (2, 6): a shelf of 4 dB, then a high pass.
 
-    By R. Bristow-Johnson's "Cookbook formulae for audio EQ biquad filter coefficients", which
-    serve any sample rate.
+    From R. Bristow-Johnson's "Cookbook formulae for audio EQ biquad filter coefficients", valid
+    for any sample rate.
     """
     gain, turn = 10 ** (4.0 / 40), 2 * np.pi * 1500.0 / rate
     c, root = np.cos(turn), 2 * np.sqrt(gain) * np.sin(turn) / np.sqrt(2)

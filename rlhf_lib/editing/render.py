@@ -1,4 +1,4 @@
-"""An edit becomes sound: source samples in playing order, crossfaded where they do not follow."""
+"""Render an edit as audio: source samples in playing order, with crossfades at the seams."""
 
 import numpy as np
 from scipy import ndimage
@@ -15,14 +15,15 @@ _DIPS = (0.0, 0.1, 0.2, 0.4)
 
 
 def render(edit: Edit, audio: Audio, fade: float = 0.012) -> Audio:
-    """Play an edit.
+    """Render an edit as audio.
 
-    Seams get an equal-power crossfade, centred on the beat, between what really follows the
-    beat left and what really precedes the beat reached; the gains allow for the correlation of
-    the two, so that like passages do not swell. Every other sample is the source's own. Where a
-    jump between samples would exceed the largest in the source, a fade dips in its middle or is
-    lengthened, up to eight times; where the segments beside it are short, it is shortened. An
-    edit that starts or ends elsewhere than the source fades in or out over half a crossfade.
+    Each seam gets an equal-power crossfade, centred on the beat. The source continues after the
+    beat left while it fades out, and starts before the beat reached while it fades in. The gains
+    are corrected for the correlation of the two, so that similar passages do not swell. All other
+    samples are those of the source. If a jump between samples would exceed the largest in the
+    source, the fade dips in its middle or is lengthened, up to eight times; next to short segments
+    it is shortened. An edit that starts or ends elsewhere than the source fades in or out over
+    half a crossfade.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def render(edit: Edit, audio: Audio, fade: float = 0.012) -> Audio:
     whole = len(pieces) == 1 and len(out) == len(source)
     jump = 0.0 if whole else audio.largest_jump
     if len(pieces) > 1:
-        room = lengths // 2  # so that neighbouring crossfades never meet
+        room = lengths // 2  # so that neighbouring crossfades never overlap
         for k, place in enumerate(np.cumsum(lengths)[:-1]):
             before, after = crossfade(
                 out, place, source, pieces[k, 1], pieces[k + 1, 0], half, room[k : k + 2], jump
@@ -94,7 +95,7 @@ def crossfade(
         Where the two meet in `out`, samples.
     source : (m, channels) float32
     left, reached : int
-        Where the source is left, and where it goes on, samples.
+        Where playing leaves the source and where it resumes, samples.
     half : int
         Samples of half a fade, before it is lengthened.
     room : (2,) int
@@ -139,8 +140,8 @@ def _fade_in(out: np.ndarray, half: int, jump: float) -> None:
 def _mix(source: np.ndarray, left: int, reached: int, before: int, after: int) -> np.ndarray:
     """Return the crossfade over `before` + `after` samples, (before + after, channels).
 
-    At an end of the file the leaving sound is gone by its last sample, and the arriving one
-    starts at its first.
+    At an end of the file, the leaving sound has faded out by the last sample and the arriving
+    sound starts at the first.
     """
     width = before + after
     leaving = source[left - before : left + after]
@@ -159,18 +160,18 @@ def _mix(source: np.ndarray, left: int, reached: int, before: int, after: int) -
 
 
 def _rise(width: int) -> np.ndarray:
-    """Return gains from 0 to 1, (width,), flat at both ends; with its mirror, of equal power."""
+    """Return gains from 0 to 1, (width,), flat at both ends; mirrored, they complete power to 1."""
     turn = np.sin((np.arange(width) + 0.5) / max(width, 1) * np.pi / 2) ** 2
     return np.sin(turn * np.pi / 2)
 
 
 def _limit(out: np.ndarray, start: int, stop: int, reach: int) -> None:
-    """Dip out[start:stop] smoothly where it exceeds full scale; `reach` samples to get there."""
+    """Reduce out[start:stop] smoothly, over `reach` samples, where it exceeds full scale."""
     part = out[max(start, 0) : stop]
     peaks = np.abs(part).max(axis=1)
     if peaks.max() <= 1:
         return
-    # The mean over a window of the least gain needed within it is nowhere more than needed.
+    # The moving mean of the moving minimum is nowhere above the gain that is needed.
     gain = ndimage.minimum_filter1d(1 / np.maximum(peaks, 1), reach | 1)
     part *= ndimage.uniform_filter1d(gain, reach | 1)[:, None]
     np.clip(part, -1, 1, out=part)  # rounding can leave 1 + 1e-7

@@ -1,9 +1,10 @@
-"""Hidden criteria: what simulated raters judge by that is no descriptor of an edit.
+"""Hidden criteria: properties of an edit that simulated raters judge by, beyond the descriptors.
 
-A reward model reads the descriptors of `rlhf_lib.editing.descriptors`; a rater who judged by these
-alone would flatter it. No criterion is a descriptor, but `unbroken_chorus` is a function of one:
-the descriptor `whole_chorus`, clipped. So the taste *chorus* lies in the descriptors. The criteria
-of number, spacing, form and repetition do not add up over joins; the last four read the sound.
+A reward model reads the descriptors of `rlhf_lib.editing.descriptors`; raters who judged by these
+alone would make it look better than it is. No criterion is a descriptor, but `unbroken_chorus` is
+a function of one: the descriptor `whole_chorus`, clipped. The taste *chorus* therefore depends on
+descriptors only. The criteria of number, spacing, form and repetition are not additive over
+joins; the last four are computed from the sound.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.raters.ear import seam_faults
 
-#: Seams per minute that nobody minds.
+#: Seams per minute that cost nothing.
 FREE_SEAMS = 0.5
 #: Two seams closer than this many s crowd each other.
 CROWD_TIME = 30.0
@@ -26,12 +27,12 @@ CROWD_TIME = 30.0
 ALMOST_WHOLE = 0.8
 #: Level in dB by which the last third must rise above the rest to count as a full climax.
 CLIMAX_DB = 4.0
-#: Passages of this many beats are alike when their likeness (0.5 = two random beats of the
-#: song) is at least LIKE; what returns within GROOVE s goes on, and is forgotten by 1/e in
-#: MEMORY s.
+#: Passages of this many beats are alike when their likeness (0.5 = two random beats of the song)
+#: is at least LIKE. A repeat within GROOVE s is the same groove; later, the weight of a repeat
+#: falls by a factor of e in MEMORY s.
 PASSAGE, LIKE, GROOVE, MEMORY = 4, 0.9, 10.0, 30.0
-#: Share of the edit that loops of the hook, and steps back per minute, at which 1 − 1/e of
-#: their charm is used up.
+#: Share of looped hook in the edit, and steps back per minute, at which their criteria reach
+#: 1 − 1/e.
 LOOP_SHARE, SHUFFLE_RATE = 0.02, 2.0
 
 
@@ -50,16 +51,17 @@ def crowding(edit: Edit) -> float:
 def unbroken_chorus(edit: Edit) -> float:
     """Return 1 when a hook passage is played in one piece, 0 below ALMOST_WHOLE of it.
 
-    The descriptor `whole_chorus`, made steep but not a jump; 0 for a song without hook passages.
+    Linear between; 0 for a song without hook passages. A function of the descriptor
+    `whole_chorus`.
     """
     return float(np.clip((best_chorus(edit) - ALMOST_WHOLE) / (1 - ALMOST_WHOLE), 0, 1))
 
 
 def climax(edit: Edit) -> float:
-    """Return how far the level of the last third rises above that before, −1 … 1.
+    """Return how far the level of the last third is above that of the rest, −1 … 1.
 
-    Means over time of the beats' level in dB, the last tenth left out (songs fade), in
-    CLIMAX_DB.
+    Difference of the mean levels over time in dB, in units of CLIMAX_DB. The last tenth is left
+    out, because songs fade.
     """
     seconds = edit.song.beat_durations[edit.order]
     level = edit.song.features[edit.order, FEATURE_GROUPS["rms"].start].astype(np.float64)
@@ -75,11 +77,11 @@ def climax(edit: Edit) -> float:
 
 
 def heard_again(edit: Edit) -> float:
-    """Return how much returns too soon, 0 … 1.
+    """Return how much of the edit is a repeat too soon, 0 … 1.
 
-    Mean over the played passages of PASSAGE beats of exp(−t / MEMORY), t the time in s since a
-    like one began; 0 where there is none. What began less than GROOVE ago still goes on, and
-    does not count. Passages are compared by timbre, chroma and onsets.
+    Mean of exp(−t / MEMORY) over the played passages of PASSAGE beats, t the time in s since a
+    similar passage began; 0 where there is none. Passages that began less than GROOVE s ago do
+    not count as repeated. Passages are compared by timbre, chroma and onsets.
     """
     points = beat_points(edit.song.features)
     limit = -np.log2(LIKE) * typical_unlikeness(points)
@@ -97,14 +99,14 @@ def heard_again(edit: Edit) -> float:
 
 
 def leaps(edit: Edit) -> float:
-    """Return the number of seams that are no loops."""
+    """Return the number of seams that are not loops."""
     return float(np.count_nonzero(~np.isin(np.diff(edit.order), (0, 1))))
 
 
 def hook_loops(edit: Edit) -> float:
-    """Return how much hook is looped: 1 − exp(−share / LOOP_SHARE).
+    """Return how much of the hook is looped: 1 − exp(−share / LOOP_SHARE).
 
-    The share of the edit's beats that are played again at once, each weighed by its hook value.
+    `share` is the share of the edit's beats that repeat the beat before, weighted by hook value.
     """
     order = edit.order
     again = order[1:][order[1:] == order[:-1]]
@@ -128,14 +130,14 @@ def harshest_seam(edit: Edit) -> float:
 
 @dataclass(frozen=True)
 class Criterion:
-    """What a simulated rater may judge by beside the descriptors.
+    """A property of an edit that simulated raters may judge by, besides the descriptors.
 
     Attributes
     ----------
     function : callable
         Edit → value.
     less, more : str
-        What a rater says who prefers an edit with less, or with more, of it.
+        Reason of a rater who prefers an edit with less, or with more, of it.
     """
 
     function: Callable[[Edit], float]
@@ -143,7 +145,7 @@ class Criterion:
     more: str
 
 
-#: Name → criterion. The last four read the sound and so need the song's audio file.
+#: Name → criterion. The last four are computed from the sound and need the song's audio file.
 CRITERIA: dict[str, Criterion] = {
     "excess_seams": Criterion(excess_seams, "no more cuts than it bears", "plenty of cuts"),
     "crowding": Criterion(crowding, "cuts with room between them", "cuts close together"),
@@ -169,13 +171,13 @@ CRITERIA: dict[str, Criterion] = {
 
 
 def criteria(edit: Edit, names: Sequence[str] = tuple(CRITERIA)) -> np.ndarray:
-    """Return the named criteria of an edit; no other is computed.
+    """Return the named criteria of an edit; others are not computed.
 
     Raises
     ------
     InputError
-        When a name is unknown, or a criterion of the sound is asked for and the audio of the
-        song cannot be read.
+        When a name is unknown, or a criterion of the sound is named and the audio of the song
+        cannot be read.
     """
     unknown = [name for name in names if name not in CRITERIA]
     if unknown:

@@ -1,20 +1,21 @@
-"""What a listener hears at the seams: measured on the sound, never on the beat features.
+"""Audible faults of seams, computed from the sound and never from the beat features.
 
-A seam is rendered alone, a bar on either side, with the crossfade of `rlhf_lib.editing.render`.
-Three faults are measured, each against the mean of what the song itself does at the two places
-that the seam joins: where the passage left would have gone on, and where the one reached came
-from. Only the excess counts, so a join between like passages is free of faults.
+Each seam is rendered separately, with a bar on either side and the crossfade of
+`rlhf_lib.editing.render`. Three faults are computed. Each is compared with its mean at the two
+places in the song that the seam joins: where the passage left continues, and where the passage
+reached comes from. Only the excess counts, so a join between similar passages has no fault.
 
-- onset irregularity: the onset envelope (mean rise of the loudness in mel bands, taken as the
+- onset irregularity: the onset envelopes (mean rise of the loudness in mel bands, taken as the
   fourth root of their power; S. Dixon, "Onset detection revisited", DAFx 2006) of the bar
-  before, L, and of the bar after, R, as harmonics of the bar, up to four to the beat. Their
-  coherence Re Σ R·conj(L) / Σ |R·L| is 1 where every harmonic goes on in phase; 1 − coherence
-  is the irregularity. A slip of δ s costs 1 − mean cos(2π·f·δ) over the harmonics f that the
-  rhythm has: with onsets on every beat of 0.5 s, 0.06 for 10 ms and 0.4 for 30 ms.
-- spectral jump: change of the log-mel spectrum from the SPECTRUM_TIME before to the one after,
-  its mean taken out, root mean square over bands, dB. JUMP_SPAN_DB too much counts as 1.
-- loudness step: change of the RMS level from the beat before to the beat after, dB.
-  STEP_SPAN_DB too much counts as 1.
+  before, L, and of the bar after, R, are written as harmonics of the bar, up to four per beat.
+  Their coherence Re Σ R·conj(L) / Σ |R·L| is 1 if every harmonic continues in phase; the
+  irregularity is 1 − coherence. A slip of δ s costs 1 − mean cos(2π·f·δ) over the harmonics f of
+  the rhythm: with onsets on every beat of 0.5 s, 0.06 for 10 ms and 0.4 for 30 ms.
+- spectral jump: change of the log-mel spectrum from the last SPECTRUM_TIME s before the join to
+  the first after it, less its mean, root mean square over bands, dB. An excess of JUMP_SPAN_DB
+  counts as 1.
+- loudness step: change of the RMS level from the beat before to the beat after, dB. An excess of
+  STEP_SPAN_DB counts as 1.
 """
 
 from functools import cache, lru_cache
@@ -37,9 +38,9 @@ _RATE = 16000  # Hz
 _FRAME, _HOP, _MELS = 512, 160, 32  # 32 ms, every 10 ms
 _HALF_FADE = 0.006  # s, half of what `render` takes
 _PER_BEAT = 4
-#: An onset this many s before a join is part of the beat that begins there.
+#: Onsets up to this many s before a join belong to the beat that begins there.
 _EARLY = 0.03
-#: A harmonic of the onset envelope below this makes no rhythm.
+#: Harmonics of the onset envelope below this amplitude do not count as rhythm.
 _FAINT = 0.0005
 #: Power in a band, relative to the song's, that counts as silence: −40 dB.
 _SILENCE = 1e-4
@@ -47,15 +48,15 @@ _SONGS_DECODED = 32
 
 
 def seam_faults(edit: Edit) -> np.ndarray:
-    """Return what is to be heard at each seam of an edit.
+    """Return the faults of each seam of an edit.
 
-    What was heard once is remembered by song, beat left and beat reached; the last
-    _SONGS_DECODED songs stay decoded (4 MB a minute each).
+    Results are cached by song, beat left and beat reached; the last _SONGS_DECODED songs stay
+    decoded (4 MB a minute each).
 
     Returns
     -------
     (n_seams, 3) float64 array in 0 … 1
-        In the order of `FAULTS`. 0: no more than what the song does by itself.
+        In the order of `FAULTS`. 0: no more than in the song itself.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def seam_faults(edit: Edit) -> np.ndarray:
 
 
 class _Ear:
-    """Hears the seams of one song and remembers them."""
+    """The faults of one song's seams, computed once each."""
 
     def __init__(self, path: str, sha256: str, sample_rate: int, bounds: np.ndarray, bar: int):
         self._source = path, sha256, sample_rate, int(bounds[-1])
@@ -88,7 +89,7 @@ class _Ear:
         self._faults: dict[tuple[int, int], np.ndarray] = {}
 
     def faults(self, i: int, j: int) -> np.ndarray:
-        """Return the three faults of hearing beat j right after beat i."""
+        """Return the three faults of playing beat j right after beat i."""
         if (i, j) not in self._faults:
             goes_on = [(i, i + 1)] * (i + 1 < len(self._lengths)) + [(j - 1, j)] * (j > 0)
             usual = np.mean([self._hear(*join) for join in goes_on] or np.zeros((1, 3)), axis=0)
@@ -132,7 +133,7 @@ def _ear(path: str, sha256: str, sample_rate: int, bounds: bytes, bar: int) -> _
 
 @lru_cache(maxsize=_SONGS_DECODED)
 def _sound(path: str, sha256: str, sample_rate: int, n_samples: int) -> Audio:
-    """Return a song as it is listened to: mono at _RATE, of mean square 1."""
+    """Return the sound of a song: mono at _RATE, of mean square 1."""
     audio = load_audio(path)
     if (audio.sample_rate, audio.n_samples) != (sample_rate, n_samples):
         raise InputError(
@@ -145,7 +146,7 @@ def _sound(path: str, sha256: str, sample_rate: int, n_samples: int) -> Audio:
 
 
 def _rendered(sound: Audio, left: int, reached: int, reach: int) -> tuple[np.ndarray, int]:
-    """Return up to `reach` samples before `left` and after `reached`, joined, and the place."""
+    """Return up to `reach` samples before `left` and after `reached`, joined, and the join."""
     source = sound.samples
     parts = source[max(left - reach, 0) : left], source[reached : reached + reach]
     out, place = np.concatenate(parts), len(parts[0])
@@ -182,7 +183,7 @@ def _analysis() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _coherence(bands: np.ndarray, first: int, bar: int, beat: float) -> float:
-    """Return how well the onsets of the bar before the join go on after it, −1 … 1."""
+    """Return how well the onsets of the bar before the join continue after it, −1 … 1."""
     loudness = np.sqrt(np.sqrt(bands))
     rise = np.maximum(np.diff(loudness, axis=0), 0).mean(axis=1)
     # The rise to frame k happens when sound enters its window.

@@ -1,4 +1,4 @@
-"""Who compares edits: the protocol of a rater, and what a rater answers."""
+"""The protocol of a rater, and the answer that a rater gives."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -47,12 +47,12 @@ class Answer:
 
 @runtime_checkable
 class Rater(Protocol):
-    """Anyone who can compare two edits of a song.
+    """A person or program that compares two edits of a song.
 
     Attributes
     ----------
     rater_id : str
-        The name that annotations carry.
+        The name in annotations.
     rater_kind : "human" or "simulated"
     """
 

@@ -1,4 +1,4 @@
-"""Simulated raters: a hidden taste, and noise set so that they agree as people do."""
+"""Simulated raters: a hidden taste, and noise that can be set so that they agree as people do."""
 
 import hashlib
 import math
@@ -26,13 +26,13 @@ TIE_MARGIN = 0.1
 
 @dataclass(frozen=True)
 class SimulatedRater:
-    """A stand-in for a person: a hidden taste and noisy votes.
+    """A simulated person: a hidden taste and noisy votes.
 
     The choice follows Bradley and Terry (1952): the utility difference plus logistic noise of
-    scale `noise`, so that P(a over b) = 1 / (1 + exp(−(U(a) − U(b)) / noise)) but for ties.
+    scale `noise`, so that P(a over b) = 1 / (1 + exp(−(U(a) − U(b)) / noise)) except for ties.
     The noise depends on the seed, the rater, the song, the two edits, which of them is shown
-    first, and the occasion. So answers do not change with the order of the tasks, and a task
-    that returns with sides swapped is answered anew, as a person would.
+    first, and the occasion. Answers therefore do not depend on the order of the tasks, and a task
+    repeated with swapped sides gets new noise, as with a person.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class SimulatedRater:
         A name in `TASTES`, or weights over names of descriptors and of hidden criteria (see
         `rlhf_lib.editing.descriptors` and `rlhf_lib.raters.criteria`).
     noise : float
-        Scale of the logistic noise in units of utility; 0 votes by taste alone. See
+        Scale of the logistic noise in units of utility; with 0, the taste alone decides. See
         `noise_for_agreement`.
     tie_margin : float
         Noisy differences up to this size are a tie.
@@ -49,13 +49,13 @@ class SimulatedRater:
     side_bias : float
         Added to the difference in favour of the edit shown first.
     carelessness : float
-        Share of answers, 0 … 1, drawn from the seven-point scale without listening.
+        Share of answers, 0 … 1, drawn at random from the seven-point scale.
 
     Raises
     ------
     InputError
         For an unknown taste, descriptor or criterion, no weight at all, a weight that is not
-        finite, a negative noise or margin, or a carelessness that is no share.
+        finite, a negative noise or margin, or a carelessness outside 0 … 1.
     """
 
     rater_id: str
@@ -78,7 +78,7 @@ class SimulatedRater:
             raise InputError(
                 f"carelessness of rater {self.rater_id!r} is {self.carelessness!r}; give 0 … 1"
             )
-        _ = self._taste  # an unknown taste is told here, not at the first comparison
+        _ = self._taste  # an unknown taste fails here, not at the first comparison
 
     @cached_property
     def _taste(self) -> Taste:
@@ -90,7 +90,7 @@ class SimulatedRater:
         return self._taste.descriptor_weights
 
     def utility(self, edit: Edit) -> float:
-        """Return how much the hidden taste likes an edit, without noise."""
+        """Return the utility of an edit for the hidden taste, without noise."""
         return self._taste.utility(edit)
 
     def compare(self, song: Song, a: Edit, b: Edit, occasion: int = 0) -> Answer:
@@ -102,7 +102,7 @@ class SimulatedRater:
         a, b : Edit
             `a` is the one shown first.
         occasion : int
-            Another number draws other noise for the same two edits on the same sides.
+            Another number gives other noise for the same two edits on the same sides.
         """
         rng = self._draws(song, a, b, occasion)
         noise = rng.logistic(0, self.noise)
@@ -112,7 +112,7 @@ class SimulatedRater:
         same = np.array_equal(a.actions, b.actions) and a.target == b.target
         difference = float(gains.sum()) + self.side_bias + (0.0 if same else noise)
         size = abs(difference)
-        # 1 unit apart is felt with 0.88 confidence, 0.42 units with 0.7.
+        # A difference of 1 unit gives a confidence of 0.88, one of 0.42 units gives 0.7.
         confidence = round(1 / (1 + math.exp(-2 * min(size, 50.0))), 3)
         if size <= self.tie_margin:
             return Answer("tie", 0, confidence, "simulated: too close to call")
@@ -125,7 +125,7 @@ class SimulatedRater:
         )
 
     def _draws(self, song: Song, a: Edit, b: Edit, occasion: int) -> np.random.Generator:
-        """Return the random numbers of this answer and no other."""
+        """Return a random generator for this answer alone."""
         shown = [edit.actions.tobytes() + repr(edit.target).encode() for edit in (a, b)]
         asked = f"{self.seed}/{self.rater_id}/{song.song_id}/{occasion}".encode()
         digest = hashlib.sha256(b"\0".join([asked, *shown])).digest()
@@ -133,7 +133,7 @@ class SimulatedRater:
 
 
 def _at_random(rng: np.random.Generator) -> Answer:
-    """Return one of the seven answers, each as likely."""
+    """Return one of the seven answers, all equally likely."""
     signed = int(rng.integers(-3, 4))
     preference = "tie" if signed == 0 else "a" if signed > 0 else "b"
     return Answer(preference, abs(signed), 0.5, "simulated: answered without listening")
@@ -142,10 +142,10 @@ def _at_random(rng: np.random.Generator) -> Answer:
 def noise_for_agreement(
     gaps: np.ndarray, agreement: float = 0.78, tie_margin: float = TIE_MARGIN
 ) -> float:
-    """Return the noise at which two independent raters of one taste agree so often.
+    """Return the noise at which two independent raters of one taste reach an agreement.
 
-    Agreement is the share of pairs, among those that both decide, on which both name the same
-    edit: with one gap and no ties p² + (1 − p)², p = 1 / (1 + exp(−gap / noise)).
+    Agreement is the share of pairs on which both prefer the same edit, among those without a
+    tie: with one gap and no ties p² + (1 − p)², p = 1 / (1 + exp(−gap / noise)).
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def noise_for_agreement(
     agreement : float
         Between 0.5 and 1.
     tie_margin : float
-        The raters' own.
+        That of the raters.
 
     Returns
     -------
@@ -176,11 +176,11 @@ def noise_for_agreement(
         p, q = _vote_shares(gaps, math.exp(log_noise), tie_margin)
         return float((p**2 + q**2).sum() / ((p + q) ** 2).sum()) - agreement
 
-    # From noise too small to matter to noise in which every gap drowns.
+    # From noise too small to matter to noise far larger than every gap.
     low, high = math.log(size) - 7.0, math.log(size) + 7.0
     if not surplus(high) < 0 < surplus(low):
         raise InputError(
-            f"no noise makes two raters agree on {agreement!r} of these pairs; possible are "
+            f"no noise makes two raters agree on {agreement!r} of these pairs; it can be "
             f"{surplus(high) + agreement:.3f} to {surplus(low) + agreement:.3f}"
         )
     return math.exp(brentq(surplus, low, high, xtol=1e-10))
@@ -189,7 +189,7 @@ def noise_for_agreement(
 def noise_ceiling(gaps: np.ndarray, noise: float, tie_margin: float = TIE_MARGIN) -> float:
     """Return the accuracy that a perfect model of the taste reaches against one rater's votes.
 
-    Votes that are ties don't count. With one gap and no ties max(p, 1 − p).
+    Ties do not count. With one gap and no ties the accuracy is max(p, 1 − p).
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def _checked_gaps(gaps: np.ndarray) -> np.ndarray:
 def _vote_shares(
     gaps: np.ndarray, noise: float, tie_margin: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how probable a vote for the first and one for the second edit is, (n,) each."""
+    """Return the probabilities of a vote for the first and for the second edit, (n,) each."""
     if noise == 0:
         return (gaps > tie_margin).astype(float), (gaps < -tie_margin).astype(float)
     return expit((gaps - tie_margin) / noise), expit((-gaps - tie_margin) / noise)

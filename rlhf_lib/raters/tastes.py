@@ -19,12 +19,12 @@ from rlhf_lib.raters.criteria import CRITERIA, criteria
 #: Tastes that come with the project. Two sensible edits of the same song and length differ by
 #: about half a unit to one and a half units of utility.
 #:
-#: Additive over joins, so that a planner can follow them: `smooth` hates audible seams; `hooks`
-#: wants the hooks and tolerates seams; `phrases` wants unbroken phrases from the first bar to
-#: the last. Not additive: `calm` wants few seams, far apart; `chorus` at least one whole chorus
-#: (the descriptor `whole_chorus`, clipped: this taste lies in the descriptors);
-#: `arc` a level that builds up; `fresh` nothing again too soon. By the sound alone: `ear`. Beyond
-#: cutting: `loops` wants the hook looped a few times, `shuffle` some beats out of order.
+#: Additive over joins, so that a planner can optimise them: `smooth` penalises audible seams;
+#: `hooks` rewards the hooks and tolerates seams; `phrases` rewards unbroken phrases from the first
+#: bar to the last. Not additive: `calm` rewards few seams, far apart; `chorus` at least one whole
+#: chorus (the descriptor `whole_chorus`, clipped: this taste depends on descriptors only); `arc` a
+#: level that builds up; `fresh` no repeats too soon. From the sound alone: `ear`. Beyond cutting:
+#: `loops` rewards a hook that is looped a few times, `shuffle` some beats out of order.
 TASTES: dict[str, dict[str, float]] = {
     "smooth": {"seams": -0.25, "transition": -3.0, "energy": -1.5, "worst_seam": -1.5},
     "hooks": {"hook": 8.0, "oddity": -3.0, "ending": -0.5, "transition": -0.5},
@@ -38,7 +38,7 @@ TASTES: dict[str, dict[str, float]] = {
     "shuffle": {"shuffling": 3.0, "transition": -1.0, "hook": 4.0},
 }
 
-#: Name → what a rater says who prefers an edit with less, and with more, of it.
+#: Name → reasons of a rater who prefers an edit with less, and with more, of it.
 _WORDS = {one.name: (one.less, one.more) for one in DESCRIPTOR_TABLE} | {
     name: (one.less, one.more) for name, one in CRITERIA.items()
 }
@@ -51,7 +51,7 @@ class Taste:
     Raises
     ------
     InputError
-        For an unknown name, a weight that is not finite, or no weight but 0.
+        For an unknown name, a weight that is not finite, or only weights of 0.
     """
 
     by_name: Mapping[str, float]
@@ -70,7 +70,7 @@ class Taste:
 
     @classmethod
     def named(cls, taste: "str | Mapping[str, float]") -> "Taste":
-        """Return a taste by its name in `TASTES`, or of weights."""
+        """Return a taste, given its name in `TASTES` or its weights."""
         if isinstance(taste, str):
             if taste not in TASTES:
                 raise InputError(f"unknown taste {taste!r}; the tastes are {', '.join(TASTES)}")
@@ -84,7 +84,7 @@ class Taste:
         return weight_vector(weights)
 
     def parts(self, edit: Edit) -> np.ndarray:
-        """Return what each weighed name adds to the utility, in the order of `by_name`."""
+        """Return what each weighted name adds to the utility, in the order of `by_name`."""
         values = {}
         if self.descriptor_weights.any():
             values = dict(zip(DESCRIPTOR_NAMES, describe(edit), strict=True))
@@ -93,11 +93,11 @@ class Taste:
         return np.array([w * values.get(name, 0.0) for name, w in self.by_name.items()])
 
     def utility(self, edit: Edit) -> float:
-        """Return how much the taste likes an edit: the weighted sum."""
+        """Return the utility of an edit: the weighted sum."""
         return float(self.parts(edit).sum())
 
     def reason(self, gains: np.ndarray) -> str:
-        """Name what spoke most for the chosen edit, given its `parts` less the other's."""
+        """Return the main reason for the chosen edit, given its `parts` less the other's."""
         decisive = int(np.argmax(gains))
         if gains[decisive] <= 0:
             return "a feeling, nothing to point at"
