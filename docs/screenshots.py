@@ -1,9 +1,9 @@
-"""Make the pictures of README and docs.
+"""Make the pictures of the README and the docs.
 
-    python docs/screenshots.py plots        # taken out of the committed notebooks
+    python docs/screenshots.py plots        # extracted from the committed notebooks
     python docs/screenshots.py annotator    # JupyterLab in headless Chromium, on a composed song
 
-Without a word both. How the laboratory's own plots are made stands in docs/results.md.
+Without an argument, both. docs/results.md describes how the plots of the experiments are made.
 """
 
 import base64
@@ -18,13 +18,13 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests"))  # browsing: servers and a browser
 IMAGES = ROOT / "docs/images"
-#: Picture → notebook, and what only the cell that draws it says.
+#: Picture → notebook, and a text that only the cell of the plot contains.
 PLOTS = {
     "song.png": ("00_a_song_and_its_edits", "plots.waveform(song, audio, edit="),
     "training.png": ("04_train_the_reward_model", "plots.reward_curves(history)"),
     "win_rates.png": ("06_evaluate", "plots.win_rates(table)"),
 }
-#: Picture → JupyterLab's theme, width of the window in px.
+#: Picture → theme of JupyterLab, width of the window in px.
 ANNOTATOR = {
     "annotator_light.png": ("JupyterLab Light", 1000),
     "annotator_dark.png": ("JupyterLab Dark", 1600),
@@ -45,7 +45,7 @@ def plots() -> None:
 
 
 def annotator() -> None:
-    """Rate a pair of a composed song in JupyterLab and take a picture of it."""
+    """Rate a pair of a composed song in JupyterLab and take a screenshot."""
     from browsing import browser_page, listen_to_both, server, wait_for_sound
 
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def annotator() -> None:
                 page.keyboard.press("3")
                 for label in ("audible cut", "fairly sure"):
                     page.get_by_role("button", name=label).click()
-                page.wait_for_timeout(8000)  # so that the playheads stand well inside
+                page.wait_for_timeout(8000)  # so that the playheads are well inside
                 store(name, page.locator(".rlhf-annotator").screenshot())
 
 
@@ -94,7 +94,7 @@ def candidates(folder: Path) -> None:
 
 
 def store(name: str, png: bytes) -> None:
-    """Write a picture with a palette of its own, which suits plots and screens."""
+    """Write a picture with an adaptive palette, which suits plots and screenshots."""
     image = Image.open(io.BytesIO(png)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
     image.save(IMAGES / name, optimize=True)
     print(IMAGES / name, (IMAGES / name).stat().st_size // 1000, "kB")

@@ -1,1 +1,1 @@
-"""The learning laboratory: what the product's defaults are chosen by. Run ``learning.py``."""
+"""The learning laboratory: experiments behind the defaults. Run ``learning.py``."""

@@ -1,4 +1,4 @@
-"""Attacks on a reward model: PPO with and without KL penalty, and a search that climbs anywhere."""
+"""Attacks on a reward model: PPO with and without KL penalty, and a search over free edits."""
 
 import pandas as pd
 import torch
@@ -12,16 +12,20 @@ from rlhf_lib.learning.reward.fit import RewardTraining
 from rlhf_lib.raters.simulated import SimulatedRater
 from rlhf_lib.steps.climb import climb
 
-#: PPO without KL penalty and stopping rule, to see what it finds in the reward model.
+#: PPO without KL penalty and at a higher learning rate, to see how it exploits the reward model.
 UNPENALISED = PPOConfig(kl_coef=0.0, lr=1e-3)
 FEW_PAIRS = 10
-#: Answers behind the models that are climbed; k of the lower confidence bound that is climbed.
+#: Numbers of answers behind the climbed models; values of k of the lower confidence bound.
 CLIMBED_PAIRS, KS = (10, 50, 200), (0.0, 1.0)
 CLIMBED_TARGET = 0.73
 
 
 def over_optimisation(material: Material, taste: str) -> pd.DataFrame:
-    """Learned and true reward over KL, with and without penalty and rule, after few answers."""
+    """Return learned and true reward over KL, with and without penalty and rule, after few answers.
+
+    Columns: taste, run, seed, episode, kl (nats per decision), song, target, learned, gold,
+    best_episode, stopped.
+    """
     songs, rows = material.songs["test"], []
     reference = reference_edits(material, material.v14())
     for seed in range(min(2, material.size.seeds)):
@@ -58,7 +62,7 @@ def over_optimisation(material: Material, taste: str) -> pd.DataFrame:
 
 
 def exploits(material: Material, taste: str) -> pd.DataFrame:
-    """Where a search ends that starts from v14's edits and changes them as the model likes."""
+    """Return the end of a search that changes v14's edits wherever the model's score rises."""
     old, songs = material.v14(), material.songs["test"]
     starts = rollout(old, every_target(old, songs, (CLIMBED_TARGET,)), greedy=True)
     judge = SimulatedRater("simulated", taste, noise=0.0)

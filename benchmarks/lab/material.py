@@ -1,4 +1,4 @@
-"""What every experiment shares: songs split once and for all, pairs, tastes, first models."""
+"""The material shared by all experiments: one split of songs, pairs, tastes, first models."""
 
 import pickle
 from dataclasses import dataclass
@@ -26,34 +26,34 @@ from rlhf_lib.steps.train_policy import train_initial_policy
 from rlhf_lib.steps.train_reward_model import train_initial_reward_model
 
 PARTS = ("train", "valid", "test")
-#: Two raters of one taste agree on so many of the pairs that both decide.
+#: Share of the pairs decided by two raters of one taste on which they agree.
 AGREEMENT = 0.78
-#: Tastes that a planner can follow exactly.
+#: Tastes that are additive over joins, so that a planner can follow them exactly.
 ADDITIVE_TASTES = ("smooth", "hooks", "phrases")
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much a profile does.
+    """Size of the experiments of a profile.
 
     Attributes
     ----------
     songs : tuple of int
-        Composed songs to train, to choose settings and to test on.
+        Numbers of composed songs for training, for choosing settings and for testing.
     seconds : float
-        Length of each.
+        Length of each song in s.
     candidates : int
-        Edits per song that pairs are made of.
+        Edits per song from which pairs are made.
     seeds, active_seeds : int
     pretraining : Pretraining
     episodes : int
-        Of PPO.
+        Episodes of PPO.
     pairs : tuple of int
         Numbers of answers.
     policy_pairs : tuple of int
         Numbers of answers after which a policy is trained.
     tastes : int
-        For how many of its tastes an experiment is run, at most.
+        Largest number of tastes for which an experiment is run.
     """
 
     songs: tuple[int, int, int]
@@ -89,16 +89,16 @@ SIZES = {
 
 @dataclass
 class Material:
-    """See the module's text.
+    """The material shared by all experiments.
 
     Attributes
     ----------
     songs, pairs, pair_data : dict
-        By part: the songs; pairs of edits worth comparing; how their edits differ (`PairData`).
+        By part: the songs; pairs of edits to compare; the differences of their edits (`PairData`).
     utility : dict
         Taste → part → utility difference of each pair.
     noise : dict
-        Taste → noise at which two raters agree on AGREEMENT of the training pairs.
+        Taste → noise with which two raters agree on AGREEMENT of the training pairs.
     v8_path, v14_path : Path
     """
 
@@ -120,13 +120,13 @@ class Material:
         return load_policy(self.v14_path)[0]
 
     def song_ids(self, part: str) -> np.ndarray:
-        """Return the song of each pair."""
+        """Return the song of each pair, (n_pairs,) SHA-256."""
         return np.array([a.song.sha256 for a, _ in self.pairs[part]])
 
     def answers(
         self, taste: str, part: str, places: np.ndarray, rng: np.random.Generator
     ) -> PairData:
-        """Return pairs answered by a simulated rater of a taste, with its noise."""
+        """Return the pairs at `places`, answered by a simulated rater of `taste` with noise."""
         felt = self.utility[taste][part][places]
         felt = felt + rng.logistic(0, self.noise[taste], len(places))
         size = np.abs(felt)
@@ -136,13 +136,19 @@ class Material:
         return self.pair_data[part].answered(places, answer, strength)
 
     def vote_shares(self, taste: str, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return how probable a vote for a, and one for b, is on each pair."""
+        """Return the probabilities of a vote for a and of one for b on each pair."""
         felt, noise = self.utility[taste][part], self.noise[taste]
         return expit((felt - TIE_MARGIN) / noise), expit((-felt - TIE_MARGIN) / noise)
 
 
 def prepare(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> Material:
-    """Compose (or load) songs, train v8 and v14, make pairs and ask the tastes; cached."""
+    """Return songs (composed or loaded), v8 and v14, pairs and utilities; cached in `folder`.
+
+    Raises
+    ------
+    InputError
+        When `songs_dir` holds fewer than 6 songs.
+    """
     cache = folder / "material.pickle"
     if cache.is_file():
         with cache.open("rb") as file:
@@ -192,7 +198,7 @@ def _split(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> dict[
 
 
 def comparable_pairs(policy: Policy, songs: list[Song], per_song: int, seed: int) -> list:
-    """Return the pairs of edits that a manifest of these candidates would ask about."""
+    """Return the pairs of edits that would be the tasks of a manifest of these candidates."""
     out = []
     for edits in candidate_edits(policy, songs, per_song, seed):
         by_id = {one.id: one.edit for one in edits}
@@ -208,5 +214,5 @@ def _utility_gaps(taste: Taste, pairs: list[tuple[Edit, Edit]]) -> np.ndarray:
 
 
 def one_thread() -> None:
-    """Let workers run side by side: one thread each."""
+    """Limit torch to one thread, for workers that run in parallel."""
     torch.set_num_threads(1)

@@ -24,21 +24,21 @@ from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.learning.reward.synthetic import random_cuts
 from rlhf_lib.raters.simulated import SimulatedRater
 from rlhf_lib.raters.tastes import Taste
-from rlhf_lib.steps.evaluation import planned_edits, speaking_alone, wins
+from rlhf_lib.steps.evaluation import part_of, planned_edits, wins
 from rlhf_lib.steps.train_policy import REFINED_SHARE
 
-#: Random edits that make the zero of the dense scale, for each song and length.
+#: Random edits per song and length whose mean is the zero of the dense scale.
 RANDOM_EDITS = 64
-#: Alternatives among which the bound is sought where no exact optimum is known.
+#: Alternatives among which the bound is searched where no exact optimum is known.
 BOUND_EDITS = 32
-#: Seeds for which the network is trained as well: it takes most of the time.
+#: Number of seeds for which the network is trained too; it takes most of the time.
 PPO_SEEDS = 2
-#: The line of the whole policy, which only these seeds have.
+#: The line of the whole policy, for these seeds only.
 NETWORK = "planner + search + network"
 
 
 def reference_edits(material: Material, policy: Policy) -> list[Edit]:
-    """Return the edits of the training songs that rewards are renormalised on."""
+    """Return the edits of the training songs on which rewards are renormalised."""
     return rollout(policy, every_target(policy, material.songs["train"], TARGETS), greedy=True)
 
 
@@ -49,7 +49,7 @@ def own_edits(policy: Policy, songs: list[Song]) -> list[list[Edit]]:
 
 
 def utilities(taste: str, edits: list[Edit]) -> np.ndarray:
-    """Return how much a taste likes each edit, without noise."""
+    """Return the utility of each edit under a taste, without noise, (n_edits,)."""
     judge = Taste.named(taste)
     return np.array([judge.utility(edit) for edit in edits])
 
@@ -60,7 +60,7 @@ def _edits(policy: Policy, songs: list[Song], greedy: bool, seed: int = 0) -> li
 
 
 def dense_scale(material: Material) -> pd.DataFrame:
-    """Where v14 lies between a random single cut (0) and the exact optimum (1)."""
+    """Return where v14 lies between a random single cut (0) and the exact optimum (1)."""
     songs, policy = material.songs["test"], material.v14()
     rng = np.random.default_rng(0)
     best = [dense_reward(e) for e in planned_edits(DENSE_WEIGHTS, policy, songs)]
@@ -87,7 +87,7 @@ def dense_scale(material: Material) -> pd.DataFrame:
 
 
 def _plain(policy: Policy) -> Policy:
-    alone = speaking_alone(policy, "planner")
+    alone = part_of(policy, "planner")
     alone.follow(np.pad(DENSE_WEIGHTS, (0, N_DESCRIPTORS - len(DENSE_WEIGHTS))))
     return alone
 
@@ -101,7 +101,13 @@ def refined(
     ppo: PPOConfig | None = None,
     **settings,
 ):
-    """Return (policy before PPO, policy after it, history, snapshots), against `model`."""
+    """Train `parent` in place against `model`.
+
+    Returns
+    -------
+    tuple
+        Policy before PPO, policy after PPO, history, snapshots.
+    """
     songs = material.songs
     reward = CombinedReward(model, reference, REFINED_SHARE)
     torch.manual_seed(seed)
@@ -114,13 +120,14 @@ def refined(
     with tempfile.TemporaryDirectory() as folder:
         history = train_policy(parent, reward, songs["train"], songs["valid"], training, folder)
         snapshots = load_snapshots(folder, parent)
-    return speaking_alone(parent, "planner and search"), parent, history, snapshots
+    return part_of(parent, "planner and search"), parent, history, snapshots
 
 
 def win_rates(material: Material, taste: str) -> pd.DataFrame:
-    """Every line against v14, one row for each test song and length.
+    """Return the comparison of every line with v14, one row for each test song and length.
 
-    With search and greedily after every number of answers, else after `policy_pairs`.
+    The line with search has greedy rows after every number of answers; the other lines, and
+    sampled rows, have them after `policy_pairs` only.
     """
     songs, old = material.songs["test"], material.v14()
     env = every_target(old, songs)
@@ -154,7 +161,7 @@ def win_rates(material: Material, taste: str) -> pd.DataFrame:
             lines = [("planner + search", search, searched)]
             about = {"pairs": n_pairs, "seed": seed, "best_episode": 0}
             if whole:
-                planner = speaking_alone(search, "planner")
+                planner = part_of(search, "planner")
                 lines.insert(0, ("planner", planner, every_target(planner, songs)))
             if whole and seed < PPO_SEEDS:
                 _, both, history, _ = refined(material, material.v14(), model, reference, seed)
@@ -168,13 +175,13 @@ def win_rates(material: Material, taste: str) -> pd.DataFrame:
 
 
 def _moves(edit: Edit) -> tuple[int, int]:
-    """Return how many beats an edit loops, and how many it moves."""
+    """Return the numbers of looped and of moved beats of an edit."""
     moved = edit.actions > Action.LOOP_4
     return int(((edit.actions > Action.CUT) & ~moved).sum()), int(moved.sum())
 
 
 def _bound(material: Material, taste: str, old: list[Edit]) -> tuple[list[Edit], np.ndarray]:
-    """Return, for each song and length, the best edit known under the taste itself."""
+    """Return the best known edit under the taste itself, per song and length, and its utility."""
     songs, rng = material.songs["test"], np.random.default_rng(0)
     weights = Taste.named(taste).descriptor_weights[: len(DENSE_WEIGHTS)]
     rounds = [old]
@@ -189,14 +196,14 @@ def _bound(material: Material, taste: str, old: list[Edit]) -> tuple[list[Edit],
 
 
 def planning(parent: Policy, reward: CombinedReward) -> Policy:
-    """Return a policy that plans under `reward`, its network silent."""
-    policy = speaking_alone(parent, "planner and search")
+    """Return a policy that plans under `reward`, without its network."""
+    policy = part_of(parent, "planner and search")
     policy.follow(reward.weights)
     return policy
 
 
 def shares(material: Material, taste: str) -> pd.DataFrame:
-    """Shares of the learned reward compared on the validation songs, without PPO."""
+    """Compare shares of the learned reward on the validation songs, without PPO."""
     songs, old = material.songs["valid"], material.v14()
     base = utilities(taste, _edits(old, songs, True))
     reference, rows = reference_edits(material, old), []
@@ -216,7 +223,7 @@ def shares(material: Material, taste: str) -> pd.DataFrame:
 
 
 def cycles(material: Material, taste: str, n_cycles: int = 3, per_cycle: int = 50) -> pd.DataFrame:
-    """Three cycles of asking, fitting and refining, feedback accumulating."""
+    """Run cycles of asking, fitting and refining, with accumulating feedback."""
     songs, rows = material.songs["test"], []
     base = utilities(taste, _edits(material.v14(), songs, True))
     for seed in range(min(2, material.size.seeds)):
@@ -244,7 +251,7 @@ def cycles(material: Material, taste: str, n_cycles: int = 3, per_cycle: int = 5
 
 
 def free_length(material: Material, taste: str) -> pd.DataFrame:
-    """How much utility is lost by playing each song at the length the reward recommends."""
+    """Return the utility lost by using for each song the length with the highest score."""
     edits = own_edits(material.v14(), material.songs["test"])
     liked = utilities(taste, [e for row in edits for e in row]).reshape(len(edits), -1)
     spread = liked.max(axis=1) - liked.min(axis=1)

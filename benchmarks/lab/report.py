@@ -1,4 +1,4 @@
-"""From tables to docs/results.md and its plots."""
+"""Write tables and plots into docs/results.md."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def show(tables: dict[str, pd.DataFrame], material: Material) -> None:
 
 
 def plots(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[str]]:
-    """Write the plots; return their names by experiment."""
+    """Write the plots; return their file names by experiment."""
     folder.mkdir(parents=True, exist_ok=True)
     out: dict[str, list[str]] = {name: [] for name in tables}
 

@@ -1,4 +1,4 @@
-"""Reward models: accuracy against the noise ceiling, calibration, losses, priors, active asking."""
+"""Reward models: accuracy, noise ceiling, calibration, likelihoods, priors, active learning."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from rlhf_lib.learning.reward.fit import RewardTraining, fit_pair_data, paramete
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.steps.evaluation import clustered_rate
 
-#: What may speak in a fit.
+#: Name → settings of the fit that leave only this part free; the other part is not fitted.
 PARTS_OF_MODEL = {
     "reward model": {},
     "linear head alone": {"mix_prior_sd": 0.0},
@@ -40,7 +40,7 @@ def member_gaps(material: Material, model: RewardModel, part: str) -> np.ndarray
 
 
 def correctness(material: Material, taste: str, part: str, gap: np.ndarray) -> tuple:
-    """Return (expected agreement with a vote, weight) of each pair: weight = P(decided)."""
+    """Return the expected agreement with a vote, and the weight P(decided), of each pair."""
     for_a, for_b = material.vote_shares(taste, part)
     decided = for_a + for_b
     right = np.where(gap == 0, decided / 2, np.where(gap > 0, for_a, for_b))
@@ -48,7 +48,7 @@ def correctness(material: Material, taste: str, part: str, gap: np.ndarray) -> t
 
 
 def accuracy_rows(material: Material, taste: str, part: str, gap: np.ndarray, **about) -> dict:
-    """Return one line: accuracy against votes, noise-free accuracy and the ceiling."""
+    """Return one row: accuracy against votes with its interval, ceiling, noise-free accuracy."""
     right, decided = correctness(material, taste, part, gap)
     felt = material.utility[taste][part]
     best = np.maximum(*material.vote_shares(taste, part))
@@ -68,7 +68,7 @@ def ece(material: Material, taste: str, part: str, model: RewardModel, bins: int
     """Return the expected calibration error of P(a) among decided votes, equal-mass bins."""
     predicted = expit(member_gaps(material, model, part)).mean(axis=1)
     for_a, for_b = material.vote_shares(taste, part)
-    # Both orders of every pair: which edit is called a means nothing.
+    # Both orders of every pair: which edit is called a is arbitrary.
     predicted = np.concatenate([predicted, 1 - predicted])
     actual = np.concatenate([for_a, for_b]) / np.tile(for_a + for_b, 2)
     order = np.argsort(predicted)
@@ -80,7 +80,7 @@ def ece(material: Material, taste: str, part: str, model: RewardModel, bins: int
 
 
 def accuracies(material: Material, taste: str) -> pd.DataFrame:
-    """Accuracy on test songs by number of pairs and part of the model, beside two baselines."""
+    """Return accuracy on test songs by number of pairs and part of the model, and two baselines."""
     rows = []
     pairs = material.pairs["test"]
     baselines = {
@@ -104,7 +104,7 @@ def accuracies(material: Material, taste: str) -> pd.DataFrame:
 
 
 def settings(material: Material, taste: str) -> pd.DataFrame:
-    """Likelihoods and priors compared on the validation songs."""
+    """Compare likelihoods and priors on the validation songs."""
     rows = []
     choices = [
         ("likelihood", name) for name in ("ordinal", "plain", "weighted", "margin", "squared")
@@ -123,7 +123,7 @@ def settings(material: Material, taste: str) -> pd.DataFrame:
 
 
 def active(material: Material, taste: str) -> pd.DataFrame:
-    """Accuracy by number of answers when pairs are chosen by each rule."""
+    """Return accuracy by number of answers when pairs are chosen by each rule."""
     rows = []
     pool = len(material.pairs["train"])
     for seed in range(material.size.active_seeds):
@@ -149,7 +149,7 @@ def active(material: Material, taste: str) -> pd.DataFrame:
 
 
 def learned_weights(material: Material, taste: str, n_pairs: int) -> dict[str, float]:
-    """Return what the linear head learned, in logits per typical difference of a descriptor."""
+    """Return the weights of the fitted linear head, in logits per typical difference."""
     model = fitted(material, taste, n_pairs, 0, RewardTraining())
     return dict(
         zip(

@@ -1,4 +1,4 @@
-"""From the rows of the experiments to tables, every figure with its interval."""
+"""Tables from the rows of the experiments, with intervals."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ def mean_band(values: pd.Series) -> str:
 
 
 def accuracy_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy as a share of the noise ceiling, one row for each taste."""
+    """Return accuracy as a share of the noise ceiling, one row for each taste."""
     table = table.assign(share=table["accuracy"] / table["ceiling"])
     out = {}
     for taste, rows in table.groupby("taste", sort=False):
@@ -39,7 +39,7 @@ def accuracy_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines_table(table: pd.DataFrame, pairs: int = 50) -> pd.DataFrame:
-    """The model's intervals beside those of the baselines, the worst seed of either."""
+    """Return the intervals of the model and of the baselines, for the worst seed of each."""
     baselines = table[table["model"].isin(BASELINES)]
     ours = table[(table["model"] == "reward model") & (table["pairs"] == pairs)]
     ours = ours.groupby("taste", sort=False)["low"].min()
@@ -49,20 +49,20 @@ def baselines_table(table: pd.DataFrame, pairs: int = 50) -> pd.DataFrame:
 
 
 def parts_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy / ceiling of the whole model and of its parts alone, mean over tastes."""
+    """Return accuracy / ceiling of the whole model and of its parts alone, mean over tastes."""
     table = table[table["pairs"] > 0].assign(share=lambda t: t["accuracy"] / t["ceiling"])
     return table.pivot_table(index="model", columns="pairs", values="share").round(3)
 
 
 def settings_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy / ceiling on the validation songs by setting, mean over tastes."""
+    """Return accuracy / ceiling on the validation songs by setting, mean over tastes."""
     table = table.assign(share=table["accuracy"] / table["ceiling"])
     out = table.pivot_table(index=["setting", "value"], columns="pairs", values="share", sort=False)
     return out.round(3).reset_index()
 
 
 def win_table(table: pd.DataFrame, mode: str = "greedy") -> pd.DataFrame:
-    """Win rate over v14 by taste and line, with intervals clustered by song."""
+    """Return the win rate over v14 by taste and line, with intervals clustered by song."""
     table = table[table["line"] != NETWORK]  # fewer seeds: see `parts_of_policy_table`
     whole = table.loc[table["line"] == "planner", "pairs"].unique()
     table = table[table["pairs"].isin(whole) | (table["line"] == "bound")]
@@ -78,7 +78,7 @@ def win_table(table: pd.DataFrame, mode: str = "greedy") -> pd.DataFrame:
 
 
 def answers_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Win rate over v14 with search, greedy, by taste and number of answers."""
+    """Return the greedy win rate over v14, with search, by taste and number of answers."""
     table = table[(table["line"] == "planner + search") & (table["mode"] == "greedy")]
     out = {
         _kind(taste): {
@@ -100,7 +100,7 @@ def _kind(taste: str) -> str:
 
 
 def parts_of_policy_table(table: pd.DataFrame) -> pd.DataFrame:
-    """What the search adds to the planner, and PPO to both, on the seeds that have all three."""
+    """Return the gains of search over planner, and of PPO over both, on seeds with all three."""
     table = table[table["mode"] == "greedy"]
     whole = table[table["line"] == NETWORK]
     table = table[table["seed"].isin(whole["seed"].unique())]
@@ -117,7 +117,7 @@ def parts_of_policy_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def moves_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Loops and reorders per edit of the whole policy, and of the bound, by taste."""
+    """Return loops and reorders per edit of the whole policy and of the bound, by taste."""
     last = table.loc[table["line"] == "planner", "pairs"].max()
     ours = table[(table["line"] == NETWORK) & (table["pairs"] == last)]
     ours = ours[ours["mode"] == "greedy"].groupby("taste", sort=False)
@@ -127,13 +127,13 @@ def moves_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def dense_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Where policies lie on the dense scale, by length."""
+    """Return the position of policies on the dense scale, by length."""
     out = table.pivot_table(index=["line", "mode"], columns="target", values="value", sort=False)
     return out.round(3).reset_index()
 
 
 def active_table(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Accuracy / ceiling by rule, and answers each rule needs for what 100 random ones give."""
+    """Return accuracy / ceiling by rule, and the answers needed to match 100 random ones."""
     table = table.assign(share=table["accuracy"] / table["ceiling"])
     curves = table.pivot_table(index=["taste", "rule"], columns="pairs", values="share", sort=False)
     rows = []
@@ -148,7 +148,7 @@ def active_table(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def course_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Gains of learned and true reward since the start, by run and episode, over KL."""
+    """Return gains of learned and true reward since the start, by run and episode, with KL."""
     keys = ["taste", "run", "seed", "song", "target"]
     start = table[table["episode"] == 0].set_index(keys)[["learned", "gold"]]
     joined = table.join(start, on=keys, rsuffix="_start")
@@ -158,7 +158,7 @@ def course_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def climb_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Gains of learned and true reward at the end of a climb, and the share of exploits."""
+    """Return gains of learned and true reward at the end of a climb, and the share of exploits."""
     table = table.assign(exploited=(table["learned"] > 0) & (table["gold"] < 0))
     keys = ["taste", "pairs", "k"]
     out = table.groupby(keys, sort=False)[["learned", "gold", "exploited"]].mean()
@@ -166,7 +166,7 @@ def climb_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def exploits(course: pd.DataFrame) -> pd.DataFrame:
-    """Share of edits whose learned reward rose while the true one fell, at the end of a run."""
+    """Return the share of edits with higher learned but lower true reward at the end of a run."""
     last = course[
         course["episode"] == course.groupby(["taste", "run", "seed"])["episode"].transform("max")
     ]
@@ -180,7 +180,7 @@ def exploits(course: pd.DataFrame) -> pd.DataFrame:
 
 
 def cycle_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Win rate over v14, consistency and alignment after each cycle."""
+    """Return win rate over v14, consistency and alignment after each cycle."""
     rows = []
     for (taste, cycle), some in table.groupby(["taste", "cycle"], sort=False):
         rows.append(
@@ -193,13 +193,13 @@ def cycle_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def length_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Regret of the recommended length, as a share of what the best and worst length differ."""
+    """Return the regret of the recommended length, as a share of best less worst length."""
     out = table.groupby(["taste", "pairs"], sort=False)[["regret", "random", "best_chosen"]].mean()
     return out.round(2).reset_index()
 
 
 def share_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Win rate over v14 on validation songs by share of the learned reward."""
+    """Return the win rate over v14 on validation songs by share of the learned reward."""
     out = table.pivot_table(index="taste", columns=["pairs", "share"], values="win", sort=False)
     out.loc["mean"] = out.mean()
     out.columns = [f"{pairs} pairs, {share:.0%}" for pairs, share in out.columns]
