@@ -9,7 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 CELL_TIMEOUT ?= 300
-# A stored view of a widget is an error message to whoever opens the file; its text line stays.
+# A stored widget view shows as an error message in an opened notebook; its text line is kept.
 WITHOUT_VIEWS := import nbformat, sys; file = sys.argv[1]; notebook = nbformat.read(file, 4); \
     [output.data.pop("application/vnd.jupyter.widget-view+json", None) for cell in notebook.cells \
     for output in cell.get("outputs", []) if "data" in output]; nbformat.write(notebook, file)
@@ -27,10 +27,10 @@ demo: $(STAMP) ## Run the whole loop on composed songs; results under runs/
 
 test: test-unit test-notebooks ## Run the unit tests, then every notebook in the smoke profile
 
-test-unit: $(STAMP) ## Run the unit tests, on every core
+test-unit: $(STAMP) ## Run the unit tests on all cores
 	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
-# The notebooks build on each other's files: one fresh workspace for all, in order of their names,
+# The notebooks use each other's files: they run in one fresh workspace, in order of their names,
 # and the first failure ends the run.
 test-notebooks: $(STAMP) ## Run every notebook in the smoke profile
 ifeq ($(NOTEBOOKS),)
@@ -42,9 +42,9 @@ else
 	    --nbval-cell-timeout=$(CELL_TIMEOUT) --exitfirst --durations=5 --durations-min=1 $(NOTEBOOKS)
 endif
 
-# Their outputs are committed, so nothing of this machine may stay in them: no progress bars, no
-# sound, no times. (In what it takes for Spyder, tqdm draws plain bars, and TQDM_DISABLE silences
-# only those.) RLHF_PROFILE=smoke is quick; KEEP=folder keeps the files the notebooks write.
+# The outputs are committed, so they must not depend on this machine: no progress bars, no sound,
+# no times. (SPYDER=no makes tqdm draw plain bars; TQDM_DISABLE switches off only those.)
+# RLHF_PROFILE=smoke is quick; KEEP=folder keeps the files that the notebooks write.
 notebooks: $(STAMP) ## Run every notebook in full and store its plots and tables
 	@workspace="$(abspath $(KEEP))" && \
 	{ [ -n "$$workspace" ] || { workspace=$$(mktemp -d) && trap 'rm -rf "$$workspace"' EXIT; }; } && \
@@ -60,14 +60,14 @@ notebooks: $(STAMP) ## Run every notebook in full and store its plots and tables
 lab: $(STAMP) ## Open JupyterLab on the notebooks
 	$(BIN)/python -m jupyterlab notebooks
 
-# For raters without Jupyter, on this machine's own address only; docs/listening-test.md says how
-# to let others in. Several raters may rate at once: they share the tasks.
+# For raters without Jupyter, on this machine only; docs/listening-test.md describes how to give
+# others access. Several raters may rate at once: they share the tasks.
 MANIFEST ?= eval_outputs/evaluation_manifest.json
 FEEDBACK ?= feedback
 PORT ?= 8866
 annotate: $(STAMP) ## Serve the annotator as a page (MANIFEST=file FEEDBACK=folder PORT=8866)
 	@[ -f "$(MANIFEST)" ] || { echo "no candidates at $(MANIFEST): make them with notebook 02" \
-	    "or generate_eval_candidates, or name them: make annotate MANIFEST=file" >&2; exit 1; }
+	    "or generate_eval_candidates, or give a path: make annotate MANIFEST=file" >&2; exit 1; }
 	RLHF_MANIFEST="$$(realpath "$(MANIFEST)")" RLHF_FEEDBACK="$$(realpath -m "$(FEEDBACK)")" \
 	$(BIN)/voila rlhf_lib/studio/rating_page.ipynb --Voila.config_file_paths=rlhf_lib/studio \
 	    --port=$(PORT)
@@ -76,12 +76,12 @@ lint: $(STAMP) ## Check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(STAMP) ## Put style and format right
+format: $(STAMP) ## Fix style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# WRITE=1 puts the tables into docs/performance.md. The beat tracker is held against the songs of
-# Debian's fretsonfire-songs-muldjord, where they are installed or BEATS names such a folder.
+# WRITE=1 writes the tables to docs/performance.md. The beat tracker is compared on the songs of
+# Debian's fretsonfire-songs-muldjord, if they are installed or BEATS gives such a folder.
 BENCHMARKS := environment.py ppo.py steps.py analysis.py "analysis.py --hours 10" rendering.py \
     "rendering.py --candidates" growth.py
 BEATS ?= /usr/share/games/fretsonfire/data/songs/muldjord
@@ -90,7 +90,7 @@ bench: $(STAMP) ## Measure speed and the beat tracker (some minutes each; WRITE=
 	    echo "== $$run" && $(BIN)/python benchmarks/$$run $(if $(WRITE),--write) || exit 1; \
 	done
 	@if [ -d "$(BEATS)" ]; then echo "== beats" && $(BIN)/python benchmarks/beats.py "$(BEATS)"; \
-	else echo "== beats: left out, there are no songs at $(BEATS)"; fi
+	else echo "== beats: left out, no songs at $(BEATS)"; fi
 
 clean: ## Remove .venv/ and caches (songs, models, feedback and results stay)
 	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis build rlhf_lib.egg-info
@@ -99,7 +99,7 @@ clean: ## Remove .venv/ and caches (songs, models, feedback and results stay)
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 	    "rlhf_lib needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)." \
-	    "Name another: make PYTHON=python3.11" >&2; exit 1; }
+	    "Give another: make PYTHON=python3.11" >&2; exit 1; }
 	@echo "building .venv/ (once; some minutes)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock

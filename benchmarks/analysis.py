@@ -1,13 +1,13 @@
-"""The analysis of a song: ours beside librosa's calls for the same, first call and memory.
+"""Compare the analysis of a song with librosa's functions; measure first call and memory.
 
     python benchmarks/analysis.py [--minutes 4] [--write]
     python benchmarks/analysis.py --hours 10 [--jobs 2] [--write]
 
 Both decode the file, find its beats and describe each beat by MFCC, chroma, tonal centroid,
-contrast, spectral shape, level and onsets (mean, and spread where we take it). Ours also has what
-librosa has no calls for: band energies, edges of beats, metre, sections, joins. Everything runs in
-one thread. With ``--hours`` songs of an hour each are made and analysed instead, and the most
-memory that all processes together held is measured.
+contrast, spectral shape, level and onsets (mean, and spread where ours uses it). Ours also computes
+features for which librosa has no functions: band energies, edges of beats, metre, sections, joins.
+Everything runs in one thread. With ``--hours``, songs of one hour are made and analysed instead,
+and the peak memory of all processes together is measured.
 """
 
 import os
@@ -39,13 +39,13 @@ HOP = 512
 
 
 def ours(path: Path) -> np.ndarray:
-    """Return the features of a song, nothing cached."""
+    """Return the features of a song, without a cache."""
     sound = load_downmix(path)
     return beat_features(sound, estimate_beats(sound))[0]
 
 
 def librosa_calls(path: Path) -> np.ndarray:
-    """Return the features of a song by librosa, each call as its documentation shows it."""
+    """Return the features of a song by librosa, each function called as in its documentation."""
     import librosa
 
     y, rate = librosa.load(path)
@@ -67,7 +67,7 @@ def librosa_calls(path: Path) -> np.ndarray:
 
 
 def librosa_one_stft(path: Path) -> np.ndarray:
-    """Return the same from one STFT, as somebody who minds the time would write it."""
+    """Return the same features from one STFT, the faster way to use librosa."""
     import librosa
 
     y, rate = librosa.load(path)
@@ -109,7 +109,7 @@ SIDES = {
 
 
 def compared(path: Path, minutes: float, rounds: int) -> tuple[pd.DataFrame, str]:
-    """Time all sides warm, and the first call of each in a new process that compiled nothing."""
+    """Time all sides warm, and the first call of each in a new process without compiled code."""
     times = side_by_side(
         {name: lambda side=side: side(path) for name, side in SIDES.items()}, rounds
     )
@@ -143,7 +143,7 @@ def compared(path: Path, minutes: float, rounds: int) -> tuple[pd.DataFrame, str
         f"A composed song of {minutes:g} minutes (FLAC, 44.1 kHz, stereo), one thread. Goals: "
         f"{GOAL} times real time, {'reached' if speed >= GOAL else 'not reached'}; half of plain "
         f"librosa's time, {'reached' if share <= SHARE else 'not reached'} ({share:.2f} of its "
-        "quicker way). A first call includes starting Python and importing; librosa compiles then."
+        "faster way). A first call includes starting Python and imports; librosa also compiles."
     )
     return pd.DataFrame(rows), about
 
@@ -185,10 +185,10 @@ def held(hours: int, jobs: int, folder: Path) -> tuple[pd.DataFrame, str]:
 
 
 def main() -> None:
-    """Print the table, and write it when asked to."""
+    """Print the table; with ``--write``, write it too."""
     parser = arguments(__doc__)
     parser.add_argument("--minutes", type=float, default=4, help="length of the song")
-    parser.add_argument("--hours", type=int, default=0, help="measure memory on so many hours")
+    parser.add_argument("--hours", type=int, default=0, help="measure memory on this many hours")
     parser.add_argument("--jobs", type=int, default=2, help="processes, with --hours")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,11 +1,11 @@
-"""Measure the beat tracker against MIDI tempo maps; print one line a song.
+"""Measure the beat tracker against MIDI tempo maps; print one line per song.
 
     python benchmarks/beats.py [FOLDER]
 
-FOLDER holds one folder a song with song.ogg, guitar.ogg (optional, mixed in) and notes.mid, as
-Debian's package fretsonfire-songs-muldjord installs it. The score is mir_eval's F-measure (beats
-within 70 ms count; the first 5 s do not) at the best constant offset between sound and MIDI,
-beside the same for librosa's default tracker.
+FOLDER has one folder per song with song.ogg, guitar.ogg (optional, mixed in) and notes.mid, as
+installed by Debian's package fretsonfire-songs-muldjord. The score is mir_eval's F-measure (beats
+within 70 ms count; the first 5 s do not) at the best constant offset between sound and MIDI. The
+same score is printed for librosa's default tracker.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def midi_beats(path: Path, duration: float) -> np.ndarray:
 def best_f_measure(reference: np.ndarray, estimate: np.ndarray) -> tuple[float, float]:
     """Return the F-measure at the best constant offset, and that offset (s).
 
-    Where several offsets are equally good, their middle.
+    If several offsets are equally good, their mean.
     """
     reach = np.median(np.diff(reference)) / 2
     offsets = np.arange(-reach, reach, 0.005)
@@ -57,7 +57,7 @@ def best_f_measure(reference: np.ndarray, estimate: np.ndarray) -> tuple[float, 
 
 
 def main() -> None:
-    """Print the table; exit with 1 when a song falls short of the goal."""
+    """Print the table; exit with status 1 when a song is below the goal."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=DEBIAN)
     songs = sorted(path.parent for path in parser.parse_args().folder.glob("*/notes.mid"))

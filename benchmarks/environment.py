@@ -1,10 +1,10 @@
-"""The editing environment alone: beats walked per second.
+"""Measure the editing environment alone: beats walked per second.
 
     python benchmarks/environment.py [--episodes 256] [--device cuda] [--write]
 
-Episodes side by side, one song each, take random allowed actions from start to end. Observing is
-part of it: state slots, planned values of all nine actions and the mask. Beside it the same rules
-one song at a time, as the gymnasium environment.
+Parallel episodes, one song each, take random allowed actions from start to end. The time includes
+the observations: state slots, planned values of all nine actions and the mask. The gymnasium
+environment, with the same rules for one song at a time, is timed too.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ def walk_singly(env: SongEditing, rng: np.random.Generator) -> None:
 
 
 def main() -> None:
-    """Print the table, and write it when asked to."""
+    """Print the table; with ``--write``, write it too."""
     parser = arguments(__doc__)
     parser.add_argument("--episodes", type=int, default=256)
     parser.add_argument("--device", default="cpu")

@@ -1,10 +1,10 @@
-"""How cost grows with beats, songs, pairs and the size of the ensemble.
+"""Measure how cost grows with beats, songs, pairs and the size of the ensemble.
 
     python benchmarks/growth.py [--write]
 
 Each step is timed at doubling sizes, in turn, in one thread. The exponent is the slope of log time
-over log size, between neighbouring sizes of the larger half: 1 is linear. With ``--write`` the plot
-goes to docs/images/growth.png.
+over log size in the larger half of the sizes: 1 is linear. With ``--write`` the plot is written to
+docs/images/growth.png.
 """
 
 import os
@@ -43,7 +43,7 @@ from rlhf_lib.plots import save  # noqa: E402
 from rlhf_lib.plots.style import GREY, new_figure, styled  # noqa: E402
 
 PICTURE = "docs/images/growth.png"
-PERIOD = 0.5  # s a beat
+PERIOD = 0.5  # s per beat
 BEATS, SONGS, PAIRS, MEMBERS = (
     (128, 256, 512, 1024),
     (1, 2, 4, 8, 16, 32),
@@ -54,7 +54,7 @@ BEATS, SONGS, PAIRS, MEMBERS = (
 
 @dataclass(frozen=True)
 class Growth:
-    """A step whose size grows: `prepare` makes what is timed at one size."""
+    """A step that is timed at growing sizes: `prepare(size)` returns the call to time."""
 
     step: str
     over: str
@@ -64,7 +64,7 @@ class Growth:
 
 
 def drums(beats: int) -> Downmix:
-    """Return noise bursts on every beat, as analysis hears them."""
+    """Return noise bursts on every beat, in the form that the analysis reads."""
     length = round(beats * PERIOD * ANALYSIS_RATE)
     time = np.arange(length) / ANALYSIS_RATE % PERIOD
     noise = np.random.default_rng(0).standard_normal(length)
@@ -122,14 +122,14 @@ STEPS = (
         "beats",
         BEATS,
         table_of_values,
-        "every length left × every bar × every bar to go on from",
+        "every remaining length × every bar × every next bar",
     ),
     Growth(
         "five edits, one plan",
         "beats",
         BEATS,
         lambda beats: editing([made_up_song(beats)], 1),
-        "the plan, and a row of it at every bar",
+        "the plan, and one row of it per bar",
     ),
     Growth("reward of four edits", "beats", BEATS, scoring, "windows of fixed length"),
     Growth(
@@ -137,7 +137,7 @@ STEPS = (
         "songs",
         SONGS,
         lambda n: editing([made_up_song(192, seed=seed) for seed in range(n)], 1),
-        "side by side: what one step costs anyway is shared",
+        "in parallel: the fixed cost of a step is shared",
     ),
     Growth(
         "five edits, 24 plans",
@@ -152,13 +152,13 @@ STEPS = (
         "members",
         MEMBERS,
         lambda members: fitting(50, members),
-        "edits are read once for all members; only what tells them apart is fitted for each",
+        "edits are read once for all members; only the fit is repeated per member",
     ),
 )
 
 
 def exponents(sizes: Sequence[int], times: np.ndarray) -> np.ndarray:
-    """Return the slope of log time over log size in the larger half of the sizes, each round."""
+    """Return the slope of log time over log size in the larger half of the sizes, per round."""
     half = len(sizes) // 2
     return np.array(
         [np.polyfit(np.log(sizes[half - 1 :]), np.log(row), 1)[0] for row in times.T[:, half - 1 :]]
@@ -167,7 +167,7 @@ def exponents(sizes: Sequence[int], times: np.ndarray) -> np.ndarray:
 
 @styled
 def drawn(measured: list[tuple[Growth, np.ndarray]]) -> Figure:
-    """Draw seconds over size, one panel for each kind of size; dotted: linear."""
+    """Plot seconds over size, one panel per kind of size; dotted: linear."""
     kinds = list(dict.fromkeys(growth.over for growth, _ in measured))
     figure = new_figure(10.5, 3.1)
     for ax, kind in zip(figure.subplots(1, len(kinds)), kinds, strict=True):
@@ -194,7 +194,7 @@ def drawn(measured: list[tuple[Growth, np.ndarray]]) -> Figure:
 
 
 def main() -> None:
-    """Print the table, and write it and the plot when asked to."""
+    """Print the table; with ``--write``, write it and the plot."""
     args = arguments(__doc__).parse_args()
     torch.set_num_threads(1)
     measured, rows = [], []

@@ -1,11 +1,11 @@
-"""The learning laboratory: experiments with simulated raters, written to tables and plots.
+"""Learning experiments with simulated raters, written to tables and plots.
 
-    python benchmarks/learning.py --profile quick          # minutes, to see that it runs
+    python benchmarks/learning.py --profile quick          # some minutes, a test run
     python benchmarks/learning.py --profile full           # the figures of docs/results.md
     python benchmarks/learning.py --profile full --songs_dir FOLDER     # on your own songs
 
 Every experiment runs for its simulated tastes (two of them in the quick profile), in --jobs
-processes; finished tables are kept in --output_dir and not computed again. With --write,
+processes. Finished tables are kept in --output_dir and not computed again. With --write,
 docs/results.md and its plots are written from them.
 """
 
@@ -24,7 +24,7 @@ from lab.material import SIZES, Material, one_thread, prepare
 from rlhf_lib.paths import atomic_path, resolve
 from rlhf_lib.raters.tastes import TASTES
 
-#: Experiment → (function, tastes it is run for).
+#: Experiment → (function, tastes that it runs for).
 EXPERIMENTS = {
     "accuracies": (rewards.accuracies, tuple(TASTES)),
     "win_rates": (policies.win_rates, tuple(TASTES)),
@@ -39,7 +39,7 @@ EXPERIMENTS = {
 
 
 def main() -> None:
-    """Run what is not done yet."""
+    """Run the experiments that have no table yet."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--profile", default="quick", choices=SIZES)
     parser.add_argument("--output_dir", help="default: runs/learning_PROFILE")
@@ -83,7 +83,7 @@ _MATERIAL: dict[Path, Material] = {}
 
 def _run(name: str, taste: str, folder: Path) -> None:
     one_thread()
-    if folder not in _MATERIAL:  # once for each worker
+    if folder not in _MATERIAL:  # once per worker
         _MATERIAL[folder] = prepare(None, folder, None, 0)
     began = time.monotonic()
     material = _MATERIAL[folder]

@@ -1,11 +1,11 @@
-"""What every benchmark shares: timing side by side, tables, docs/performance.md.
+"""Shared code of the benchmarks: timing in turn, tables, docs/performance.md.
 
     args = arguments(__doc__).parse_args()
     s = side_by_side({"ours": render, "peer": peer_render}, args.rounds)  # seconds
     rows = [{"who": who, "s": spread(s[who]), "/ ours": ratio(s[who], s["ours"])} for who in s]
     publish("rendering", pd.DataFrame(rows), "Ten minutes of stereo.", args.write)
 
-`publish` prints the table. With `write` it also replaces what stands between ``<!-- rendering -->``
+`publish` prints the table. With `write` it also replaces the text between ``<!-- rendering -->``
 and the next ``<!-- end -->`` in docs/performance.md; the text around the marks is written by hand.
 """
 
@@ -30,13 +30,13 @@ REPORT = "docs/performance.md"
 def arguments(doc: str) -> argparse.ArgumentParser:
     """Return a parser with ``--write`` and ``--rounds``; `doc` is the script's docstring."""
     parser = argparse.ArgumentParser(description=doc.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="how often each side is timed")
+    parser.add_argument("--rounds", type=int, default=5, help="number of timings of each side")
     parser.add_argument("--write", action="store_true", help=f"write the table to {REPORT}")
     return parser
 
 
 def seconds(run: Callable[[], object]) -> float:
-    """Return how long one call takes, in s."""
+    """Return the duration of one call in s."""
     began = time.perf_counter()
     run()
     return time.perf_counter() - began
@@ -45,9 +45,9 @@ def seconds(run: Callable[[], object]) -> float:
 def side_by_side(
     runs: Mapping[str, Callable[[], object]], rounds: int = 5
 ) -> dict[str, np.ndarray]:
-    """Time calls in turn, so that what else the machine does falls on all of them alike.
+    """Time calls in turn, so that other load on the machine affects all of them equally.
 
-    Each is called once before, unmeasured.
+    Each is called once before, without timing.
 
     Returns
     -------
@@ -67,12 +67,12 @@ def spread(values: np.ndarray, form: str = ",.3g") -> str:
 
 
 def ratio(more: np.ndarray, less: np.ndarray) -> str:
-    """Return how many times `less` goes into `more`, round by round: median (smallest–largest)."""
+    """Return `more` / `less`, round by round: median (smallest–largest)."""
     return f"{spread(np.asarray(more) / np.asarray(less), '.2f')} ×"
 
 
 def publish(name: str, table: pd.DataFrame, about: str, write: bool) -> None:
-    """Print a table and what it is about; with `write` put both into docs/performance.md."""
+    """Print a table and its description; with `write`, write both to docs/performance.md."""
     print(f"\n{about}\n{table.to_string(index=False)}\n{machine()}", flush=True)
     if not write:
         return
@@ -84,7 +84,7 @@ def publish(name: str, table: pd.DataFrame, about: str, write: bool) -> None:
 
 
 def machine() -> str:
-    """Return what figures depend on: processor, cores, versions."""
+    """Return the machine that the figures depend on: processor, cores, versions."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -95,7 +95,7 @@ def machine() -> str:
 
 
 def made_up_song(n_beats: int, seed: int = 0, beats_per_bar: int = 4) -> Song:
-    """Return a song of random features in repeating sections, without sound; 0.5 s a beat."""
+    """Return a song of random features in repeating sections, without sound; 0.5 s per beat."""
     rng = np.random.default_rng(seed)
     sections = rng.normal(size=(4, 32, len(FEATURE_NAMES)))
     features = np.concatenate(sections[rng.integers(0, 4, n_beats // 32 + 1)])[:n_beats]
@@ -119,7 +119,7 @@ def between(text: str, name: str, body: str) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return a table in Markdown, without its index; what is missing stays empty."""
+    """Return a table in Markdown, without its index; missing values are empty cells."""
     rows = [[str(name) for name in table.columns], ["---"] * len(table.columns)]
     rows += [["" if pd.isna(v) else str(v) for v in row] for row in table.itertuples(index=False)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

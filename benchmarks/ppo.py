@@ -1,11 +1,11 @@
-"""Our PPO beside Stable-Baselines3's on the same songs, network, epochs and batch.
+"""Compare our PPO with Stable-Baselines3's on the same songs, network, epochs and batch.
 
     python benchmarks/ppo.py [--songs 8] [--episodes 128] [--device cuda] [--write]
 
 Peers, unmodified: PPO of Stable-Baselines3 and MaskablePPO of sb3-contrib, on the gymnasium
-environment. MaskablePPO is the fair one: like ours it only takes actions that are allowed. PPO
-does without masks and is a little quicker for it. Ours runs without KL penalty and
-network search, which the peers don't have. A round is one rollout and its update.
+environment. MaskablePPO is the fair comparison: like ours it takes only allowed actions. PPO has no
+masks and is a little faster for this reason. Ours runs without the KL penalty and the search over
+plans, which the peers don't have. A round is one rollout and its update.
 """
 
 import time
@@ -33,7 +33,7 @@ PARALLEL = 16
 
 
 class RolloutEnd(BaseCallback):
-    """Remember when the last rollout ended."""
+    """Records when the last rollout ended."""
 
     def _on_step(self) -> bool:
         return True
@@ -43,7 +43,7 @@ class RolloutEnd(BaseCallback):
 
 
 def our_round(policy: Policy, env: EditingEnv, shares: list[float]) -> Callable[[], None]:
-    """Return a call that makes one rollout and update, and notes the rollout's seconds."""
+    """Return a call of one rollout and update; it appends the rollout's time in s to `shares`."""
     generator = torch.Generator(device=env.song.device).manual_seed(0)
     optimizer = torch.optim.Adam(policy.parameters(), lr=CONFIG.lr, eps=1e-5, fused=True)
 
@@ -59,7 +59,7 @@ def our_round(policy: Policy, env: EditingEnv, shares: list[float]) -> Callable[
 def peer_round(
     kind: type, env: EditingEnv, decisions: int, shares: list[float]
 ) -> Callable[[], None]:
-    """Return the same for a peer, with the same settings."""
+    """Return the same call for a peer, with the same settings."""
     model = kind(
         "MlpPolicy",
         DummyVecEnv([lambda: SongEditing(env.plan)] * PARALLEL),
@@ -88,7 +88,7 @@ def peer_round(
 
 
 def main() -> None:
-    """Print the table, and write it when asked to."""
+    """Print the table; with ``--write``, write it too."""
     parser = arguments(__doc__)
     parser.set_defaults(rounds=3)
     parser.add_argument("--songs", type=int, default=8)

@@ -1,12 +1,12 @@
-"""Rendering beside soundfile and numpy, and what a set of candidates takes.
+"""Compare rendering with soundfile and numpy; time sets of candidates.
 
     python benchmarks/rendering.py [--write]
     python benchmarks/rendering.py --candidates [--jobs 2] [--write]
 
-The peer puts the same segments together with straight crossfades and writes them with soundfile.
-Ours fits each fade to the sound on its two sides, so that none clicks or swells, and writes the
-16 bits that the source had; for a candidate it measures loudness besides (the peer: pyloudnorm).
-With ``--candidates`` ten composed songs of two minutes, analysed before, get five edits each.
+The peer joins the same segments with linear crossfades and writes them with soundfile. Ours adapts
+each fade to the sound on its two sides, so that none clicks or swells, and writes 16 bits as in the
+source. For a candidate it also measures loudness (the peer: pyloudnorm). With ``--candidates``, ten
+composed songs of two minutes, which are analysed before, get five edits each.
 """
 
 import shutil
@@ -73,7 +73,7 @@ def peer_render(edit: Edit, audio: Audio) -> np.ndarray:
 
 
 def compared(folder: Path, rounds: int) -> tuple[pd.DataFrame, str]:
-    """Time rendering, writing and measuring beside the peer."""
+    """Time rendering, writing and measuring against the peer."""
     edit, audio = one_edit()
     sound, rate = render(edit, audio), audio.sample_rate
     plain = peer_render(edit, audio)
@@ -109,7 +109,7 @@ def compared(folder: Path, rounds: int) -> tuple[pd.DataFrame, str]:
 
 
 def candidates(folder: Path, rounds: int, jobs: int) -> tuple[pd.DataFrame, str]:
-    """Time five candidates for each of ten songs, in one process and in several."""
+    """Time five candidates of each of ten songs, in one process and in several."""
     compose_songs(folder / "songs", 10, seed=0)
     songs, _ = load_songs(folder / "songs", cache_dir=folder / "cache")
     torch.manual_seed(0)
@@ -131,14 +131,14 @@ def candidates(folder: Path, rounds: int, jobs: int) -> tuple[pd.DataFrame, str]
     best = np.median(times[f"all, {jobs} processes"])
     about = (
         f"Ten composed songs of two minutes in the cache, five edits each; the policy searches "
-        f"{policy.config.search} plans a song and length. Goal on 2 cores: {GOAL:g} s, "
+        f"{policy.config.search} plans per song and length. Goal on 2 cores: {GOAL:g} s, "
         f"{'reached' if best <= GOAL else 'not reached'}."
     )
     return pd.DataFrame(rows), about
 
 
 def main() -> None:
-    """Print the table, and write it when asked to."""
+    """Print the table; with ``--write``, write it too."""
     parser = arguments(__doc__)
     parser.add_argument("--candidates", action="store_true", help="time sets of candidates")
     parser.add_argument("--jobs", type=int, default=2, help="processes, with --candidates")

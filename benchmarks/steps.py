@@ -1,9 +1,10 @@
-"""How long the steps of one feedback cycle compute.
+"""Time the steps of one feedback cycle.
 
     python benchmarks/steps.py [--songs 10] [--seconds 120] [--episodes 500] [--pairs 50] [--write]
 
-On composed songs, in a temporary folder; a simulated rater answers. Reward model v8 and policy v14
-are made first with little training (their sizes, and so the times, are the real ones).
+It runs on composed songs in a temporary folder, with answers of a simulated rater. Reward model v8
+and policy v14 are first made with little training; their sizes are those of full models, so the
+times are realistic.
 """
 
 import os
@@ -49,7 +50,7 @@ class Cycle:
         self.v8, self.v14 = self.models / "reward_model_v8.pt", self.models / "policy_v14.pt"
 
     def prepare(self) -> None:
-        """Make v8 and v14, hardly trained."""
+        """Make v8 and v14 with little training."""
         first = Pretraining(groups_per_song=1, epochs=1)
         train_initial_reward_model(self.songs, self.v8, first, device=self.device)
         few = PolicyTraining(episodes=50)
@@ -57,14 +58,14 @@ class Cycle:
         train_initial_policy(self.songs, self.v8, self.models, runs, few, self.device)
 
     def candidates(self) -> None:
-        """Plan and render five candidates a song, into a new folder."""
+        """Plan and render five candidates per song into a new folder."""
         self.rendered = Path(tempfile.mkdtemp(dir=self.folder))
         policy, about = load_policy(self.v14)
         ref = PolicyRef(name=about["name"], sha256=file_sha256(self.v14))
         self.manifest = generate_candidates(self.songs, policy, ref, self.rendered)
 
     def answers(self) -> None:
-        """Let a simulated rater answer."""
+        """Collect the answers of a simulated rater."""
         store = PreferenceStore(self.folder / "feedback")
         rater = SimulatedRater("simulated_smooth", "smooth")
         session = AnnotationSession(
@@ -78,7 +79,7 @@ class Cycle:
         write_quality_report(PreferenceStore(self.folder / "feedback"))
 
     def reward(self) -> None:
-        """v8 → v9."""
+        """Fit v9 from v8."""
         train_from_feedback(
             self.folder / "feedback",
             self.v8,
@@ -89,7 +90,7 @@ class Cycle:
         )
 
     def policy(self) -> None:
-        """v14 → v15."""
+        """Train v15 from v14."""
         with tempfile.TemporaryDirectory() as runs:
             train_rlhf_stable(
                 self.models / "reward_model_v9_feedback_final.pt",
@@ -102,13 +103,13 @@ class Cycle:
             )
 
     def evaluation(self) -> None:
-        """v15 against v14."""
+        """Compare v15 with v14."""
         new, old = (load_policy(self.models / f"policy_v{k}.pt")[0] for k in (15, 14))
         compare_policies(new, old, self.songs, SimulatedRater("judge", "smooth"))
 
 
 def main() -> None:
-    """Print the table, and write it when asked to."""
+    """Print the table; with ``--write``, write it too."""
     parser = arguments(__doc__)
     parser.set_defaults(rounds=3)
     parser.add_argument("--songs", type=int, default=10)
@@ -117,7 +118,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=50)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    # A workspace of its own: analysed songs are cached there, not in the repository.
+    # In a separate workspace, so that analysed songs are not cached in the repository.
     with (
         tempfile.TemporaryDirectory() as name,
         mock.patch.dict(os.environ, RLHF_WORKSPACE=name),

@@ -1,4 +1,4 @@
-"""Find what a plot drew."""
+"""Find the marks in a plot."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,7 +9,7 @@ def only_axes(figure: Figure):
 
 
 def line(ax, label: str):
-    """The line, or the marks of the error bars, with this label."""
+    """Return the line, or the marks of the error bars, with this label."""
     for found in ax.lines:
         if found.get_label() == label:
             return found

@@ -26,7 +26,7 @@ FLAGS = (
 #: Milliseconds until a test gives up waiting; servers and kernels start slowly on busy machines.
 PATIENCE = 120_000
 
-#: Records what every AudioContext puts out: `heard()` returns [[seconds, sample], …] since the
+#: Records the output of every AudioContext: `heard()` returns [[seconds, samples], …] since the
 #: last `forget()`, in the time of the context. It also counts the decoded sounds still in memory.
 RECORDER = """
 const recorded = { blocks: [] };
@@ -73,7 +73,7 @@ Context.prototype.decodeAudioData = async function (...given) {
 
 
 def need_browser() -> None:
-    """Skip the calling module where no browser is found; in CI that is a failure."""
+    """Skip the calling module when no browser is found; in CI, fail."""
     if CHROMIUM is None and os.environ.get("RLHF_NEEDS_BROWSER"):
         pytest.fail("no Chromium is installed, and this run must test in a browser", pytrace=False)
     if CHROMIUM is None:
@@ -108,7 +108,7 @@ def server(folder: Path, *command: str) -> Iterator[str]:
     folder : Path
         The workspace, and the server's folder; settings and run files go there too.
     command : str
-        A module to run, and its arguments; ``{port}`` stands for the port.
+        A module to run and its arguments; ``{port}`` is replaced by the port.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -147,7 +147,7 @@ def wait_for_sound(page) -> None:
 
 
 def wait_for_count(page, text: str) -> None:
-    """Wait until the annotator's header says so, such as "2 of"."""
+    """Wait until the annotator's header contains a text such as "2 of"."""
     page.wait_for_function(
         "text => document.querySelector('.rlhf-annotator .count').textContent.includes(text)",
         arg=f" {text} ",

@@ -1,4 +1,4 @@
-"""What goes wrong only in a process of its own: no rights, no room to write."""
+"""Failures that need a separate process: no rights, no space to write."""
 
 import os
 import resource
@@ -8,32 +8,32 @@ from pathlib import Path
 
 
 def told_by_a_child(run: Callable[[], object]) -> str:
-    """Run in a forked process, which may give up rights; return the error it ended with."""
+    """Run in a forked process, which may drop its rights; return its error as text."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             run()
-            told = "no error"
+            result = "no error"
         except BaseException as error:
-            told = f"{type(error).__name__}: {error}"
-        os.write(writing, told.encode())
+            result = f"{type(error).__name__}: {error}"
+        os.write(writing, result.encode())
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        told = pipe.read()
+        result = pipe.read()
     os.waitpid(child, 0)
-    return told
+    return result
 
 
 def full_disk(n_bytes: int) -> None:
-    """Make every later write of this process beyond so many bytes of a file fail."""
+    """Make writes of this process fail beyond this number of bytes in a file."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
 
 
 def no_rights() -> None:
-    """Be nobody, whom read-only folders stop, as they do not stop root."""
+    """Become the user nobody, because root can write to read-only folders."""
     if os.getuid() == 0:
         os.setuid(65534)
 

@@ -7,7 +7,7 @@ HASH = "0" * 64
 
 
 def answer(**fields) -> Annotation:
-    """A valid annotation; `fields` replaces parts of it."""
+    """Return a valid annotation; `fields` replaces parts of it."""
     usual = {
         "song_id": "song_001",
         "edit_a_id": "temp_0.1",
@@ -21,7 +21,7 @@ def answer(**fields) -> Annotation:
 
 
 def candidate(name: str, actions: list[int], **fields) -> dict:
-    """A valid candidate of a song with beats of 0.5 s, as a plain dict."""
+    """Return a valid candidate of a song with beats of 0.5 s, as a plain dict."""
     played = sum((1, 0, 2, 3, 4, 1, 1, 1, 1)[action] for action in actions)
     return {
         "id": name,
@@ -38,7 +38,7 @@ def candidate(name: str, actions: list[int], **fields) -> dict:
 
 
 def song(**fields) -> dict:
-    """A valid song of four beats with three candidates, as a plain dict."""
+    """Return a valid song of four beats with three candidates, as a plain dict."""
     return {
         "id": "song_001",
         "path": "song_001/song_001.flac",
@@ -54,13 +54,13 @@ def song(**fields) -> dict:
 
 
 def task(number: int, a: str = "temp_0.1", b: str = "temp_0.9", **fields) -> dict:
-    """A valid task, as a plain dict."""
+    """Return a valid task, as a plain dict."""
     usual = {"task_id": f"task_{number}", "song_id": "song_001", "edit_a_id": a, "edit_b_id": b}
     return usual | fields
 
 
 def manifest() -> Manifest:
-    """A valid manifest of one song, three candidates and two tasks."""
+    """Return a valid manifest of one song, three candidates and two tasks."""
     return Manifest.create(
         PolicyRef(name="policy_v14", sha256=HASH),
         [SongEntry(**song() | {"candidates": [Candidate(**c) for c in song()["candidates"]]})],
@@ -69,7 +69,7 @@ def manifest() -> Manifest:
 
 
 def sitting(n, day=1, tie_from=None, seconds=lambda i: 30.0, **fields) -> list[Annotation]:
-    """Answers of one rater, a minute apart, with all they should have; one song each."""
+    """Return answers of one rater, a minute apart, complete, each on another song."""
     answers = []
     for i in range(n):
         tie = tie_from is not None and i >= tie_from

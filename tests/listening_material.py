@@ -1,4 +1,4 @@
-"""A folder of candidates whose sound tells where in the song it is, for tests in a browser."""
+"""A folder of candidates whose samples encode the place in the song, for browser tests."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ def ramp(duration: float) -> Audio:
 
 
 def listening_folder(folder: Path, n_songs: int = 3) -> Manifest:
-    """Write songs of `ramp`, their edits and a manifest of three tasks and a check a song."""
+    """Write songs of `ramp`, their edits and a manifest of two tasks and a check per song."""
     entries, tasks = [], []
     for song_id, song in small_songs(n_songs, N_BEATS, PERIOD).items():
         song = replace(song, sample_rate=RATE, n_samples=round(N_BEATS * PERIOD * RATE))
@@ -90,7 +90,7 @@ def _candidate(name: str, edit: Edit, path: str) -> Candidate:
 
 
 def heard_in_song(blocks: list) -> tuple[np.ndarray, np.ndarray]:
-    """Return when sound was heard and where in the song it was, from what a page recorded.
+    """Return the times of recorded sound and its positions in the song.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Damaged files: seeded mutations of bytes, text and JSON, and what a reader may do with them."""
+"""Damaged files: seeded mutations of bytes, text and JSON, and a check of their readers."""
 
 import json
 import random
@@ -10,18 +10,18 @@ from typing import Any
 
 from rlhf_lib.errors import InputError
 
-#: Values that stand where they should not.
+#: Invalid values.
 ODD = (
     *(None, True, -1, 0, 9, 2.5, 1e308, float("nan"), float("inf"), 10**400),
     *("", " ", "..", "/etc/passwd", "C:\\x", "a\x00b", "\ud800", "\u202e", "$\\frac{", "<script>"),
     *("x" * 20_000, [], {}, [[]], {"a": {}}),
 )
-#: Bits of text that numbers, names and quotes are replaced by.
+#: Texts that are inserted.
 ODD_TEXT = ("nan", "-1", "1e999", "inf", '"', ",", "\x00", "\n", "\r", "é", "=1+1", "{", "[", "'")
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """Return the bytes with one to three things wrong."""
+    """Return the bytes with one to three kinds of damage."""
     out = bytearray(data)
     for _ in range(chance.randint(1, 3)):
         start = chance.randrange(len(out) + 1)
@@ -89,9 +89,9 @@ def no_longer_than(seconds: float) -> Iterator[None]:
 
 
 def read_or_refuse(path: Path, read: Callable[[Path], Any], check: Callable[[Any], None]) -> bool:
-    """Read a file; True when it was loaded, False when it was refused as it should be.
+    """Read a file; return True when it was loaded, False when it was refused correctly.
 
-    A refusal is an InputError that names the file. Whatever happens, the file stays as it was.
+    A refusal is an InputError that names the file. The file must never change.
     """
     before = path.read_bytes()
     with no_longer_than(60):
@@ -99,7 +99,7 @@ def read_or_refuse(path: Path, read: Callable[[Path], Any], check: Callable[[Any
             value = read(path)
         except InputError as error:
             assert path.name in str(error), f"does not name the file: {error}"
-            assert len(str(error)) < 2000, "an error for people to read"
+            assert len(str(error)) < 2000, "the error is too long"
             value = None
         else:
             check(value)

@@ -13,7 +13,7 @@ TEMPERATURES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def small_songs(n_songs: int, n_beats: int = 40, period: float = 0.5) -> dict[str, Song]:
-    """Return songs under the ids that `small_manifest` gives them."""
+    """Return songs by the ids that `small_manifest` uses."""
     return {f"song_{k + 1:03d}": toy_song(n_beats, seed=k, period=period) for k in range(n_songs)}
 
 

@@ -1,4 +1,4 @@
-"""What to ask next, against entropies and spreads by hand."""
+"""Choosing pairs to rate, against entropies and spreads by hand."""
 
 import math
 
@@ -17,7 +17,7 @@ from rlhf_lib.learning.reward.synthetic import random_cuts
 
 
 def odds(*probabilities):
-    """Gaps in logits of members that give these probabilities."""
+    """Score differences in logits of members that predict these probabilities."""
     p = np.array([probabilities])
     return np.log(p / (1 - p))
 
@@ -36,16 +36,16 @@ def test_information_by_hand():
 
 
 @pytest.mark.parametrize("p", [0.5, 0.8, 1 - 1e-9])
-def test_a_pair_that_members_agree_on_tells_nothing(p):
+def test_a_pair_that_members_agree_on_has_no_information(p):
     assert information(odds(p, p, p))[0] == pytest.approx(0, abs=1e-12)
 
 
 def test_the_rules_differ_where_members_are_sure():
-    """The same spread of probabilities tells more near 0 or 1 than around a half."""
+    """The same spread of probabilities has more information near 0 or 1 than around ½."""
     gaps = np.concatenate([odds(0.4, 0.6), odds(0.75, 0.97)])
-    spread, told = disagreement(gaps), information(gaps)
+    spread, gain = disagreement(gaps), information(gaps)
     assert spread[1] - spread[0] == pytest.approx(0.01)
-    assert told[1] > 2 * told[0]
+    assert gain[1] > 2 * gain[0]
 
 
 def test_gaps_are_those_of_the_members():
@@ -70,20 +70,20 @@ def gaps():
 
 
 @pytest.mark.parametrize("rule", ["disagreement", "information"])
-def test_the_chosen_are_the_most_wished_for_and_a_random_share(gaps, rule):
-    wish = RULES[rule](gaps)
+def test_the_chosen_are_the_best_by_the_rule_and_a_random_share(gaps, rule):
+    value = RULES[rule](gaps)
     chosen = select(gaps, 10, rule, 0.3, np.random.default_rng(0))
     assert len(set(chosen.tolist())) == 10
-    best = np.sort(wish)[::-1]
-    np.testing.assert_allclose(wish[chosen[:7]], best[:7])
-    assert wish[chosen[7:]].max() <= best[6]
+    best = np.sort(value)[::-1]
+    np.testing.assert_allclose(value[chosen[:7]], best[:7])
+    assert value[chosen[7:]].max() <= best[6]
     other = select(gaps, 10, rule, 0.3, np.random.default_rng(1))
     assert chosen[:7].tolist() == other[:7].tolist()
     assert set(chosen[7:].tolist()) != set(other[7:].tolist())
 
 
-def test_random_pairs_are_random_and_all_may_be_asked_for(gaps):
-    """Over many draws every pair comes about equally often: 10 of 40, 400 times, 100 ± 9."""
+def test_random_pairs_are_random_and_all_may_be_chosen(gaps):
+    """Over many draws every pair is chosen about equally often: 10 of 40, 400 times, 100 ± 9."""
     rng = np.random.default_rng(0)
     counts = np.bincount(
         np.concatenate([select(gaps, 10, "random", 0.0, rng) for _ in range(400)]), minlength=40
@@ -102,6 +102,6 @@ def test_random_pairs_are_random_and_all_may_be_asked_for(gaps):
         (5, "entropy", 0.2, "unknown rule 'entropy'; choose one of disagreement, information"),
     ],
 )
-def test_wrong_wishes_are_told(gaps, n_pairs, rule, share, message):
+def test_wrong_input_is_refused(gaps, n_pairs, rule, share, message):
     with pytest.raises(InputError, match=message):
         select(gaps, n_pairs, rule, share, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""The annotator as the page meets it, without a browser: what it is told and what it may ask."""
+"""The annotator without a browser: what it sends to the page and how it answers requests."""
 
 import io
 import logging
@@ -22,7 +22,7 @@ HEARD = {"left": 1.5, "right": 2.5, "original": 0.5, "seams": 1}
 
 @pytest.fixture
 def folder(workspace):
-    """Return a workspace with a manifest and a tone of its own for every sound in it."""
+    """Return a workspace with a manifest and a different tone for each of its sounds."""
     MANIFEST.save(workspace / "eval" / "evaluation_manifest.json")
     for song in MANIFEST.songs:
         for entry in (song, *song.candidates):
@@ -81,7 +81,7 @@ def test_the_page_gets_the_sound_of_this_task_and_the_next(folder, monkeypatch):
         later = annotator.screen["next"]
         old = annotator.screen["serial"]
         rate(annotator, "Tie")
-        assert annotator.screen["serial"] == later  # what was preloaded is what comes
+        assert annotator.screen["serial"] == later  # the preloaded task comes next
         assert sent(annotator, monkeypatch, old, "A") == ({}, [])
 
 
@@ -158,10 +158,10 @@ def test_nothing_that_the_page_gets_tells_the_edits_apart(folder, monkeypatch):
     annotator = start()
     while not annotator.session.finished:
         message, _ = sent(annotator, monkeypatch, annotator.screen["serial"], "A")
-        told = f"{annotator.get_state(['screen', 'tags', 'confidences'])} {message}"
+        received = f"{annotator.get_state(['screen', 'tags', 'confidences'])} {message}"
         for secret in ("temp", "song_0", "task_0", "toy_", ".wav", "policy", "v14", "target"):
-            assert secret not in told, secret
-        assert MANIFEST.manifest_id[:8] not in told
+            assert secret not in received, secret
+        assert MANIFEST.manifest_id[:8] not in received
         rate(annotator, "A")
 
 
@@ -194,7 +194,7 @@ def test_the_notebook_file_keeps_one_line(folder):
     bundle, _ = annotator._repr_mimebundle_()
     assert bundle["text/plain"] == "▶ annotator (1 of 7 rated; run the cell to listen and rate)"
     assert len(str(bundle)) < 300
-    # Were all of its state stored too, there would still be no sound in it.
+    # Even its whole state holds no sound.
     assert not any(
         isinstance(value, (bytes, memoryview)) for value in annotator.get_state().values()
     )
@@ -229,7 +229,7 @@ def test_the_rater_is_asked_for(folder):
     assert [answer.rater_id for answer in stored()] == ["bert"]
 
 
-def test_missing_sound_is_told_without_its_name_and_can_be_loaded_again(
+def test_missing_sound_is_reported_without_its_name_and_can_be_loaded_again(
     folder, monkeypatch, caplog
 ):
     annotator = start()
@@ -247,7 +247,7 @@ def test_missing_sound_is_told_without_its_name_and_can_be_loaded_again(
     assert flac[:4] == b"fLaC"
 
 
-def test_a_missing_original_is_told_and_can_be_put_back(folder, caplog):
+def test_a_missing_original_is_reported_and_can_be_put_back(folder, caplog):
     path = folder / "eval" / MANIFEST.song(start().session.task.task.song_id).path
     hidden = path.rename(path.with_suffix(".away"))
     with caplog.at_level(logging.ERROR):
@@ -281,7 +281,7 @@ def test_an_answer_that_cannot_be_saved_keeps_the_task(folder, monkeypatch):
 def test_a_later_sitting_of_the_same_rater_takes_over(folder):
     first, second = start(), start()
     rate(first, "A")
-    assert "goes on rating in another window" in first.screen["error"]
+    assert "is now rating in another window" in first.screen["error"]
     assert stored() == []
     rate(second, "A")
     assert len(stored()) == 1
@@ -325,6 +325,6 @@ def test_impossible_arguments_are_refused(folder, options, message):
         start(**options)
 
 
-def test_a_missing_manifest_is_told(workspace):
+def test_a_missing_manifest_is_reported(workspace):
     with pytest.raises(InputError, match=r"evaluation_manifest\.json"):
         start()

@@ -36,9 +36,9 @@ CELLS = (
     "from rlhf_lib.studio.annotator import annotate\n"
     "annotate('eval/evaluation_manifest.json', min_seconds=0.5, overlap=1.0)",
 )
-#: Beats that all edits hold, at another time in each: switching by seconds would be far off.
+#: A beat that all edits hold at different times, so that switching by seconds would be far off.
 COMMON = 24
-WITHIN = 0.015  # s, the greatest distance from the same musical position
+WITHIN = 0.015  # s, the largest distance allowed from the same musical position
 
 
 class Lab:
@@ -148,7 +148,7 @@ def test_switching_lands_on_the_same_source_beat(rating):
         moments, positions = heard_in_song(page.evaluate("heard()"))
         assert positions[0] < (COMMON + 1) * PERIOD  # both sides of the switch were recorded
         assert positions[-1] > (COMMON + 1.9) * PERIOD
-        # Sound that goes on at the same place in the song advances as fast as the clock.
+        # Sound that continues at the same place in the song advances as fast as the clock.
         ahead = positions - moments
         furthest = max(furthest, float(np.abs(ahead - np.median(ahead)).max()))
         assert furthest < WITHIN, (before, after)
@@ -179,7 +179,7 @@ def test_answers_by_keyboard_wait_until_both_sides_were_heard(rating):
     assert answer.preference == {"a": "b", "b": "a"}[answer.shown_first]  # B is the second one
     heard = answer.listening
     assert 0.5 <= heard.seconds_a < 20 and 0.5 <= heard.seconds_b < 20
-    # JupyterLab's own shortcuts (a, b: insert a cell) were kept off.
+    # JupyterLab's own shortcuts (a, b: insert a cell) did nothing.
     assert page.locator(".jp-Cell").count() == cells
 
     rating.wait_for_sound()
@@ -207,7 +207,7 @@ def test_seams_are_played_and_looped(rating):
     begin = max(seams[0] - 4, 0)
     rating.until(f"data.position >= {begin} && data.position < {begin + 2}")
     page.get_by_role("button", name="Repeat the seam until paused").click()
-    page.keyboard.press("p")  # round to the last seam
+    page.keyboard.press("p")  # wraps around to the last seam
     begin, stop = seams[-1] - 4, min(seams[-1] + 4, end)
     rating.until(f"data.position > {stop - 1}")
     rating.until(f"data.playing === 'true' && data.position < {begin + 2}")
@@ -216,7 +216,7 @@ def test_seams_are_played_and_looped(rating):
     rating.until("data.playing === 'false'")
 
 
-def test_memory_of_old_tasks_is_released_and_nothing_is_told(rating):
+def test_memory_of_old_tasks_is_released_and_nothing_is_revealed(rating):
     page = rating.page
     for n_rated in range(4):
         rating.listen_to_both()
@@ -247,7 +247,7 @@ def test_reloaded_page_and_killed_kernel_resume_at_the_right_task(rating):
     rating.wait_for_count("1 of")
     page.evaluate("jupyterapp.commands.execute('docmanager:save')")
     page.reload()
-    rating.wait_for_sound()  # the kernel lives on, and so does the annotator
+    rating.wait_for_sound()  # the kernel keeps running, and so does the annotator
     rating.wait_for_count("1 of")
     rating.root.click(position={"x": 5, "y": 5})
     rating.listen_to_both()

@@ -1,4 +1,4 @@
-"""New against old by listening: what is asked, and who won."""
+"""Blind comparison of two policies: the tasks, and the votes."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def answer(made, temperature, preference, rater="ann", new="a", song="song_001",
     )
 
 
-def test_it_asks_only_where_the_policies_differ(made):
+def test_tasks_are_only_pairs_that_differ(made):
     manifest, folder = made
     assert [task.task_id for task in manifest.tasks] == [
         f"song_00{k}__{t}" for k in (1, 2) for t in (0.3, 0.7)
@@ -102,7 +102,7 @@ def test_votes_are_wins_of_the_new_policy(made):
     votes = blind_votes(answers, made[0])
     rated = votes[votes["rater"] != ""].set_index(["rater", "temperature"])["win"]
     assert rated.to_dict() == {("ann", 0.3): 0.5, ("ann", 0.7): 1.0, ("bert", 0.7): 0.5}
-    # The two lengths at which both made the same edit, of the one song that was rated.
+    # The two lengths with identical edits, of the one song that was rated.
     even = votes[votes["rater"] == ""]
     assert even[["song", "temperature", "win"]].to_numpy().tolist() == [
         ["song_001", 0.5, 0.5],
@@ -110,7 +110,7 @@ def test_votes_are_wins_of_the_new_policy(made):
     ]
 
 
-def test_no_answer_and_nothing_to_ask_are_told(made, monkeypatch, tmp_path):
+def test_no_answer_and_no_tasks_are_refused(made, monkeypatch, tmp_path):
     with pytest.raises(InputError, match="there is no answer yet"):
         blind_votes([answer(made, 0.3, "tie", cant_tell=True)], made[0])
     same = (8, 8, 8, 8)

@@ -51,6 +51,6 @@ def test_a_calibrated_forecast_has_little_error():
         ([0.5], [1], 0, "bins is 0"),
     ],
 )
-def test_unusable_input_is_told(probability, outcome, bins, message):
+def test_unusable_input_is_refused(probability, outcome, bins, message):
     with pytest.raises(InputError, match=message):
         calibration_table(probability, outcome, bins)

@@ -57,7 +57,7 @@ def test_manifest_is_as_written_and_lengths_fall(made):
             assert info.duration == pytest.approx(c.duration, abs=0.03)
 
 
-def test_the_folder_stands_alone(made):
+def test_the_folder_is_self_contained(made):
     folder, songs, _, manifest = made
     loaded = load_manifest_songs(manifest, folder / "out", folder / "cache")
     assert [s.sha256 for s in loaded.values()] == [s.sha256 for s in songs]
@@ -72,7 +72,7 @@ def test_a_changed_original_is_noticed(made, tmp_path):
         load_manifest_songs(manifest, tmp_path, folder / "cache")
 
 
-def test_tasks_are_worth_comparing(made):
+def test_tasks_compare_different_edits(made):
     _, songs, policy, manifest = made
     ids = {(t.song_id, t.edit_a_id, t.edit_b_id) for t in manifest.tasks}
     assert ("song_001", "temp_0.1", "temp_0.9") in ids
@@ -108,7 +108,7 @@ def test_originals_of_several_cycles_are_found_by_their_content(made, tmp_path):
         (tmp_path / "first").rename(folder / "out")
 
 
-def test_selected_pairs_are_the_doubtful_ones(made):
+def test_selected_pairs_have_the_most_disagreement(made):
     folder, songs, _, manifest = made
     config = RewardConfig(width=16, heads=2, layers=1, feedforward=32, members=3, head=8)
     torch.manual_seed(0)
@@ -116,14 +116,14 @@ def test_selected_pairs_are_the_doubtful_ones(made):
     with torch.no_grad():
         model.linear.normal_(0, 3.0)
     n_questions = sum(task.check is None for task in manifest.tasks)
-    everything, doubt = select_tasks(
+    everything, uncertainty = select_tasks(
         manifest, folder / "out", model, n_questions, "disagreement", 0.0
     )
-    assert all(np.diff(doubt) <= 0)
+    assert all(np.diff(uncertainty) <= 0)
     assert [task.check is None for task in everything.tasks] == [True] * n_questions + [False]
     chosen, top = select_tasks(manifest, folder / "out", model, 3, "disagreement", 0.0)
     assert list(chosen.tasks) == list(everything.tasks[:3])
-    np.testing.assert_allclose(top, doubt[:3], rtol=1e-5)
+    np.testing.assert_allclose(top, uncertainty[:3], rtol=1e-5)
 
 
 def test_some_tasks_are_obvious_checks(made):

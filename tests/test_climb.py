@@ -1,4 +1,4 @@
-"""Climbing a learned reward: it gains, the utility is only recorded, a lower bound limits it."""
+"""Climbing a learned reward: gains, recorded utility, and the lower confidence bound."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ from rlhf_lib.steps.climb import climb
 
 
 def model_of(*members: dict[str, float]):
-    """A reward model with nothing but these linear heads."""
+    """A reward model that has only these linear heads."""
     weights = torch.tensor(np.stack([weight_vector(one) for one in members]))
     return SimpleNamespace(descriptor_weights=lambda: weights)
 
@@ -45,11 +45,11 @@ def test_a_lower_bound_makes_no_change_that_members_disagree_on(start):
     assert (bound["learned"] == 0).all()
 
 
-def test_it_leaves_something_to_hear(start):
+def test_at_least_one_beat_is_played(start):
     course = climb(model_of({"length": -1.0}), JUDGE, [start], steps=40)
     assert np.isfinite(course["learned"]).all()
     kept = start.actions == Action.KEEP
-    assert kept.all()  # the start itself is left alone
+    assert kept.all()  # the start itself is not changed
     assert "length" in DESCRIPTOR_NAMES
 
 
@@ -60,7 +60,7 @@ def test_the_same_seed_climbs_the_same_way(start):
     assert first["start"].tolist() == [0] * 6 + [1] * 6
 
 
-def test_nothing_to_climb_from_is_told(start):
+def test_no_start_is_refused(start):
     with pytest.raises(InputError, match="0 starts"):
         climb(model_of({"hook": 1.0}), JUDGE, [])
     with pytest.raises(InputError, match="k -1"):

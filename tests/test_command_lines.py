@@ -1,4 +1,4 @@
-"""Odd command lines: an exit status and a sentence, never a traceback."""
+"""Invalid command lines: an exit status and one line, never a traceback."""
 
 import random
 
@@ -25,7 +25,7 @@ ODD = (
 
 
 def _commands() -> dict[str, list[str]]:
-    """The commands and their flags, as the parser itself names them."""
+    """The commands and their flags, as listed by the parser."""
     (sub,) = [action for action in parser()._actions if action.choices]
     return {
         name: [flag for action in parser._actions for flag in action.option_strings]
@@ -107,4 +107,4 @@ def test_an_interrupt_ends_without_a_traceback(workspace, capsys, monkeypatch):
 
     monkeypatch.setattr("rlhf_lib.feedback.quality.report.write_quality_report", interrupt)
     assert main(["check_feedback"]) == 130
-    assert "start again to go on" in capsys.readouterr().err
+    assert "start again to resume" in capsys.readouterr().err

@@ -83,7 +83,7 @@ def test_the_whole_loop(workspace, capsys):
         (["demo", "--profile", "huge"], "huge"),
     ],
 )
-def test_wrong_input_is_told_in_one_line(workspace, capsys, arguments, message):
+def test_wrong_input_is_reported_in_one_line(workspace, capsys, arguments, message):
     assert run(*arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ")

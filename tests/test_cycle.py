@@ -1,4 +1,4 @@
-"""The files of a cycle follow from its number; a missing one says what makes it."""
+"""The files of a cycle follow from its number; the error for a missing one names its maker."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from rlhf_lib.steps.cycle import Cycle, needed
 
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
-    """A workspace and a box of pretrained models, both empty."""
+    """A workspace and a folder of pretrained models, both empty."""
     monkeypatch.setenv("RLHF_WORKSPACE", str(tmp_path / "work"))
     monkeypatch.setattr(cycle, "_BOX", tmp_path / "box")
     for name in ("work/models", "box"):
@@ -35,7 +35,7 @@ def test_names_count_upwards(places):
         Cycle(0)
 
 
-def test_the_workspace_goes_before_the_box(places):
+def test_models_of_the_workspace_come_first(places):
     first = Cycle(1).policy_before
     (places / "box/policy_v14.pt").touch()
     assert needed(first) == places / "box/policy_v14.pt"
@@ -53,7 +53,7 @@ def test_the_newest_policy_is_the_pretrained_one_before_any_was_trained(places):
     assert needed("models/policy_final.pt") == final
 
 
-def test_only_the_pretrained_models_come_from_the_box(places):
+def test_only_pretrained_models_come_with_the_code(places):
     (places / "box/policy_v15.pt").touch()
     with pytest.raises(InputError, match=r"policy_v15\.pt is missing; run notebook 05 or"):
         needed(Cycle(1).policy)
@@ -68,6 +68,6 @@ def test_only_the_pretrained_models_come_from_the_box(places):
         ("models/reward_model_v10_feedback_final.pt", "notebook 04"),
     ],
 )
-def test_a_missing_file_says_what_makes_it(name, maker):
+def test_the_error_for_a_missing_file_names_its_maker(name, maker):
     with pytest.raises(InputError, match=f"is missing; run {maker}"):
         needed(name)

@@ -1,7 +1,7 @@
-"""Files that were damaged: each reader loads them clean, or refuses them by name.
+"""Damaged files: each reader loads valid content, or refuses the file by name.
 
-Whatever the damage, no error of a library, no value that is not a number, no hang, and the file
-stays as it was; `read_or_refuse` checks that. The damage is random but seeded.
+No damage may lead to an error of a library, a value that is not a number, a hang, or a change of
+the file; `read_or_refuse` checks this. The damage is random with fixed seeds.
 """
 
 import json
@@ -42,7 +42,7 @@ def _odd(data: bytes, chance: random.Random) -> str:
 
 
 def _rounds(path, data, read, check, change=damaged) -> int:
-    """Damage and read a file again and again; return how often it could be loaded."""
+    """Damage and read a file many times; return how often it was loaded."""
     loaded = 0
     for seed in range(ROUNDS):
         changed = change(data, random.Random(f"{path.name} {seed}"))
@@ -115,7 +115,7 @@ def test_manifests(tmp_path, change):
     data = (tmp_path / "m.json").read_bytes()
 
     def is_the_manifest(loaded):
-        assert loaded == manifest()  # the hash lets nothing else through
+        assert loaded == manifest()  # the hash excludes anything else
 
     _rounds(tmp_path / "m.json", data, Manifest.load, is_the_manifest, change)
 

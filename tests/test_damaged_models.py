@@ -1,4 +1,4 @@
-"""Checkpoints that were damaged, or made to do harm: loaded clean, or refused by name."""
+"""Damaged or malicious checkpoints: valid content is loaded, other files are refused by name."""
 
 import pickle
 import random
@@ -53,10 +53,10 @@ def test_damaged_bytes(saved, tmp_path, kind):
     for seed in range(120):
         target.write_bytes(damaged(data, random.Random(seed)))
         loaded += read_or_refuse(target, load, _is_whole)
-    assert loaded < 60  # harmless are only changes between the parts of the archive
+    assert loaded < 60  # only changes between the parts of the archive are harmless
 
 
-#: What stands in a checkpoint → what somebody puts there.
+#: Key of a checkpoint → invalid values for it.
 ODD = {
     "format": [None, 1, 3, "2", [2]],
     "kind": [None, "RewardModel_", ["Policy"], 3],
@@ -88,7 +88,7 @@ def test_odd_configurations_take_no_memory(saved, tmp_path, kind):
         for odd in (None, -1, 10**9, float("nan"), "8", [8]):
             save_archive(tmp_path / "odd.pt", content | {"config": content["config"] | {name: odd}})
             assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), (name, odd)
-        if name in ("hidden", "width", "feedforward", "head"):  # in range, but of other shapes
+        if name in ("hidden", "width", "feedforward", "head"):  # in range, but with other shapes
             save_archive(
                 tmp_path / "odd.pt", content | {"config": content["config"] | {name: 4095}}
             )
@@ -107,7 +107,7 @@ def test_odd_weights(saved, tmp_path, kind):
 
 
 class _Trap:
-    """Unpickled in the usual way it writes a file."""
+    """Writes a file when it is unpickled without protection."""
 
     def __init__(self, target):
         self.target = str(target)

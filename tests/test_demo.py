@@ -1,4 +1,4 @@
-"""The demo in its short profile: every stage runs and leaves what it promises."""
+"""The demo in the smoke profile: every stage runs and writes its files."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""README and docs speak of what is there: links, commands, flags, files, rooms, messages."""
+"""README and docs agree with the code: links, commands, flags, files, rooms, messages."""
 
 import importlib.util
 import re
@@ -37,7 +37,7 @@ def _anchors(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
+def test_links_have_a_target(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", _prose(PAGES[page])):
         if re.match(r"\w+:", link):
             continue
@@ -50,7 +50,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_parse(page):
-    """Every `python -m rlhf_lib …` line is one that the command line takes."""
+    """The command line accepts every `python -m rlhf_lib …` line."""
     text = re.sub(r"\\\n\s*", "", PAGES[page])
     lines = re.findall(r"python -m rlhf_lib (?!--help)([^\n`#|…]+)", text)
     for line in lines:
@@ -58,7 +58,7 @@ def test_commands_parse(page):
         try:
             parser().parse_args(words)
         except SystemExit:
-            # In prose a command may be named without what it needs.
+            # In prose a command may be named without its required flags.
             assert len(words) == 1 and words[0] in _commands(), f"{page}: {line}"
 
 
@@ -85,7 +85,7 @@ def test_flags_and_targets_exist(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_files_named_in_backticks_exist(page):
-    """Paths of this repository; what the commands write is named by folders of its own."""
+    """Paths of this repository; files that commands write are in other folders."""
     for name in re.findall(
         r"`((?:rlhf_lib|tests|docs|benchmarks|notebooks)/[\w./-]*\w)`", PAGES[page]
     ):
@@ -111,15 +111,15 @@ def test_the_picture_of_the_rooms_is_that_of_the_imports():
     assert [sorted(names.split(" · ")) for names in reversed(drawn)] == levels()
 
 
-def test_every_module_is_told_of():
+def test_every_module_is_listed():
     rooms = PAGES["docs/architecture.md"].split("## One song")[0]
     for name in MODULES:
         module = name.rpartition(".")[2]
-        assert re.search(rf"\b{module}\b", rooms), f"docs/architecture.md does not tell of {name}"
+        assert re.search(rf"\b{module}\b", rooms), f"docs/architecture.md does not list {name}"
 
 
 def test_the_page_of_descriptors_is_that_of_the_table():
-    """Write it anew with .venv/bin/python docs/descriptors.py where this fails."""
+    """If this fails, write the page with .venv/bin/python docs/descriptors.py."""
     source = importlib.util.spec_from_file_location("page", ROOT / "docs/descriptors.py")
     module = importlib.util.module_from_spec(source)
     source.loader.exec_module(module)
@@ -127,8 +127,8 @@ def test_the_page_of_descriptors_is_that_of_the_table():
 
 
 def test_quoted_messages_are_those_of_the_code():
-    """Messages in troubleshooting.md, cut at … and at what is filled in, stand in the code."""
-    code = re.sub(r'"\s*\n\s*(?:\+ )?f?"', "", CODE)  # strings that go on in the next line
+    """Messages in troubleshooting.md, cut at … and at inserted values, are in the code."""
+    code = re.sub(r'"\s*\n\s*(?:\+ )?f?"', "", CODE)  # strings that continue on the next line
     quoted = re.findall(r"^(?:\| |- )`([^`]+)`", PAGES["docs/troubleshooting.md"], re.MULTILINE)
     assert len(quoted) > 15
     for message in quoted:

@@ -1,4 +1,4 @@
-"""The environment against the plain score of the finished edit."""
+"""The environment against the score of the finished edit."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_all_nine_actions_occur(plan):
 
 
 @pytest.mark.parametrize("only", [None, [Action.KEEP, Action.CUT]])
-def test_lengths_come_out_whatever_is_chosen(plan, only):
+def test_any_actions_reach_the_length(plan, only):
     for seed in range(3):
         env, _ = random_walk(plan, seed, only=only)
         for edit in env.edits():

@@ -22,9 +22,9 @@ from rlhf_lib.steps.evaluation import (
     compare_policies,
     gold_course,
     judged_comparisons,
+    part_of,
     planned_edits,
     policy_edits,
-    speaking_alone,
     wins,
 )
 
@@ -53,8 +53,8 @@ def test_interval_of_independent_songs_is_the_normal_one():
     assert rate.high == pytest.approx(0.75 + half, abs=0.008)
 
 
-def test_interval_knows_that_comparisons_of_a_song_go_together():
-    """Ten songs that always agree with themselves carry ten observations, not a hundred."""
+def test_interval_treats_comparisons_of_a_song_as_dependent():
+    """Ten songs with ten equal outcomes each count as ten observations, not a hundred."""
     outcome = np.repeat([1.0, 0.0], [60, 40])
     together = clustered_rate(outcome, np.repeat(np.arange(10), 10).astype(str))
     apart = clustered_rate(outcome, [str(k) for k in range(100)])
@@ -62,7 +62,7 @@ def test_interval_knows_that_comparisons_of_a_song_go_together():
     assert ratio == pytest.approx(np.sqrt(10), rel=0.25)
 
 
-def test_one_song_tells_nothing_about_others():
+def test_one_song_gives_no_information_about_others():
     rate = clustered_rate([1.0, 1.0], ["a", "a"])
     assert (rate.value, rate.low, rate.high, rate.n_songs) == (1.0, 0.0, 1.0, 1)
 
@@ -97,7 +97,7 @@ def test_a_policy_that_plans_with_the_taste_wins_up_to_the_bound(songs):
     table = compare_policies(new, old, songs, judge).set_index(["line", "mode"])
     ours = table.loc[("new policy", "greedy")]
     assert ours.win_rate > 0.8
-    # LOOP and REORDER are open to the policy but not to the bound
+    # the policy may use LOOP and REORDER, the bound may not
     assert ours.win_rate >= table.loc[("re-plan under the taste", "greedy")].win_rate - 1e-9
     assert ours.gain > 0
     itself = compare_policies(old, old, songs, judge).set_index(["line", "mode"])
@@ -120,7 +120,7 @@ def test_each_part_of_a_policy_is_reported_alone():
     taste = {"seams": -0.1, "hook": 1.0, "loops": -0.5, "looped": 8.0}
     judge = SimulatedRater("judge", taste, noise=0.1)
     new = policy_planning(weight_vector(taste), songs, search=8)
-    with torch.no_grad():  # the network alone has one wish: to cut
+    with torch.no_grad():  # the network alone prefers CUT
         new.actor[-1].bias[Action.CUT] += 0.05
     old = policy_planning(SYNTHETIC_WEIGHTS, songs)
     table = compare_policies(new, old, songs, judge).set_index(["line", "mode"])
@@ -129,17 +129,17 @@ def test_each_part_of_a_policy_is_reported_alone():
     gain = table.xs("greedy", level="mode").gain
     assert gain["new, planner and search alone"] > gain["new, planner alone"] + 1.0
     for part in names:
-        alone = speaking_alone(new, part)
+        alone = part_of(new, part)
         assert alone.config.planner == (part != "network")
         assert alone.config.network == (part == "network")
         assert alone.config.search == (1 if part == "planner" else 8)
-    network = policy_edits(speaking_alone(new, "network"), songs[:1], greedy=True)
+    network = policy_edits(part_of(new, "network"), songs[:1], greedy=True)
     for edit in network:  # it cuts from the start for as long as the length allows
         assert (edit.actions[np.argmin(edit.actions == Action.CUT) :] == Action.KEEP).all()
 
 
 class DenseScore:
-    """Stands in for a reward model that knows the dense reward."""
+    """Replaces a reward model; scores by the dense reward."""
 
     def score(self, edits):
         return np.array([[dense_reward(edit)] for edit in edits])

@@ -1,4 +1,4 @@
-"""Every accepted shape keeps its meaning; what cannot be mapped is refused with a remedy."""
+"""Every accepted shape keeps its meaning; other records are refused with a remedy."""
 
 import json
 
@@ -65,7 +65,7 @@ def test_the_flat_list_with_six_fields(tmp_path):
     (taken,) = result.annotations
     assert _taken(taken) == tuple(SIX.values())
     assert (taken.rater_id, taken.rater_kind) == ("ann", "human")
-    # Nothing is made up for what the file does not say.
+    # Fields that the file lacks are not filled in.
     assert taken.confidence is taken.timestamp is taken.shown_first is taken.manifest_id is None
 
 
@@ -228,7 +228,7 @@ def test_times_keep_their_moment(tmp_path):
     assert [taken.timestamp for taken in result.annotations] == [
         "2026-01-31T10:00:00Z",
         "2026-01-31T12:00:00Z",
-        None,  # no time zone: names no moment
+        None,  # left out without a time zone
     ]
     assert result.left_out == {"timestamp (no time zone)": 1}
 

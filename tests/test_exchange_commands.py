@@ -1,4 +1,4 @@
-"""Import and export as a user types them."""
+"""The commands for import and export."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_importing_twice_adds_nothing(feedback, workspace, capsys):
     assert list(store.manifests()) == [store.load()[0].manifest_id] == [manifest().manifest_id]
 
 
-def test_a_refused_record_is_told_and_the_rest_imported(feedback, workspace, capsys):
+def test_a_refused_record_is_reported_and_the_rest_imported(feedback, workspace, capsys):
     (workspace / "sheet.csv").write_text(SHEET + GOOD + GOOD.replace("b,2", "tie,3"))
     assert _import("sheet.csv") == 0
     told = capsys.readouterr()

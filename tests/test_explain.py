@@ -1,4 +1,4 @@
-"""A score taken apart adds up to the score."""
+"""The parts of a score add up to the score."""
 
 import numpy as np
 import pytest
@@ -43,18 +43,18 @@ def edit(songs):
 
 
 def test_the_parts_add_up_to_the_score(model, edit):
-    told = explain(model, edit)
-    assert told.score == pytest.approx(float(model.score([edit]).mean()), abs=1e-3)
-    total = sum(told.by_descriptor.values()) + told.transformer + told.offset
-    assert told.score == pytest.approx(total)
-    assert tuple(told.by_descriptor) == DESCRIPTOR_NAMES
+    parts = explain(model, edit)
+    assert parts.score == pytest.approx(float(model.score([edit]).mean()), abs=1e-3)
+    total = sum(parts.by_descriptor.values()) + parts.transformer + parts.offset
+    assert parts.score == pytest.approx(total)
+    assert tuple(parts.by_descriptor) == DESCRIPTOR_NAMES
 
 
-def test_a_measure_adds_its_weight_times_its_value(model, edit):
-    told = explain(model, edit)
+def test_a_descriptor_adds_its_weight_times_its_value(model, edit):
+    parts = explain(model, edit)
     weights = model.linear.detach().numpy().mean(axis=0) / float(model.normal[1])
     np.testing.assert_allclose(
-        list(told.by_descriptor.values()), describe(edit) * weights, rtol=1e-4
+        list(parts.by_descriptor.values()), describe(edit) * weights, rtol=1e-4
     )
 
 
@@ -64,14 +64,14 @@ def test_the_offset_is_the_same_for_every_edit(model, songs, edit):
     assert explain(model, whole).seams == ()
 
 
-def test_seams_stand_where_they_are_heard_and_carry_what_joins_cost(model, songs, edit):
+def test_seams_have_the_time_and_the_cost_of_their_joins(model, songs, edit):
     """Beat 19 → 36 after 20 beats of 0.5 s; beat 50 again after 35 beats."""
-    told = explain(model, edit)
-    assert [(s.place, s.left, s.reached) for s in told.seams] == [(10.0, 19, 36), (17.5, 50, 50)]
-    for name in JOIN:  # of these nothing lies outside the seams
-        at_seams = sum(seam.by_descriptor[name] for seam in told.seams)
-        assert at_seams == pytest.approx(told.by_descriptor[name], abs=1e-5), name
-    first = told.seams[0]
+    parts = explain(model, edit)
+    assert [(s.place, s.left, s.reached) for s in parts.seams] == [(10.0, 19, 36), (17.5, 50, 50)]
+    for name in JOIN:  # these are 0 outside the seams
+        at_seams = sum(seam.by_descriptor[name] for seam in parts.seams)
+        assert at_seams == pytest.approx(parts.by_descriptor[name], abs=1e-5), name
+    first = parts.seams[0]
     assert tuple(first.by_descriptor) == ADDITIVE_NAMES
     assert first.total == pytest.approx(sum(first.by_descriptor.values()))
     weight = float(model.linear_weights()[DESCRIPTOR_NAMES.index("transition")])

@@ -1,4 +1,4 @@
-"""Exports come back unchanged; what a file says is held against the store and its manifests."""
+"""Exports are read back unchanged; records are checked against the store and its manifests."""
 
 import csv
 import json
@@ -73,7 +73,7 @@ def test_a_record_that_contradicts_the_store_is_refused_by_itself(tmp_path):
         (3, "annotation_id", "fourth"),
     ]
     for refusal, word in zip(
-        result.refused, ("another content", "already replaced", "no earlier"), strict=True
+        result.refused, ("different content", "already replaced", "not an earlier"), strict=True
     ):
         assert word in refusal.remedy
     store = PreferenceStore(tmp_path / "feedback")

@@ -1,4 +1,4 @@
-"""feedback/FEEDBACK_DATA_FORMAT.md says what the code does: tables and examples are checked."""
+"""The tables and examples of feedback/FEEDBACK_DATA_FORMAT.md agree with the code."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from rlhf_lib.feedback.quality.report import quality_report
 from rlhf_lib.feedback.store import PreferenceStore
 
 TEXT = (Path(__file__).parent.parent / "feedback/FEEDBACK_DATA_FORMAT.md").read_text("utf-8")
-#: Fenced examples by the file name in the line above the fence: `name`:
+#: Fenced examples by the file name in the line above the fence, written as `name`:
 EXAMPLES = dict(re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
 MODELS = (Annotation, Listening, Manifest, PolicyRef, SongEntry, Candidate, Task)
 _KINDS = {

@@ -1,4 +1,4 @@
-"""Which answers are learned from, how several to a pair are combined, and what is told of it."""
+"""Comparisons from answers: which are used, how several are combined, what is reported."""
 
 import pytest
 from rating_material import small_manifest, small_songs

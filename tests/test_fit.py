@@ -56,7 +56,7 @@ def scale(songs):
 
 @pytest.fixture
 def one_pair(songs):
-    """The whole song against one with three loops: only costs and matters of taste differ."""
+    """The whole song and one with three loops: they differ in costs and in matters of taste."""
     looped = np.zeros(96, int)
     looped[60] = Action.LOOP_4
     return Edit(songs[0], np.zeros(96, int), 1.0), Edit(songs[0], looped, 1.0)
@@ -93,7 +93,7 @@ def linear_of(model):
 
 
 def test_a_single_wide_answer_gives_its_log_odds(songs, one_pair):
-    """Three of four answers for a: P(a) = ¾, whatever descriptors carry it."""
+    """Three of four answers for a: P(a) = ¾, from any combination of descriptors."""
     model = new_model(songs)
     config = RewardTraining(likelihood="plain", prior_sd=1e3, **NO_MIX)
     fit(model, [Comparison(*one_pair, 0.75)], [], replace(config, seed=1))
@@ -104,9 +104,9 @@ def test_a_single_wide_answer_gives_its_log_odds(songs, one_pair):
 @pytest.mark.parametrize("answer, bounded", [(1.0, False), (0.0, True)])
 @pytest.mark.parametrize("mix_prior", [0.0, 0.7])
 def test_least_squares_has_its_closed_form(songs, one_pair, answer, bounded, mix_prior):
-    """(x·w − m)² / 4 + |w|² / 2s² has its least at x·w = m Q / (2 + Q), Q = Σ (s x)².
+    """(x·w − m)² / 4 + |w|² / 2s² has its minimum at x·w = m Q / (2 + Q), Q = Σ (s x)².
 
-    When the costly edit is preferred, costs can't become goods: matters of taste carry it all.
+    When the costly edit is preferred, costs cannot change sign: only matters of taste fit it.
     """
     model = new_model(songs, members=1)
     x = describe(one_pair[0]) - describe(one_pair[1])
@@ -148,7 +148,7 @@ def test_the_ordinal_fit_is_the_optimum_of_its_objective(songs, one_pair):
 
 
 def test_costs_stay_costs(songs, pairs, scale):
-    """Even when every answer is turned round."""
+    """Even when every answer is reversed."""
     turned = [Comparison(c.a, c.b, 1 - c.preference, strength=c.strength) for c in pairs]
     model = new_model(songs, scale, SYNTHETIC_WEIGHTS)
     fit(model, turned, [], RewardTraining(prior_sd=10.0, seed=0))
@@ -159,7 +159,7 @@ def test_costs_stay_costs(songs, pairs, scale):
 
 
 def test_few_pairs_and_a_narrow_prior_stay_near_the_prior_mean(songs, pairs, scale):
-    """The more pairs, and the wider the prior, the further away; without a prior nothing moves."""
+    """More pairs and a wider prior give a larger distance; with sd 0 nothing moves."""
     taste = answered(pairs, weight_vector({"level": 2.0, "again_64": -2.0}), scale)
     prior_mean = SYNTHETIC_WEIGHTS * scale
 
@@ -181,7 +181,7 @@ def test_few_pairs_and_a_narrow_prior_stay_near_the_prior_mean(songs, pairs, sca
 
 
 def test_the_prior_scale_is_fitted(songs, pairs, scale):
-    """A rater with the taste of the prior mean, more or less decided: only the scale differs.
+    """Raters with the taste of the prior mean and more or less noise: only the scale differs.
 
     One logistic regression along the prior mean, with the prior of the scale, by bisection.
     """
@@ -207,7 +207,7 @@ def test_the_prior_scale_is_fitted(songs, pairs, scale):
 
 
 def test_a_later_version_is_fitted_around_the_same_prior_mean(songs, pairs, scale):
-    """What old answers taught is not counted again when they are read again."""
+    """Old answers are not counted twice when they are read again."""
     answers = answered(pairs, weight_vector({"level": 2.0, "hook": 2.0}), scale)
     config = RewardTraining(epochs=1000)
     once, twice = (new_model(songs, scale, SYNTHETIC_WEIGHTS) for _ in range(2))
@@ -220,8 +220,8 @@ def test_a_later_version_is_fitted_around_the_same_prior_mean(songs, pairs, scal
     np.testing.assert_allclose(gaps[0], gaps[1], atol=0.02 * np.abs(gaps[0]).max())
 
 
-def test_it_learns_a_taste_and_knows_it_on_other_songs(songs, pairs, scale):
-    """On held-out songs each of two models knows its own taste, and better than the other."""
+def test_it_learns_a_taste_that_holds_on_other_songs(songs, pairs, scale):
+    """On held-out songs each of two models predicts its own taste, and better than the other."""
     tastes = [weight_vector({"energy": -3.0, "level": 2.0}), weight_vector({"hook": 3.0})]
     train, held_out = split_by_song(pairs, 0.34, seed=0)
     accuracies = np.zeros((2, 2))
@@ -237,7 +237,7 @@ def test_it_learns_a_taste_and_knows_it_on_other_songs(songs, pairs, scale):
 
 
 def test_ten_pairs_do_no_harm_and_fifty_help(songs, pairs, scale):
-    """Noisy answers; tastes that differ from the parent by half, once and twice its size."""
+    """Noisy answers; the tastes differ from the parent by half, once and twice its size."""
     train, held_out = split_by_song(pairs, 0.5, seed=1)
     known, unknown = (
         np.stack([describe(c.a) - describe(c.b) for c in part]) / scale
@@ -265,7 +265,7 @@ def test_ten_pairs_do_no_harm_and_fifty_help(songs, pairs, scale):
     assert many > before + 0.04
 
 
-def test_members_see_bootstraps_of_their_own_and_runs_repeat(songs, pairs, scale):
+def test_members_have_different_bootstraps_and_runs_repeat(songs, pairs, scale):
     states = []
     for seed in (5, 5, 6):
         model = new_model(songs, scale)
@@ -278,7 +278,7 @@ def test_members_see_bootstraps_of_their_own_and_runs_repeat(songs, pairs, scale
     assert not torch.allclose(linear[0], linear[1], atol=1e-3)
 
 
-def test_history_begins_with_the_parent_and_knows_the_best_epoch(songs, pairs, scale):
+def test_history_begins_with_the_parent_and_has_the_best_epoch(songs, pairs, scale):
     train, held_out = split_by_song(pairs, 0.25, seed=0)
     model = new_model(songs, scale, SYNTHETIC_WEIGHTS)
     parent = loss_and_accuracy(model, train), loss_and_accuracy(model, held_out)

@@ -34,13 +34,13 @@ def walk(env, seed=0, **options):
     return actions, rewards, info
 
 
-def test_gymnasium_finds_nothing_wrong(plan):
+def test_gymnasiums_checker_passes(plan):
     check_env(SongEditing(plan), skip_render_check=True)
 
 
 @pytest.mark.parametrize("song, target", [(0, 0.83), (1, 0.5), (2, 0.73)])
 def test_same_rules_as_the_batched_environment(plan, song, target):
-    """In company of other episodes, with the same actions: same states, masks and rewards."""
+    """Among other episodes, with the same actions: same states, masks and rewards."""
     ours = SongEditing(plan)
     company = EditingEnv(plan, torch.tensor([song, 1, 2]), torch.tensor([target, 0.93, 0.5]))
     state, _ = ours.reset(options={"song": song, "target": target})
@@ -68,7 +68,7 @@ def test_rewards_add_up_to_the_dense_reward(plan):
         assert sum(rewards) == pytest.approx(dense_reward(info["edit"]), abs=1e-3)
 
 
-def test_a_whole_reward_is_paid_in_full_by_the_end(plan):
+def test_rewards_add_up_to_a_whole_reward(plan):
     env = SongEditing(plan, whole_reward=lambda edits: np.array([len(e.seams) for e in edits]))
     _, rewards, info = walk(env, song=2)
     assert sum(rewards) == pytest.approx(len(info["edit"].seams), abs=1e-4)
@@ -85,7 +85,7 @@ def test_what_is_not_allowed_counts_as_keep_or_cut(plan):
     env = SongEditing(plan)
     env.reset(options={"song": 0, "target": 0.5})
     done = False
-    while not done:  # a learner that knows no masks, and only one action
+    while not done:  # a learner without masks that takes only one action
         _, _, done, _, info = env.step(int(Action.LOOP_4))
     assert abs(info["edit"].keep_ratio - 0.5) <= 0.0301
     assert set(info["edit"].actions.tolist()) >= {Action.CUT, Action.LOOP_4}

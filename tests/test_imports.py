@@ -25,7 +25,7 @@ CONFINED = {
     "matplotlib": {"plots"},
     "ipywidgets": {"studio"},
     "anywidget": {"studio"},
-    "librosa": set(),  # it takes a second, and two processes that compile it at once break it
+    "librosa": set(),  # importing takes a second, and fails when two processes compile it at once
 }
 
 
@@ -39,7 +39,7 @@ PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"
 
 
 def imported_by(name: str, path: Path) -> set[str]:
-    """Return the dotted names a module imports anywhere: in functions and for types too."""
+    """Return the dotted names that a module imports, in functions and for types too."""
     found = set()
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -70,7 +70,7 @@ def room_of(name: str) -> str:
 
 
 def rooms() -> dict[str, set[str]]:
-    """Return which rooms each room imports from."""
+    """Return the rooms that each room imports from."""
     graph: dict[str, set[str]] = {}
     for name, targets in IMPORTS.items():
         inside = {room_of(target) for target in targets if target in MODULES}
@@ -81,9 +81,9 @@ def rooms() -> dict[str, set[str]]:
 
 
 def levels() -> list[list[str]]:
-    """Return the rooms in the order of their imports; a level imports only from those before."""
+    """Return the rooms by level; a level imports only from the levels before it."""
     sorter = TopologicalSorter(rooms())
-    sorter.prepare()  # raises CycleError and names the circle
+    sorter.prepare()  # raises CycleError, which lists the cycle
     found = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready())
@@ -121,7 +121,7 @@ def test_rooms_import_one_way(capsys):
 
 def test_no_two_modules_import_each_other():
     graph = {name: targets & set(MODULES) - {name} for name, targets in IMPORTS.items()}
-    TopologicalSorter(graph).prepare()  # raises CycleError and names the circle
+    TopologicalSorter(graph).prepare()  # raises CycleError, which lists the cycle
 
 
 @pytest.mark.parametrize("name", MODULES)

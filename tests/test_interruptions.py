@@ -1,4 +1,4 @@
-"""Commands killed in the middle: nothing half-written under a final name, nothing finished lost."""
+"""Killed commands: no half-written file under a final name, no finished file lost."""
 
 import hashlib
 import multiprocessing
@@ -25,7 +25,7 @@ from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.paths import only_writer
 from rlhf_lib.steps.checkpoints import load_policy, save_model
 
-# Forking spares seconds of imports in every run; what runs is the command itself.
+# A fork saves seconds of imports in every run; it runs the command itself.
 forking = multiprocessing.get_context("fork")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")]
 
@@ -91,7 +91,7 @@ def test_candidates_go_on_where_they_were_killed(workspace, monkeypatch):
     whole, out = workspace / "whole", workspace / "killed"
     assert _finished(*_generate(whole)) == 0
     chance, kills = random.Random(0), 0
-    # Killed soon after each number of finished sounds: in the next sound, note or copy.
+    # Kill soon after each number of finished sounds, within the next sound, note or copy.
     for count in (1, 6, 7, 12):
         moment = chance.uniform(0, 0.05)
 
@@ -134,7 +134,7 @@ def test_finished_candidates_are_believed_only_when_intact(workspace):
 
 
 def test_a_manifest_never_stands_beside_sounds_of_another(workspace):
-    """Other candidates over finished ones: the old manifest goes before its sounds do."""
+    """New candidates replace finished ones: the old manifest is removed before its sounds."""
     out = workspace / "other"
     assert _finished(*_generate(out)) == 0
     manifest = out / "evaluation_manifest.json"

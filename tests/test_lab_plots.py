@@ -1,4 +1,4 @@
-"""What the plots of learning experiments show: the numbers behind their marks."""
+"""The plots of learning experiments show the right numbers."""
 
 import pandas as pd
 import pytest
@@ -51,11 +51,11 @@ def test_the_turn_of_the_true_reward_is_marked():
     table = pd.DataFrame({"kl": [0.4, 0.0, 0.1], "learned": [2.0, 0.0, 1.0]})
     table = table.assign(gold=[-0.5, 0.0, 0.3], low=[-0.6, 0.0, 0.2], high=[-0.4, 0.0, 0.4])
     (ax,) = plots.over_optimisation(table, stop=0.2).axes
-    assert line(ax, "learned (what PPO sees)").get_xdata().tolist() == [0.0, 0.1, 0.4]
+    assert line(ax, "learned (used by PPO)").get_xdata().tolist() == [0.0, 0.1, 0.4]
     assert line(ax, "true (simulated taste)").get_ydata().tolist() == [0.0, 0.3, -0.5]
     assert line(ax, "true reward best: KL 0.1").get_xdata()[0] == 0.1
     assert line(ax, "stop: KL 0.2").get_xdata()[0] == 0.2
-    assert ax.patches[0].get_extents().width > 0  # what comes after the turn is shaded
+    assert ax.patches[0].get_extents().width > 0  # the part after the turn is shaded
 
 
 def test_a_true_reward_that_never_turns_is_not_shaded():
@@ -110,7 +110,7 @@ def test_small_parts_are_summed_up():
     assert len(shown) == 12
 
 
-def test_each_seam_stands_where_it_is_heard_and_the_worst_is_named():
+def test_each_seam_is_drawn_at_its_time_and_the_worst_is_named():
     seams = [
         SeamPart(12.0, 3, 9, {"transition": -0.5, "phrase": -0.25}),
         SeamPart(30.0, 20, 40, {"transition": -0.25, "phrase": -1.0}),

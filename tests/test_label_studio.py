@@ -1,4 +1,4 @@
-"""Label Studio's own SDK accepts what is sent, and what comes back keeps its meaning."""
+"""Label Studio's SDK accepts the exported tasks; imported answers keep their meaning."""
 
 import json
 from collections import Counter
@@ -36,7 +36,7 @@ def _task(first: str, **changes) -> dict:
 
 
 def _annotation(choice: str, number: int = 0, **changes) -> dict:
-    """A completed annotation as Label Studio exports it."""
+    """Return a completed annotation as Label Studio exports it."""
     result = [_region("preference", "choices", [choice])]
     return {
         "id": 11 + number,
@@ -150,7 +150,7 @@ def test_several_raters_of_a_task_and_an_import_twice(tmp_path):
     assert store.add(_imported(tmp_path, tasks, stored=store.load()).annotations) == 0
     changed = _annotation("A slightly")
     again = _imported(tmp_path, [_task("a", annotations=[changed])], stored=store.load())
-    assert "another content" in again.refused[0].remedy
+    assert "different content" in again.refused[0].remedy
 
 
 def test_skipped_tasks_are_counted_and_no_answer(tmp_path):

@@ -44,7 +44,7 @@ def test_gradients_are_the_numerical_ones(likelihood, gap):
 
 
 @pytest.mark.parametrize("gap", [-40.0, -2.0, 0.0, 0.7, 5.0])
-def test_the_seven_answers_exhaust_what_can_be_said(gap):
+def test_the_probabilities_of_the_seven_answers_add_up_to_one(gap):
     loss, _, _ = ordinal(np.full(7, gap), ANSWERS, STRENGTHS, np.array([0.5, -0.4, 0.3]))
     assert np.exp(-loss).sum() == pytest.approx(1)
 
@@ -60,7 +60,7 @@ def test_ordinal_by_hand():
         (0.0, 1): cdf(-0.25) - cdf(-1.5),
         (0.0, 2): cdf(-1.5) - cdf(-3.5),
         (0.0, 3): cdf(-3.5),
-        (1.0, 0): 1 - cdf(0.25),  # no strength given: on this side of a tie
+        (1.0, 0): 1 - cdf(0.25),  # no strength given: above the threshold of a tie
         (0.0, 0): cdf(-0.25),
     }
     for (answer, strength), p in expected.items():
@@ -75,7 +75,7 @@ def test_shape_numbers_stretch_the_gaps_between_thresholds():
 
 
 def test_ordinal_does_not_vanish_far_from_the_answer():
-    """P(strongly a) at a gap of −1000 is e^−1003.5, and the pull back is 1 as ever."""
+    """P(strongly a) at a gap of −1000 is e^−1003.5, and the slope is still −1."""
     loss, slope, _ = one(ordinal, -1000.0, 1.0, 3)
     assert loss == pytest.approx(1003.5)
     assert slope == pytest.approx(-1)
@@ -85,13 +85,13 @@ def test_ordinal_does_not_vanish_far_from_the_answer():
     assert np.isfinite(by_shape).all()
 
 
-def test_bradley_terry_and_its_kin_by_hand():
+def test_bradley_terry_and_its_variants_by_hand():
     gap = np.log(3.0)  # P(a) = ¾
     assert one(plain, gap, 1.0, 3)[0] == pytest.approx(-np.log(0.75))
     assert one(plain, gap, 0.5, 0)[0] == pytest.approx(-0.5 * np.log(0.75 * 0.25))
     assert one(weighted, gap, 0.0, 1)[0] == pytest.approx(-0.5 * np.log(0.25))
     assert one(weighted, gap, 0.0, 3)[0] == pytest.approx(-1.5 * np.log(0.25))
-    # strength 2 stands for 2.25 logits; half of it is the margin
+    # strength 2 indicates 2.25 logits; half of it is the margin
     assert one(margin, gap, 1.0, 2)[0] == pytest.approx(-logistic.logcdf(gap - 1.125))
     assert one(margin, gap, 0.0, 2)[0] == pytest.approx(-logistic.logcdf(-gap - 1.125))
     assert one(margin, gap, 0.5, 0)[0] == pytest.approx(one(plain, gap, 0.5, 0)[0])

@@ -1,4 +1,4 @@
-"""The live plot draws in one place, with all rows, and not too often."""
+"""The live plot is drawn in one place, with all rows, and not too often."""
 
 from types import SimpleNamespace
 

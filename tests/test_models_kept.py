@@ -1,4 +1,4 @@
-"""What stands in models/ already: reused when it is the same, kept when it is replaced."""
+"""Models already in models/: reused when they are the same, kept when they are replaced."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,14 +34,14 @@ def test_the_same_model_is_the_same_file(tmp_path, songs):
     assert one.read_bytes() == two.read_bytes()
 
 
-def test_a_lineage_names_no_folder_of_its_maker(tmp_path, songs, monkeypatch):
+def test_a_lineage_has_no_folder_names(tmp_path, songs, monkeypatch):
     monkeypatch.setenv("RLHF_WORKSPACE", str(tmp_path))
     inside = replace(songs[0], path=tmp_path.resolve() / "data" / "a.flac")
     outside = replace(songs[1], path=Path("/somewhere/else/b.flac"))
     assert [song["path"] for song in song_list([inside, outside])] == ["data/a.flac", "b.flac"]
 
 
-def test_what_is_replaced_is_kept_under_its_hash(tmp_path, capsys):
+def test_a_replaced_model_is_kept_under_its_hash(tmp_path, capsys):
     set_aside(tmp_path / "model.pt")
     assert capsys.readouterr().out == ""
     for content in (b"first", b"second", b"first"):
@@ -54,7 +54,7 @@ def test_what_is_replaced_is_kept_under_its_hash(tmp_path, capsys):
     assert all(any(path.name in line for path in kept) for line in said)
 
 
-def test_a_first_model_is_reused_for_its_songs_wherever_they_lie(tmp_path, songs, monkeypatch):
+def test_a_first_model_is_reused_for_its_songs_in_any_folder(tmp_path, songs, monkeypatch):
     small = RewardConfig(
         width=8, heads=1, layers=1, feedforward=8, members=2, head=4, auxiliary_tasks=2
     )
@@ -79,6 +79,6 @@ def test_a_first_model_is_reused_for_its_songs_wherever_they_lie(tmp_path, songs
     assert load_reward_model(path)[1]["seed"] == 1
 
 
-def test_no_answers_are_told(tmp_path):
+def test_no_answers_are_refused(tmp_path):
     with pytest.raises(InputError, match="no answers in"):
         training.train_from_feedback(tmp_path, "v8.pt", tmp_path, tmp_path)

@@ -1,4 +1,4 @@
-"""The form of the notebooks: short cells, no functions, every section ends in something to see."""
+"""The form of the notebooks: short cells, no functions, every section ends with an output."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ MAX_LINES, MEDIAN_LINES = 20, 6
 MAX_BYTES = 6_000_000
 #: Tag of the cells whose output is compared in the smoke profile; each notebook has at least two.
 COMPARED, LEAST_COMPARED = "nbval-check-output", 2
-#: What tells of this machine: its folders, a bar of progress, sound.
+#: Output that depends on the machine: its folders, progress bars, sound.
 FOREIGN = re.compile(r"/tmp/|/home/|/root/|it/s\]|audio/|application/vnd.jupyter.widget-view")
 
 
@@ -71,7 +71,7 @@ def test_parameters_are_read(notebook):
     assert [name for name in names if not re.search(rf"\b{name}\b", "\n".join(others))] == []
 
 
-def test_every_section_ends_in_something_to_see_or_an_assertion(notebook):
+def test_every_section_ends_with_an_output_or_an_assertion(notebook):
     sections: list[tuple[str, list]] = []
     for cell in notebook.cells:
         heading = re.search(r"^## (.*)", cell.source, re.M)
@@ -85,7 +85,7 @@ def test_every_section_ends_in_something_to_see_or_an_assertion(notebook):
         assert any(cell.outputs or "assert" in cell.source for cell in code[-2:]), name
 
 
-def test_outputs_are_light_and_tell_nothing_of_the_machine(notebook):
+def test_outputs_do_not_depend_on_the_machine(notebook):
     for cell in cells(notebook, "code"):
         assert not FOREIGN.search(str(cell.outputs)), cell.source[:80]
         assert not any(output.output_type == "error" for output in cell.outputs), cell.source[:80]

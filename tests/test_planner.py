@@ -1,4 +1,4 @@
-"""The planner against brute force: every KEEP/CUT edit of a short song is tried."""
+"""The planner against brute force over every KEEP/CUT edit of a short song."""
 
 import itertools
 from dataclasses import fields
@@ -27,7 +27,7 @@ def plan(songs):
 
 
 def value_at_the_start(plan, index, target):
-    """The value that the plan's tables give to the whole edit of a song, before the first beat."""
+    """The value of the whole edit of a song in the plan's tables, before the first beat."""
     song = torch.tensor([index])
     left = plan.tensors.budget(song, torch.tensor([target]))
     start = torch.full_like(song, plan.steps.shape[1] - 1)
@@ -54,7 +54,7 @@ def test_best_edit_is_the_best_of_all_edits(plan, songs, index, target):
 
 @pytest.mark.parametrize("n_beats", [16, 40, 80, 130, 257])
 @pytest.mark.parametrize("beats_per_bar", [3, 4])
-def test_lengths_come_out(n_beats, beats_per_bar):
+def test_lengths_are_reached(n_beats, beats_per_bar):
     song = toy_song(n_beats, seed=n_beats, beats_per_bar=beats_per_bar)
     plan = Plan.build(SongTensors.build([song], FeatureScale.fit([song])), DENSE_WEIGHTS)
     targets = torch.tensor([1.0, 0.93, 0.83, 0.73, 0.50])
@@ -76,7 +76,7 @@ def test_padding_changes_nothing(songs):
         )
 
 
-def test_songs_taken_out_are_as_if_built_alone(songs):
+def test_taken_songs_are_as_if_built_alone(songs):
     scale = FeatureScale.fit(songs)
     for places in ([1, 2], [2, 0, 2], [1]):
         taken = SongTensors.build(songs, scale).take(places)
@@ -86,7 +86,7 @@ def test_songs_taken_out_are_as_if_built_alone(songs):
             assert torch.equal(getattr(taken, field.name), getattr(alone, field.name)), field.name
 
 
-def test_a_song_that_stands_twice_has_one_context(songs):
+def test_a_repeated_song_has_one_context(songs):
     taken = SongTensors.build(songs, FeatureScale.fit(songs)).take([2, 0, 2])
     context, which = taken.distinct
     assert len(context) == 2
@@ -95,7 +95,7 @@ def test_a_song_that_stands_twice_has_one_context(songs):
 
 
 def test_each_song_may_be_planned_under_weights_of_its_own(songs):
-    """The same song twice: each plan is optimal under its weights, tried against all edits."""
+    """The same song twice: each plan is optimal under its weights, compared with all edits."""
     sets = np.stack([DENSE_WEIGHTS, np.zeros(N_ADDITIVE)])
     sets[1, ADDITIVE_NAMES.index("level")] = 3.0
     sets[1, ADDITIVE_NAMES.index("seams")] = -0.1

@@ -1,4 +1,4 @@
-"""What the plots show: the numbers behind their marks, not their looks."""
+"""The plots show the right numbers; their appearance is not tested."""
 
 from types import SimpleNamespace
 
@@ -230,7 +230,7 @@ def test_weights_per_difference_of_given_pairs(song):
     shown = dict(
         zip(DESCRIPTOR_NAMES, line(ax, "v9 (mean and range of 1)").get_xdata(), strict=True)
     )
-    assert shown["length"] == pytest.approx(2 * 0.5)  # half of the song's length apart
+    assert shown["length"] == pytest.approx(2 * 0.5)  # the lengths differ by half of the song
     assert shown["ending"] == pytest.approx(2 * 1.0)  # the whole ending is missing
     assert shown["seams"] == 0  # neither has one
 

@@ -20,7 +20,7 @@ from rlhf_lib.learning.reward.combined import CombinedReward
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.paths import file_sha256
 from rlhf_lib.steps.checkpoints import load_policy, load_reward_model, save_model
-from rlhf_lib.steps.evaluation import policy_edits, speaking_alone
+from rlhf_lib.steps.evaluation import part_of, policy_edits
 
 CONFIG = PolicyTraining(
     episodes=80, ppo=PPOConfig(episodes_per_update=20, lr=1e-3), checkpoint_every=20
@@ -65,7 +65,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(songs, reward, tmp_pa
     resumed = train_policy(
         policy, reward, songs[:2], songs[2:], CONFIG, tmp_path / "cut", seen.append
     )
-    assert seen[0]["episode"] == 50, "it went on instead of starting anew"
+    assert seen[0]["episode"] == 50, "it resumed instead of starting again"
     assert resumed == whole
     for name, value in policy.state_dict().items():
         assert torch.equal(value, expected[name]), name
@@ -186,10 +186,10 @@ def test_wrong_checkpoints(tmp_path, policy):
 
 
 def test_under_a_new_reward_the_policy_starts_as_its_plan(songs, reward, policy):
-    with torch.no_grad():  # what it learned under an old reward: to cut everywhere
+    with torch.no_grad():  # learned under an old reward: to cut everywhere
         policy.weights.mul_(0.5)
         policy.actor[-1].bias[Action.CUT] = 5.0
-    plan = speaking_alone(policy, "planner and search")
+    plan = part_of(policy, "planner and search")
     plan.follow(reward.weights)
     expected = [edit.actions.tolist() for edit in policy_edits(plan, songs, greedy=True)]
     before = [edit.actions.tolist() for edit in policy_edits(policy, songs, greedy=True)]

@@ -1,4 +1,4 @@
-"""PPO's pieces against numbers computed by hand."""
+"""The parts of PPO against numbers computed by hand."""
 
 import numpy as np
 import pytest
@@ -83,26 +83,26 @@ def test_an_untrained_policy_with_planner_is_the_planner(songs, plan):
     edits = rollout(new_policy(songs), env, greedy=True)
     best = [dense_reward(edit) for edit in plan.best_edits(env.song, env.target)]
     found = [dense_reward(edit) for edit in edits]
-    # it may even be better: LOOP and REORDER are open to it
+    # it may be better, because it may use LOOP and REORDER
     assert all(f >= b - 1e-3 for f, b in zip(found, best, strict=True))
 
 
-def test_policy_does_not_touch_the_weights_it_was_given(songs):
+def test_policy_does_not_change_the_weights_it_was_given(songs):
     before = SYNTHETIC_WEIGHTS.copy()
     policy = new_policy(songs)
     policy.weights.copy_(torch.ones(N_DESCRIPTORS))
     np.testing.assert_array_equal(before, SYNTHETIC_WEIGHTS)
 
 
-def test_the_environment_pays_the_dense_reward(songs, plan):
+def test_the_rewards_add_up_to_the_dense_reward(songs, plan):
     generator = torch.Generator().manual_seed(0)
     batch = collect(new_policy(songs), grid(plan), None, generator, tau=1.0)
     scores = torch.tensor([dense_reward(edit) for edit in batch.edits])
     torch.testing.assert_close(batch.rewards.sum(0), scores.float(), atol=1e-3, rtol=0)
 
 
-def test_what_is_missing_of_the_whole_reward_is_paid_at_the_end(songs):
-    """Songs of different length: the rest comes with the last real decision of each."""
+def test_the_rest_of_the_whole_reward_is_given_at_the_end(songs):
+    """Songs of different length: the rest is given at the last decision of each."""
     mixed = [songs[0], toy_song(60, seed=4)]
     policy = new_policy(songs)
     env = every_target(policy, mixed, (0.83, 0.5))
@@ -127,18 +127,18 @@ def test_logits_are_rewards_over_tau(songs, tau):
         policy.actor[-1].bias += network
     values = torch.tensor([[1.0, 1.02, 0.9, 0.8, NEVER, NEVER, NEVER, NEVER, 1.1]])
     inputs = torch.zeros(1, 2 * policy.config.hidden), torch.zeros(1, 14), values
-    log_p, judged = policy(*inputs, tau)
+    log_p, value = policy(*inputs, tau)
     allowed = values[0] > NEVER
     wanted = (values[0] + network)[allowed] / (tau or 0.05)
     found = log_p[0][allowed]
     torch.testing.assert_close(found - found[0], wanted - wanted[0], atol=1e-4, rtol=1e-5)
     assert log_p.exp().sum().item() == pytest.approx(1)
     assert (log_p[0][~allowed] == NEVER).all()
-    assert judged.item() == pytest.approx(1.1)  # an untrained critic expects the plan's value
+    assert value.item() == pytest.approx(1.1)  # an untrained critic predicts the plan's value
 
 
 def test_ppo_without_a_planner_learns(songs, plan):
-    """From scratch: the held-in return after training beats the start by a wide margin."""
+    """From scratch: the return on the training songs rises by a wide margin."""
     policy = new_policy(songs, planner=False, hidden=64)
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(policy.parameters(), lr=2e-3)
@@ -153,7 +153,7 @@ def test_ppo_without_a_planner_learns(songs, plan):
 
 
 def test_a_batch_is_learned_from_at_the_temperature_it_was_sampled_at(songs, plan):
-    """Without a step taken the ratio is 1 everywhere; at another temperature it is not."""
+    """At learning rate 0 the ratio is 1 everywhere; at another temperature it is not."""
     policy, generator = new_policy(songs), torch.Generator().manual_seed(0)
     still = torch.optim.SGD(policy.parameters(), lr=0.0)
     batch = collect(policy, grid(plan), None, generator, tau=0.2)
@@ -163,8 +163,8 @@ def test_a_batch_is_learned_from_at_the_temperature_it_was_sampled_at(songs, pla
     assert other["approx_kl"] > 1e-2
 
 
-def test_a_warm_tau_finds_what_a_cool_one_never_tries():
-    """A bandit: cutting the first bar is planned to cost 0.3, but the whole reward pays 1."""
+def test_a_high_tau_finds_what_a_low_one_never_tries():
+    """A bandit: to cut the first bar costs 0.3 in the plan, but gains 1 in the whole reward."""
     song = toy_song(32, seed=5)
     torch.manual_seed(0)
     policy = Policy(
@@ -194,8 +194,8 @@ def test_a_warm_tau_finds_what_a_cool_one_never_tries():
     assert pays(rollout(policy, env, greedy=True)).mean() == 1.0
 
 
-def test_the_network_learns_what_does_not_add_up():
-    """Six seams are wanted, no more and no fewer: no weight of a seam asks for that."""
+def test_the_network_learns_a_reward_that_is_not_additive():
+    """The reward is highest at exactly six seams, which no weight of seams can express."""
     songs = [toy_song(64, seed=s) for s in (1, 2, 3)]
     weights = 0.2 * SYNTHETIC_WEIGHTS
     torch.manual_seed(0)
@@ -215,8 +215,8 @@ def test_the_network_learns_what_does_not_add_up():
     assert whole(rollout(policy, env, greedy=True)).mean() > planned + 1.0
 
 
-def test_the_leash_pulls_back_to_the_reference(songs, plan):
-    """With a heavy leash and no advantage to gain, KL to the reference falls."""
+def test_the_kl_penalty_pulls_back_to_the_reference(songs, plan):
+    """With a heavy KL penalty, the KL to the reference falls."""
     reference = new_policy(songs, planner=False).requires_grad_(False)
     policy = new_policy(songs, planner=False)
     with torch.no_grad():

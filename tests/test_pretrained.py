@@ -1,4 +1,4 @@
-"""The two models that come with the repository fit the code and know where they come from."""
+"""The two models that come with the repository fit the code and have their lineage."""
 
 from pathlib import Path
 
@@ -23,13 +23,13 @@ def test_they_are_light_and_made_of_composed_songs():
         assert about["held_out"]
 
 
-def test_the_reward_model_has_its_size_and_knows_the_dense_reward():
+def test_the_reward_model_has_its_size_and_the_dense_reward():
     model, about = load_reward_model(BOX / PRETRAINED[0])
     assert model.n_parameters == pytest.approx(2_630_000, rel=0.02)
-    assert about["metrics"]["held_out"]["accuracy"] > 0.95  # the dense reward is written into it
+    assert about["metrics"]["held_out"]["accuracy"] > 0.95  # the dense reward is its linear part
 
 
-def test_the_policy_hits_every_length_on_a_song_it_never_met():
+def test_the_policy_reaches_every_length_on_a_new_song():
     policy, _ = load_policy(BOX / PRETRAINED[1])
     song = toy_song(160, seed=3)
     edits = rollout(policy, every_target(policy, [song], TARGETS), greedy=True)

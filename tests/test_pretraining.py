@@ -1,4 +1,4 @@
-"""Synthetic judges: what they weigh, and that the transformer learns to answer as they do."""
+"""Synthetic raters: what they weigh, and that the transformer learns to predict them."""
 
 import numpy as np
 import pytest
@@ -39,20 +39,20 @@ def test_a_description_by_hand(songs):
     actions = np.full(64, Action.CUT)
     actions[:16] = actions[32:36] = Action.KEEP
     edit = Edit(songs[0], actions, 0.5)
-    told = auxiliary_descriptors(edit)
+    numbers = auxiliary_descriptors(edit)
     n = N_DESCRIPTORS
-    assert len(told) == n + N_SOUND + 4 + 8 + 5
-    np.testing.assert_array_equal(told[:n], describe(edit))
+    assert len(numbers) == n + N_SOUND + 4 + 8 + 5
+    np.testing.assert_array_equal(numbers[:n], describe(edit))
     sound = songs[0].features[:, :N_SOUND].astype(float)
     kept = np.r_[0:16, 32:36]
     scores = (sound[kept].mean(axis=0) - sound.mean(axis=0)) / sound.std(axis=0)
-    np.testing.assert_allclose(told[n : n + N_SOUND], scores, atol=1e-5)
-    origin, short = told[n + N_SOUND : n + N_SOUND + 4], told[-5:]
+    np.testing.assert_allclose(numbers[n : n + N_SOUND], scores, atol=1e-5)
+    origin, short = numbers[n + N_SOUND : n + N_SOUND + 4], numbers[-5:]
     np.testing.assert_allclose(origin, [0.8, 0, 0.2, 0])
     np.testing.assert_allclose(short, [0.2, 0.2, 1, 1, 1])  # up to 4, 8, 16, 32, 64 beats
 
 
-def test_tastes_weigh_one_to_four_things_and_often_what_has_a_name():
+def test_tastes_weigh_one_to_four_numbers_and_often_descriptors():
     tastes = random_tastes(4000, 150, np.random.default_rng(0))
     counts = (tastes != 0).sum(axis=1)
     assert counts.min() == 1 and counts.max() == 4
@@ -69,8 +69,8 @@ def test_groups_are_of_one_song_and_length(songs):
         assert len({edit.target for edit in group}) == 1
 
 
-def test_it_learns_to_answer_as_the_judges_do_on_other_songs():
-    """On songs it never saw the loss falls well below log 2, the price of having no opinion."""
+def test_it_learns_to_predict_synthetic_raters_on_other_songs():
+    """On held-out songs the loss falls well below log 2, the loss of a constant ½."""
     songs = [toy_song(48, seed=s) for s in range(8)]
     model, seen = new_model(songs), []
     config = Pretraining(groups_per_song=8, group=4, epochs=6, groups_per_step=4, lr=1e-2)
@@ -81,13 +81,13 @@ def test_it_learns_to_answer_as_the_judges_do_on_other_songs():
     assert seen[-1]["valid_loss"] < np.log(2) - 0.03
     assert seen[-1]["valid_accuracy"] > 0.65
     assert history.best_epoch == 6
-    assert (model.mix == 0).all(), "whose opinion counts is left to people"
+    assert (model.mix == 0).all(), "the mix is fitted only to feedback"
     for name, value in model.state_dict().items():
         assert torch.equal(value, history.best_state[name]), name
 
 
 def test_nothing_held_out_and_any_number_of_steps(songs):
-    """Ten steps in all: the rise of the learning rate would be exactly one of them."""
+    """With ten steps in all, the learning rate would rise for exactly one step."""
     for epochs, groups in ((5, 2), (1, 1)):
         config = Pretraining(groups_per_song=groups, group=2, epochs=epochs, groups_per_step=1)
         history = pretrain(new_model(songs), songs[:1], [], config, 0)

@@ -1,4 +1,4 @@
-"""The figures of the quality report against hand-computed and published values."""
+"""Compare the figures of the quality report with hand-computed and published values."""
 
 import json
 
@@ -29,7 +29,7 @@ def _swapped(**fields):
     return answer(edit_a_id="temp_0.9", edit_b_id="temp_0.1", **fields)
 
 
-def test_the_seven_point_scale_does_not_hang_on_the_sides():
+def test_the_seven_point_scale_does_not_depend_on_the_sides():
     assert signed(answer(strength=3), "temp_0.1") == 3
     assert signed(answer(strength=3), "temp_0.9") == -3
     assert signed(_swapped(preference="b", strength=1), "temp_0.1") == 1
@@ -83,7 +83,7 @@ def test_alpha_that_cannot_be_computed_is_null_with_a_reason():
 
 
 def test_agreement_between_two_raters_by_hand():
-    # Four shared pairs: same choice on two of them, once with the sides swapped.
+    # Four shared pairs: the same choice on two of them, once with swapped sides.
     mine = [answer(song_id=f"s{i}", preference="aabb"[i]) for i in range(4)]
     theirs = [
         answer(song_id="s0", rater_id="bob", strength=1),
@@ -164,7 +164,7 @@ def test_preference_cycles_are_found_once_each():
         _prefers("x", "y", annotation_id="xy"),
         _prefers("y", "z", annotation_id="yz"),
         _prefers("z", "x", annotation_id="zx"),
-        _prefers("x", "w"),  # leads out of the cycle
+        _prefers("x", "w"),  # not part of the cycle
         _prefers("x", "y", rater_id="bob"),
         _prefers("y", "z", rater_id="bob"),
         _prefers("z", "x", rater_id="bob", song_id="s2"),  # another song closes no cycle

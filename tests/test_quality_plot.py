@@ -1,4 +1,4 @@
-"""The drawn quality report: its marks, and that names from files stay plain text."""
+"""The plot of the quality report: its marks; names from files stay plain text."""
 
 import pytest
 from artists import y_labels
@@ -11,7 +11,7 @@ from rlhf_lib.feedback.quality.report import quality_report
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.plots import style
 
-TRAP = "eve $\\frac{$"  # as mathematics this would not even parse
+TRAP = "eve $\\frac{$"  # not valid as mathematics
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_the_marks_are_the_figures_of_the_report(report):
     trust, sides, strengths, sittings = plots.quality(report).axes
     assert y_labels(trust) == ["ann", TRAP]
     marks = {line.get_label(): line.get_xdata().tolist() for line in trust.lines}
-    assert marks == {"chooses as the others do": [1.0, 1.0], "passes obvious checks": [0.5]}
+    assert marks == {"agrees with the others": [1.0, 1.0], "passes obvious checks": [0.5]}
     assert y_labels(sides) == ["everyone", "ann", TRAP]
     points = [line.get_xdata()[0] for line in sides.lines if line.get_marker() == "o"]
     assert points == [report["side_bias"]["first_shown_chosen"]["value"]] * 3
@@ -36,7 +36,7 @@ def test_the_marks_are_the_figures_of_the_report(report):
 
 def test_names_from_files_are_no_markup(report):
     figure = plots.quality(report)
-    assert style.svg(figure)  # drawing parses whatever is taken for mathematics
+    assert style.svg(figure)  # drawing fails if the name is parsed as mathematics
     assert style.svg(plots.answers([answer(rater_id=TRAP), answer(rater_id="bob $x$")]))
 
 

@@ -1,4 +1,4 @@
-"""The record types take what the design allows, and refuse the rest with a remedy."""
+"""The record types accept valid values and refuse others with a remedy."""
 
 import hashlib
 import json
@@ -99,7 +99,7 @@ def test_manifest_id_is_the_hash_of_the_content_without_it(tmp_path):
     content = json.loads((tmp_path / "m.json").read_text())
     written = content.pop("manifest_id")
     for entry in content["songs"][0]["candidates"]:
-        assert entry.pop("sha256") is None  # optional fields count only when given
+        assert entry.pop("sha256") is None  # optional fields enter the hash only when given
     for entry in content["tasks"]:
         assert entry.pop("check") is None
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The HTML report: what stands on the page, and that it needs nothing else."""
+"""The HTML report: the content of the page, and that it loads nothing else."""
 
 import base64
 import re
@@ -17,7 +17,7 @@ from rlhf_lib.errors import InputError
 
 
 class Page(HTMLParser):
-    """Elements as (tag, attributes) and text by the tag it stands in."""
+    """Elements as (tag, attributes), and text by the tag around it."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -67,7 +67,7 @@ def test_tables_show_index_and_rounded_numbers(tmp_path):
     assert [cell.get("class") for cell in page.all("th")] == [None, *["number"] * 3, None]
 
 
-def test_a_plain_count_is_no_column(tmp_path):
+def test_a_plain_count_is_not_a_column(tmp_path):
     table = pd.DataFrame({"a": [1]})
     page = Page(write_report(tmp_path / "r.html", "t", [Section("h", table=table)]))
     assert page.texts["th"] == ["a"]
@@ -94,7 +94,7 @@ def test_sounds_are_relative_links(tmp_path):
     assert page.texts["span"] == ["old <1>", "new"]
 
 
-def test_the_page_asks_for_nothing_else(tmp_path):
+def test_the_page_loads_nothing_else(tmp_path):
     path = write_report(tmp_path / "r.html", "t", [Section("h", "text", figure=edit_map())] * 3)
     page = Page(path)
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page.source)

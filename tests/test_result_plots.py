@@ -1,4 +1,4 @@
-"""What the plots of results and answers show: the numbers behind their marks."""
+"""The plots of results and answers show the right numbers."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ WIN_RATES = pd.DataFrame(
         "line": ["new policy", "bound", "new policy"],
         "mode": ["greedy", "greedy", "sampled"],
         "win_rate": [0.8, 0.9, 0.6],
-        "low": [0.7, 0.85, 0.65],  # the last interval does not hold its rate
+        "low": [0.7, 0.85, 0.65],  # the last interval does not contain its rate
         "high": [0.9, 1.0, 0.7],
         "votes": [0.7, 0.75, 0.55],
         "n": 40,
@@ -78,7 +78,7 @@ def test_over_optimisation_marks_the_best_true_reward():
     table = pd.DataFrame({"episode": [0, 50, 100], "learned": [0, 1, 2], "gold": [0, 0.5, 0.2]})
     ax = only_axes(plots.reward_course(table))
     assert line(ax, "true reward best: 50").get_xdata() == [50, 50]
-    assert line(ax, "learned reward (what PPO sees)").get_ydata().tolist() == [0, 1, 2]
+    assert line(ax, "learned reward (used by PPO)").get_ydata().tolist() == [0, 1, 2]
     assert line(ax, "true reward (simulated taste)").get_ydata().tolist() == [0, 0.5, 0.2]
 
 

@@ -1,4 +1,4 @@
-"""The reward model and the pairs it starts from, against closed forms."""
+"""The reward model and the synthetic pairs, against closed forms."""
 
 import math
 
@@ -58,7 +58,7 @@ def test_size_and_any_length(songs):
     assert np.isfinite(model.score(edits)).all()
 
 
-def test_scores_do_not_depend_on_company_or_batch(songs):
+def test_scores_do_not_depend_on_other_edits_or_batch(songs):
     model = small_model(songs)
     with torch.no_grad():
         model.mix.normal_()
@@ -81,7 +81,7 @@ def test_tokens(songs):
     assert np.isfinite(tokens).all()
 
 
-def test_linear_head_starts_where_it_is_told(songs):
+def test_linear_head_starts_from_the_given_weights(songs):
     model = small_model(songs, weights=SYNTHETIC_WEIGHTS)
     given = SYNTHETIC_WEIGHTS != 0
     found = model.descriptor_weights().detach().numpy()
@@ -101,7 +101,7 @@ def test_probabilities_are_means_over_the_ensemble(songs, pairs):
     assert model.score_differences([pair.edits]).mean() == pytest.approx(math.log(3) / 3, rel=1e-5)
 
 
-def test_no_song_on_both_sides(pairs):
+def test_no_song_is_in_both_parts(pairs):
     train, held_out = split_by_song(pairs, 0.25, seed=3)
     assert {c.a.song.sha256 for c in train}.isdisjoint(c.a.song.sha256 for c in held_out)
     assert len(train) + len(held_out) == len(pairs)
@@ -126,7 +126,7 @@ def test_random_cuts(songs, n_cuts):
 
 
 def test_combined_reward_adds_up(songs):
-    """80 % learned + 20 % dense; that is the linear part, what is heard and a constant."""
+    """80 % learned + 20 % dense: the linear part, the transformer's part and a constant."""
     model = small_model(songs)
     with torch.no_grad():
         model.mix.normal_()

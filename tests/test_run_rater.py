@@ -1,4 +1,4 @@
-"""Simulated raters go through the very session that people go through."""
+"""Simulated raters use the same session as people."""
 
 import pytest
 from rating_material import small_manifest, small_songs
@@ -29,7 +29,7 @@ def test_a_simulated_rater_drives_the_same_session(store):
     given = simulate(store, SimulatedRater("robot", {"length": 8.0}, noise=0.0))
     assert len(given) == N_TASKS + N_REPEATS
     assert store.load() == given
-    # Edit a is the longer one in every task of this manifest, whichever side it stood on.
+    # Edit a is the longer one in every task of this manifest, on whichever side it was shown.
     assert {a.preference for a in given} == {"a"}
     assert {a.shown_first for a in given} == {"a", "b"}
     assert {a.rater_kind for a in given} == {"simulated"}
@@ -47,7 +47,7 @@ def test_simulated_answers_repeat_with_the_seed(tmp_path):
     once = votes("one", seed=1)
     assert votes("two", seed=1) == once
     assert votes("three", seed=2) != once
-    # The order of the tasks does not matter to the answers.
+    # The answers do not depend on the order of the tasks.
     reordered = votes("four", order_seed=9, seed=1)
     shared = once.keys() & reordered.keys()
     assert shared

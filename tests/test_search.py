@@ -1,4 +1,4 @@
-"""Plans for what does not add up, against a choice by hand among the same plans."""
+"""The search for rewards that are not additive, against a choice by hand among the same plans."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 
 TRIES = 5
-#: A few loops are welcome: the plan alone, which counts what each costs, makes none.
+#: A few loops are rewarded; the plan alone, in which each loop costs, makes none.
 FEW_LOOPS = weight_vector({"seams": -0.1, "hook": 1.0, "loops": -0.5, "looped": 8.0})
 LOOPS, RETURNS = ADDITIVE_NAMES.index("loops"), ADDITIVE_NAMES.index("returns")
 
@@ -52,7 +52,7 @@ def test_one_try_is_the_plain_plan(tensors, where):
 
 
 def test_the_search_takes_the_best_of_its_plans(tensors, songs, where):
-    """Each candidate plan is made and carried out alone, for each song and length."""
+    """Each tried plan is made and carried out alone, for each song and length."""
     found = greedy_edits(planned_env(tensors, FEW_LOOPS, *where, tries=TRIES))
     additive = FEW_LOOPS[:N_ADDITIVE]
     best = np.full(6, -np.inf)
@@ -77,7 +77,7 @@ def test_the_search_takes_the_best_of_its_plans(tensors, songs, where):
         assert abs(edit.keep_ratio - edit.target) <= 0.0301
 
 
-def test_the_search_does_not_depend_on_company(tensors, songs, where):
+def test_the_search_does_not_depend_on_other_songs(tensors, songs, where):
     together = greedy_edits(planned_env(tensors, FEW_LOOPS, *where, tries=TRIES))
     alone = SongTensors.build(songs[1:], FeatureScale.fit(songs))
     song, target = torch.tensor([0]), where[1][3:4]
@@ -98,7 +98,7 @@ def test_a_long_song_is_planned_plainly_and_others_are_still_searched(
 
 
 def test_reweighted_sets(songs):
-    """Log-normal factors; level and activity to either side; loops and returns refused."""
+    """Log-normal factors; level and activity up or down; loops and returns expensive."""
     sets, invited = reweighted(songs[1], DENSE_WEIGHTS, 3000, 0.5, np.random.default_rng(0))
     kept = [k for k, name in enumerate(ADDITIVE_NAMES) if DENSE_WEIGHTS[k] != 0]
     kept = [k for k in kept if k not in (LOOPS, RETURNS)]
@@ -111,7 +111,7 @@ def test_reweighted_sets(songs):
     assert (sets[:, ADDITIVE_NAMES.index("length")] == 0).all()
     refused = -10 * np.sqrt(np.mean(DENSE_WEIGHTS**2))
     np.testing.assert_allclose(sets[:, [LOOPS, RETURNS]], refused)
-    # two of three invite no loop at all, the others one to three
+    # two of three sets give no bonus for loops, the others one to three
     for actions in ([Action.LOOP_2], range(Action.REORDER_1, Action.REORDER_4 + 1)):
         counts = (invited[:, :, list(actions)] > 0).sum(axis=(1, 2))
         assert np.mean(counts == 0) == pytest.approx(6 / 9, abs=0.04)
@@ -128,7 +128,7 @@ def test_no_sets_and_too_short_a_song(songs):
     assert np.isfinite(short).all()
 
 
-def test_only_invited_bars_are_looped_and_reordered(songs):
+def test_only_bars_with_a_bonus_are_looped_and_reordered(songs):
     sets, invited = reweighted(songs[0], DENSE_WEIGHTS, 40, 0.3, np.random.default_rng(0))
     alone = SongTensors.build(songs[:1], FeatureScale.fit(songs[:1]))
     plan = Plan.build(alone.take([0] * 40), sets, invited)

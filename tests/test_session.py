@@ -14,7 +14,7 @@ N_TASKS, N_REPEATS = 40, 4
 
 
 class Clock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that moves only when `now` is set."""
 
     def __init__(self):
         self.now = 1000.0

@@ -67,7 +67,7 @@ def test_lock_holds_everything_its_packages_need(locked):
             if needed.marker and not needed.marker.evaluate({"extra": ""}):
                 continue
             if name == "torch" and "platform" in str(needed.marker):
-                continue  # the GPU build's own packages, which the CPU build has no use for
+                continue  # packages of the GPU build, which the CPU build does not need
             version = pinned.get(canonicalize_name(needed.name))
             assert version is not None, f"requirements.lock lacks {needed}, needed by {name}"
             assert needed.specifier.contains(version, prereleases=True), f"{name}: {needed}"

@@ -1,4 +1,4 @@
-"""Several raters on one list of tasks: nothing twice, but for what everyone gets."""
+"""Several raters on one list of tasks: only the common share is answered more than once."""
 
 import json
 import multiprocessing
@@ -28,7 +28,7 @@ def sitting(store, rater, **options) -> AnnotationSession:
 
 
 def times_rated(store) -> Counter:
-    """Return how many raters answered each task; none may have answered one twice."""
+    """Return how many tasks were answered by each number of raters; no rater answers one twice."""
     given = [(a.task_id, a.rater_id) for a in store.current()]
     assert len(set(given)) == len(given)
     return Counter(Counter(task for task, _ in given).values())
@@ -37,7 +37,7 @@ def times_rated(store) -> Counter:
 @pytest.mark.parametrize(("overlap", "common"), [(0.0, 0), (0.2, 8), (0.5, 20), (1.0, 40)])
 def test_raters_in_turn_share_the_list(store, overlap, common):
     sittings = [sitting(store, rater, overlap=overlap) for rater in ("anna", "bert", "chris")]
-    # Nobody has the same task on screen, but for those that everybody gets.
+    # No two raters have the same task on screen, except the common ones.
     while any(session.task for session in sittings):
         for session in sittings:
             if session.task is not None:
@@ -61,7 +61,7 @@ def test_an_answer_elsewhere_is_seen_before_the_next_task(store):
     total = anna.progress[1]
     bert.answer("left", 1)
     anna.answer("left", 1)
-    # Bert's first answer and what is on Bert's screen now are no longer Anna's to give.
+    # Anna no longer gets the task that Bert answered or the one on Bert's screen.
     assert anna.progress == (1, total - 2)
     assert bert.task.task.task_id not in {item.task.task_id for item in anna._coming}
 
@@ -90,14 +90,14 @@ def test_the_latest_sitting_of_a_rater_goes_on_at_the_same_task(store):
     shown = first.task
     second = sitting(store, "anna")  # as after a reload, while the first kernel is still alive
     assert second.task == shown
-    with pytest.raises(InputError, match="goes on rating in another window"):
+    with pytest.raises(InputError, match="is now rating in another window"):
         first.answer("left", 1)
     second.answer("right", 1)
     assert [a.preference for a in store.load()].count("tie") == 0
     assert len(store.load()) == 2
 
 
-def test_a_damaged_file_of_claims_is_told_and_left(store):
+def test_a_damaged_file_of_claims_is_reported_and_left(store):
     session = sitting(store, "anna")
     path = store.folder / "claims.json"
     assert json.loads(path.read_text())[MANIFEST.manifest_id]["anna"]["task"]

@@ -1,4 +1,4 @@
-"""What happens to answers in the course of a sitting, against values by hand."""
+"""Compare the report on sittings with hand-computed values."""
 
 import pytest
 from feedback_examples import answer, sitting
@@ -34,7 +34,7 @@ def test_drift_over_a_sitting():
     ]
     report = fatigue_report(fading)["sittings"][0]
     assert report["strength_trend"]["value"] < -0.9
-    assert "preferences grew fainter" in _found(quality_report(fading))
+    assert "preferences grew weaker" in _found(quality_report(fading))
     # Of 15 choices the first half takes the side shown first 7 times, the second half always.
     sided = [
         one.model_copy(

@@ -1,4 +1,4 @@
-"""The snapshots of a training run come back as policies, in order."""
+"""The snapshots of a training run are loaded as policies, in order."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def keep(folder, episode: int, policy: Policy) -> None:
     save_archive(folder / f"policy_episode_{episode}.pt", content)
 
 
-def test_snapshots_are_ordered_by_episode_and_leave_the_policy_alone(tmp_path):
+def test_snapshots_are_ordered_by_episode_and_the_policy_is_unchanged(tmp_path):
     for episode in (100, 50, 1000):
         keep(tmp_path, episode, policy_of(8, bias=float(episode)))
     policy = policy_of(8)
@@ -35,7 +35,7 @@ def test_snapshots_are_ordered_by_episode_and_leave_the_policy_alone(tmp_path):
     assert policy.actor[-1].bias[0].item() == 0.0
 
 
-def test_missing_or_misfitting_snapshots_are_told(tmp_path):
+def test_missing_or_misfitting_snapshots_are_refused(tmp_path):
     with pytest.raises(InputError, match="train the policy first"):
         load_snapshots(tmp_path, policy_of(8))
     keep(tmp_path, 50, policy_of(16))

@@ -1,4 +1,4 @@
-"""Nothing that was acknowledged is lost, and nothing unreadable is written over."""
+"""No acknowledged answer is lost, and no unreadable file is overwritten."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_the_same_annotation_is_stored_once(store):
 def test_an_answer_is_never_changed(store):
     annotation = answer()
     store.add(annotation)
-    with pytest.raises(InputError, match="another content"):
+    with pytest.raises(InputError, match="different content"):
         store.add(answer(annotation_id=annotation.annotation_id, strength=3))
     assert store.load() == [annotation]
 
@@ -64,10 +64,10 @@ def test_undo_supersedes_and_never_deletes(store):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"supersedes": "nobody"}, "no earlier annotation"),
+        ({"supersedes": "nobody"}, "not an earlier annotation"),
         ({"rater_id": "bob", "supersedes": "first"}, "another rater"),
         ({"edit_b_id": "temp_0.5", "supersedes": "first"}, "another pair"),
-        ({"annotation_id": "me", "supersedes": "me"}, "no earlier annotation"),
+        ({"annotation_id": "me", "supersedes": "me"}, "not an earlier annotation"),
         ({"supersedes": "replaced"}, "already replaced"),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
 
 
 def test_a_sealed_file_is_added_to_as_a_checked_one_is(store):
-    """The short way over the seal must refuse, and store, exactly what the long way does."""
+    """With the seal, the store must refuse and store exactly what it does without."""
     first = answer(annotation_id="first", reasoning='names "second" and {"a": "third"}')
     store.add([first, answer(annotation_id="second", supersedes="first")])
     cases = [
@@ -158,7 +158,7 @@ def test_a_sealed_file_is_added_to_as_a_checked_one_is(store):
     ]
     seal = store.path.with_name("preferences.json.seal")
     for case in cases:
-        before, sealed, told = store.path.read_bytes(), seal.read_bytes(), []
+        before, sealed, results = store.path.read_bytes(), seal.read_bytes(), []
         for keep_seal in (False, True):
             store.path.write_bytes(before)
             if keep_seal:
@@ -166,10 +166,10 @@ def test_a_sealed_file_is_added_to_as_a_checked_one_is(store):
             else:
                 seal.unlink()
             try:
-                told.append((store.add(case), store.path.read_bytes()))
+                results.append((store.add(case), store.path.read_bytes()))
             except InputError as error:
-                told.append((str(error), store.path.read_bytes()))
-        assert told[0] == told[1]
+                results.append((str(error), store.path.read_bytes()))
+        assert results[0] == results[1]
 
 
 def test_a_change_by_hand_breaks_the_seal(store):

@@ -1,4 +1,4 @@
-"""The store when things go wrong: killed writers, a full disk, no rights, many at once."""
+"""The store under failures: killed writers, a full disk, no rights, many writers at once."""
 
 import errno
 import multiprocessing
@@ -48,7 +48,7 @@ def _add_many(folder, rater, n):
         store.add(answer(rater_id=rater))
 
 
-# Forking spares the import of the package in every process; the children use no threads.
+# Forking avoids importing the package in every process; the children use no threads.
 forking = multiprocessing.get_context("fork")
 quiet_fork = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
@@ -84,7 +84,7 @@ def test_two_hundred_killed_writers_lose_no_acknowledged_answer(store):
         writer.start()
         os.close(writing)
         with os.fdopen(reading) as pipe:
-            if attempt % 2:  # from the first answer on; else from the very start
+            if attempt % 2:  # killed after the first answer; else right from the start
                 acknowledged.add(pipe.readline().strip())
             time.sleep(chance.uniform(0, 0.02))
             os.kill(writer.pid, signal.SIGKILL)
@@ -106,8 +106,8 @@ def test_twenty_thousand_annotations_stay_quick(store):
     start = time.process_time()
     assert len(PreferenceStore(store.folder).load()) == 20_000
     assert time.process_time() - start < 2.0
-    # The first answer of a program that has read nothing yet; the quickest of three tries is
-    # free of other load.
+    # The first answer of a program that has read nothing yet. The quickest of three tries counts,
+    # because other load slows some of them.
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
@@ -117,7 +117,7 @@ def test_twenty_thousand_annotations_stay_quick(store):
 
 
 def test_an_answer_is_on_disk_before_it_is_acknowledged(store, monkeypatch):
-    """File flushed, then renamed, then the folder flushed: an order that outlasts a power cut."""
+    """Flush the file, rename it, flush the folder: in this order answers survive a power cut."""
     store.folder.mkdir()
     steps = []
     fsync, replace = os.fsync, Path.replace
@@ -140,7 +140,7 @@ def test_an_answer_is_on_disk_before_it_is_acknowledged(store, monkeypatch):
 
 @quiet_fork
 def test_a_file_size_limit_leaves_the_old_file_whole(store):
-    """A real failure of the system in the middle of the write, not a simulated one."""
+    """The system fails in the middle of the write; the failure is not simulated."""
     store.add([answer(reasoning="x" * 1000) for _ in range(10)])
     before = store.path.read_bytes()
 
@@ -148,8 +148,9 @@ def test_a_file_size_limit_leaves_the_old_file_whole(store):
         full_disk(8000)
         store.add(answer())
 
-    told = told_by_a_child(limited)
-    assert told.startswith("InputError") and "cannot be written" in told and "Free disk" in told
+    error = told_by_a_child(limited)
+    assert error.startswith("InputError") and "cannot be written" in error
+    assert "Free disk" in error
     assert store.path.read_bytes() == before
     assert store.add(answer()) == 1
     assert {path.name for path in store.folder.iterdir()} == FILES
@@ -172,8 +173,8 @@ def test_a_read_only_folder_is_a_clear_error(lockable):
             no_rights()
             store.add(answer())
 
-        told = told_by_a_child(without_rights)
-        assert told.startswith("InputError") and "make the folder writable" in told
+        error = told_by_a_child(without_rights)
+        assert error.startswith("InputError") and "make the folder writable" in error
         assert store.path.read_bytes() == before
     finally:
         (folder / "feedback").chmod(0o755)

@@ -1,4 +1,4 @@
-"""Bradley–Terry strengths against closed forms and another optimiser; answers to checks."""
+"""Compare Bradley–Terry strengths with closed forms and another optimiser; check answers."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_two_candidates_have_the_log_odds_between_them():
 
 
 def test_a_chain_adds_its_log_odds():
-    # Only neighbours met: x beat y 3 of 4 times, y beat z 9 of 10 times, so each step is exact.
+    # Only neighbours were compared: x won 3 of 4 against y, y won 9 of 10 against z.
     wins = np.array([[0, 3, 0], [1, 0, 9], [0, 1, 0]], dtype=float)
     x, y, z = bradley_terry(wins, NO_PRIOR)
     assert (x - y, y - z) == pytest.approx((np.log(3), np.log(9)), abs=1e-6)
@@ -55,7 +55,7 @@ def test_candidates_are_ranked_with_intervals_over_songs_and_by_song():
     best, worst = report["candidates"]
     assert (best["id"], worst["id"], best["n"]) == ("temp_0.1", "temp_0.9", 48)
     assert best["strength"] - worst["strength"] == pytest.approx(np.log(3), abs=0.02)
-    # Every song says the same: resampling whole songs changes nothing.
+    # All songs have the same answers, so resampling whole songs changes nothing.
     assert best["interval"] == pytest.approx([best["strength"]] * 2)
     assert [song["song_id"] for song in report["songs"]] == [f"s{k:02d}" for k in range(12)]
     few = report["songs"][0]["candidates"]
@@ -63,7 +63,7 @@ def test_candidates_are_ranked_with_intervals_over_songs_and_by_song():
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
-    """A rater prefers one edit with chance σ(1) in 40 answers on one song; 95 % intervals."""
+    """A rater prefers one edit with probability σ(1) in 40 answers on one song; 95 % intervals."""
     rng, held = np.random.default_rng(1), 0
     for _ in range(60):
         n_wins = rng.binomial(40, 1 / (1 + np.exp(-1.0)))

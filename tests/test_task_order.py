@@ -1,4 +1,4 @@
-"""The order in which a rater meets the tasks: balance, spread, repeats, checks, shares, seeds."""
+"""The order of a rater's tasks: balance, spread, repeats, checks, shares, seeds."""
 
 from collections import Counter
 from itertools import islice, pairwise
@@ -63,7 +63,7 @@ def test_repeats_come_later_with_sides_swapped(rater):
         assert index - earlier > 8
         assert plan[earlier].left_id == plan[index].right_id
         assert plan[earlier].right_id == plan[index].left_id
-    # One in each stretch of ten questions, give or take.
+    # About one in ten questions.
     assert all(4 <= later - sooner <= 17 for sooner, later in pairwise(repeats))
 
 
@@ -128,7 +128,7 @@ def test_shares_of_songs_and_tasks_are_the_same_for_all():
     assert sorted(Counter(song for song, _ in asked[0]).values()) == [3, 3]
 
 
-def test_order_hangs_on_rater_and_seed_alone():
+def test_order_depends_on_rater_and_seed_only():
     assert presentations(MANIFEST, "anna") == presentations(MANIFEST, "anna")
     assert presentations(MANIFEST, "anna") != presentations(MANIFEST, "bert")
     assert presentations(MANIFEST, "anna") != presentations(MANIFEST, "anna", seed=1)

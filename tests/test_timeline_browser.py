@@ -1,4 +1,4 @@
-"""Where a moment of one edit lies in another: the player's own code, run in a browser."""
+"""Find a moment of one edit in another with the player's own code, run in a browser."""
 
 from pathlib import Path
 
@@ -53,11 +53,11 @@ def test_the_beat_that_sounds(timeline, seconds, place):
         (edit(0, 3, 4, 5), WHOLE, 1.25, 4.25, True),
         # Beat 1 is cut: a quarter of its 2 s becomes a quarter of the 1 s of beat 2, the next.
         (WHOLE, edit(0, 2, 3), 1.5, 1.25, False),
-        # Beats 4 and 5 are cut and nothing follows: the last beat there is, 3.
+        # Beats 4 and 5 are cut and nothing follows: the last beat, 3, is used.
         (WHOLE, edit(0, 1, 2, 3), 5.25, 4.5, False),
-        # The next beat by its place in the song, wherever the edit plays it.
+        # The next beat is the next in the song, wherever the edit plays it.
         (WHOLE, edit(5, 3, 0), 3.5, 1.5, False),
-        # A loop of beat 2: from its third time to the third, or to the last there is.
+        # A loop of beat 2: its third repetition maps to the third, or to the last.
         (edit(2, 2, 2, 3), edit(1, 2, 2, 2, 2), 2.5, 4.5, True),
         (edit(2, 2, 2, 3), WHOLE, 2.5, 3.5, True),
         (WHOLE, edit(2, 2, 2, 3), 3.5, 0.5, True),

@@ -65,7 +65,7 @@ def test_a_rater_without_jupyter(workspace, manifest, address):
         page.get_by_role("button", name="Begin").click()
         wait_for_sound(page)
         wait_for_count(page, "0 of")
-        # Voilà's page has a light theme; the browser's wish for a dark one is heard all the same.
+        # Voilà's page has a light theme, but the annotator follows the browser's dark scheme.
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 20, 24)"
 
         page.get_by_role("button", name="Listen to the original").click()
@@ -90,7 +90,7 @@ def test_a_rater_without_jupyter(workspace, manifest, address):
         assert [a.task_id for a in stored()] == [item.task.task_id for item in plan[:2]]
         assert [(a.rater_id, a.strength) for a in stored()] == [("bert", 1), ("bert", 0)]
 
-        page.reload()  # a new kernel; the address names the rater by now
+        page.reload()  # a new kernel; the address now names the rater
         wait_for_sound(page)
         wait_for_count(page, "2 of")
         page.locator(".rlhf-annotator").click(position={"x": 5, "y": 5})
@@ -105,4 +105,5 @@ def test_a_rater_without_jupyter(workspace, manifest, address):
         wait_for_count(page, "3 of")
         assert stored()[-1].task_id == plan[2].task.task_id
         assert stored()[-1].cant_tell
-        assert [r.failure for r in elsewhere if r.failure != "csp"] == []  # nothing from elsewhere
+        # Nothing was loaded from elsewhere.
+        assert [r.failure for r in elsewhere if r.failure != "csp"] == []

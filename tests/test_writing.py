@@ -1,4 +1,4 @@
-"""A disk that is full in the middle of a write: a clear error, the old file, no litter."""
+"""A full disk in the middle of a write: a clear error, the old file, no leftover files."""
 
 import numpy as np
 import pandas as pd
@@ -69,7 +69,7 @@ WRITERS = {
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk(tmp_path, name):
     write = WRITERS[name]
-    write(tmp_path)  # there is an older file, and everything slow is imported
+    write(tmp_path)  # an older file exists, and slow imports are done
     before = files_below(tmp_path)
     assert max(map(len, before.values())) > LIMIT
 
@@ -81,7 +81,7 @@ def test_a_full_disk(tmp_path, name):
     assert told.startswith("InputError: "), told
     assert str(tmp_path) in told and "cannot be written" in told
     after = files_below(tmp_path)
-    # The seal of a store is no promise: a missing one costs time.
+    # The seal of a store is optional: a missing one only costs time.
     assert {path: after[path] for path in after if not path.endswith(".seal")} == {
         path: before[path] for path in before if not path.endswith(".seal")
     }

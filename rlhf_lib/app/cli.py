@@ -1,4 +1,4 @@
-"""The command line: the steps of the notebooks for long runs and machines without a screen."""
+"""The command line: the steps of the notebooks, for long runs and machines without a screen."""
 
 import argparse
 import io
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from rlhf_lib.app import commands
 from rlhf_lib.errors import InputError
 
-#: In place of a default: the flag must be given.
+#: Used instead of a default for a flag that must be given.
 REQUIRED = object()
 _LARGEST = 2**31 - 1
 
@@ -19,10 +19,10 @@ _LARGEST = 2**31 - 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status.
 
-    2 is wrong input, reported in one line; 130 means interrupted by Ctrl-C.
+    2 means wrong input, reported in one line; 130 means interrupted by Ctrl-C.
     """
-    for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
-        if isinstance(stream, io.TextIOWrapper):  # a notebook has others
+    for stream in (sys.stdout, sys.stderr):  # file names may be invalid text
+        if isinstance(stream, io.TextIOWrapper):  # a notebook has other streams
             stream.reconfigure(errors="backslashreplace")
     args = parser().parse_args(arguments)
     try:
@@ -31,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {error}; check the path, its rights and the free space", file=sys.stderr)
+        print(f"error: {error}; check path, permissions and free space", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; what was finished is on disk, start again to go on", file=sys.stderr)
+        print("interrupted; finished files are kept, start again to resume", file=sys.stderr)
         return 130
     return 0
 
@@ -70,9 +70,9 @@ def _add_flag(sub: argparse.ArgumentParser, name: str, flag: "Flag") -> None:
 
 
 def _whole(text: str) -> int:
-    """Read a whole number that any generator of random numbers takes too."""
+    """Read a whole number that is also valid as a random seed."""
     if not (text.isascii() and text.isdigit() and int(text[:20]) <= _LARGEST):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {_LARGEST}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {_LARGEST}")
     return int(text)
 
 
@@ -82,7 +82,7 @@ def _number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 up")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return value
 
 
@@ -90,7 +90,7 @@ _KINDS = {int: _whole, float: _number, str: str, Path: Path}
 
 
 class Flag(NamedTuple):
-    """A flag of a command: default, help text, and its type where the default has none."""
+    """A flag of a command: default, help text, and the type if the default does not show it."""
 
     default: Any
     about: str
@@ -108,10 +108,10 @@ class Command(NamedTuple):
 _SEED = Flag(0, "random seed")
 _SONGS_DIR = Flag("data/train_songs", "folder of songs, searched recursively")
 _MODELS_DIR = Flag("models", "folder of the checkpoints")
-_DEVICE = Flag(None, "cpu or cuda; default: cuda where there is one", str)
+_DEVICE = Flag(None, "cpu or cuda; default: cuda if available", str)
 _MANY = {
-    "jobs": Flag(None, "processes that share the songs; default: one for every core", int),
-    "scheduler": Flag(None, "address of a Dask scheduler, whose workers do it instead", str),
+    "jobs": Flag(None, "number of processes; default: one per core", int),
+    "scheduler": Flag(None, "address of a Dask scheduler; its workers are used instead", str),
 }
 
 COMMANDS = (
@@ -119,22 +119,22 @@ COMMANDS = (
         commands.compose_songs,
         "compose demo songs",
         {
-            "output_dir": Flag("data/train_songs", "where the songs go"),
-            "n_songs": Flag(12, "how many"),
+            "output_dir": Flag("data/train_songs", "folder for the songs"),
+            "n_songs": Flag(12, "number of songs"),
             "seconds": Flag(120.0, "length of each in s"),
             "seed": _SEED,
         },
     ),
     Command(
         commands.train_initial,
-        "train reward model v8 on synthetic pairs and policy v14 against it",
+        "train reward model v8 on synthetic pairs and policy v14 on its reward",
         {
             "songs_dir": _SONGS_DIR,
             "models_dir": _MODELS_DIR,
-            "run_dir": Flag("runs/policy_v14", "metrics and checkpoints on the way"),
-            "groups_per_song": Flag(12, "groups of four edits that synthetic raters compare"),
-            "epochs": Flag(4, "of the reward model"),
-            "episodes": Flag(500, "of PPO"),
+            "run_dir": Flag("runs/policy_v14", "folder for metrics and intermediate checkpoints"),
+            "groups_per_song": Flag(12, "groups of four edits compared by synthetic raters"),
+            "epochs": Flag(4, "epochs of the reward model"),
+            "episodes": Flag(500, "episodes of PPO"),
             "device": _DEVICE,
             "seed": _SEED,
             **_MANY,
@@ -145,9 +145,9 @@ COMMANDS = (
         "edit every song at temperatures 0.1 … 0.9; write audio and manifest",
         {
             "songs_dir": Flag("data/test_songs", _SONGS_DIR.about),
-            "output_dir": Flag("eval_outputs", "where audio and manifest go"),
-            "n_songs": Flag(10, "at most so many songs"),
-            "candidates_per_song": Flag(5, "above 5: further edits of the same lengths"),
+            "output_dir": Flag("eval_outputs", "folder for audio and manifest"),
+            "n_songs": Flag(10, "use at most this many songs"),
+            "candidates_per_song": Flag(5, "above 5: more edits of the same lengths"),
             "policy": Flag("models/policy_final.pt", "checkpoint"),
             "seed": _SEED,
             **_MANY,
@@ -155,27 +155,27 @@ COMMANDS = (
     ),
     Command(
         commands.simulate_feedback,
-        "let a simulated rater answer the comparisons of a manifest",
+        "answer the comparisons of a manifest by a simulated rater",
         {
             "manifest": Flag("eval_outputs/evaluation_manifest.json", "what to rate"),
-            "feedback_dir": Flag("feedback", "where preferences.json lies"),
+            "feedback_dir": Flag("feedback", "folder of preferences.json"),
             "taste": Flag("smooth", "hidden taste"),
             "noise": Flag(0.5, "scale of the rater's noise"),
             "rater_id": Flag(None, "default: simulated_TASTE", str),
-            "max_tasks": Flag(None, "stop after so many", int),
+            "max_tasks": Flag(None, "stop after this many answers", int),
             "seed": _SEED,
         },
     ),
     Command(
         commands.import_feedback,
-        "add the answers of another program's file: JSON, JSON lines, CSV, Label Studio",
+        "add answers from another program's file: JSON, JSON lines, CSV, Label Studio",
         {
-            "file": Flag(REQUIRED, "the file; FEEDBACK_DATA_FORMAT.md shows what is read", str),
+            "file": Flag(REQUIRED, "the file; FEEDBACK_DATA_FORMAT.md describes the formats", str),
             "feedback": Flag("feedback", "preferences.json or its folder"),
             "manifest": Flag("eval_outputs/evaluation_manifest.json", "what was rated"),
-            "rater_id": Flag(None, "who answered, where the file does not say", str),
-            "rater_kind": Flag(None, "human or simulated, where the file does not say", str),
-            "strict": Flag(False, "refuse the whole file when a record of it is refused"),
+            "rater_id": Flag(None, "who answered, if the file does not give it", str),
+            "rater_kind": Flag(None, "human or simulated, if the file does not give it", str),
+            "strict": Flag(False, "refuse the whole file if any record is refused"),
         },
     ),
     Command(
@@ -192,9 +192,9 @@ COMMANDS = (
         {
             "manifest": Flag("eval_outputs/evaluation_manifest.json", "what to rate"),
             "output_dir": Flag(
-                "feedback/label_studio", "where tasks and labelling configuration go"
+                "feedback/label_studio", "folder for tasks and labelling configuration"
             ),
-            "audio_url": Flag("/data/local-files/?d=", "what stands before a sound's path"),
+            "audio_url": Flag("/data/local-files/?d=", "prefix of a sound's path"),
             "seed": _SEED,
         },
     ),
@@ -203,7 +203,7 @@ COMMANDS = (
         "agreement, consistency, bias, failed checks: write quality_report.json",
         {
             "feedback": Flag("feedback", "preferences.json or its folder"),
-            "plot": Flag(None, "also draw it: a .png or .svg file", str),
+            "plot": Flag(None, "also plot it into this .png or .svg file", str),
         },
     ),
     Command(
@@ -214,24 +214,24 @@ COMMANDS = (
             "pretrained": Flag("models/reward_model_v8.pt", "checkpoint to start from"),
             "candidates_dir": Flag("eval_outputs", "folder of the manifest's audio"),
             "models_dir": _MODELS_DIR,
-            "epochs": Flag(20, "passes over the pairs, at most"),
-            "min_confidence": Flag(0.7, "leave out answers with a confidence not above"),
+            "epochs": Flag(20, "largest number of passes over the pairs"),
+            "min_confidence": Flag(0.7, "leave out answers with a confidence not above this"),
             "exclude_raters": Flag("", "leave out these raters, separated by commas"),
-            "max_failed_checks": Flag(None, "leave out raters who failed more obvious checks", int),
+            "max_failed_checks": Flag(None, "leave out raters with more failed checks", int),
             "device": _DEVICE,
             "seed": _SEED,
         },
     ),
     Command(
         commands.train_rlhf_stable,
-        "fine-tune a policy by PPO against a reward model: v14 → v15 …",
+        "fine-tune a policy by PPO on a reward model: v14 → v15 …",
         {
-            "episodes": Flag(500, "edits made in all"),
+            "episodes": Flag(500, "total number of edits"),
             "reward_model": Flag("models/reward_model_v9_feedback_final.pt", "checkpoint"),
             "policy": Flag("models/policy_final.pt", "checkpoint to start from"),
             "songs_dir": _SONGS_DIR,
             "models_dir": _MODELS_DIR,
-            "run_dir": Flag("runs", "metrics and checkpoints on the way"),
+            "run_dir": Flag("runs", "folder for metrics and intermediate checkpoints"),
             "kl": Flag(0.02, "weight of the KL penalty"),
             "device": _DEVICE,
             "seed": _SEED,
@@ -245,10 +245,10 @@ COMMANDS = (
             "new": Flag("models/policy_final.pt", "checkpoint"),
             "old": Flag("models/policy_v14.pt", "checkpoint"),
             "songs_dir": Flag(
-                "data/test_songs", "songs trained on are left out when there are others"
+                "data/test_songs", "songs trained on are left out if there are others"
             ),
-            "reward_model": Flag(None, "adds the best of 16 old edits", str),
-            "taste": Flag("smooth", "of the simulated judge"),
+            "reward_model": Flag(None, "checkpoint; adds the best of 16 old edits", str),
+            "taste": Flag("smooth", "taste of the simulated judge"),
             "noise": Flag(0.5, "scale of the noise in the judge's votes"),
             "output": Flag("runs/evaluation.csv", "the table"),
             "seed": _SEED,
@@ -257,14 +257,14 @@ COMMANDS = (
     ),
     Command(
         commands.select_pairs,
-        "choose pairs to ask about: at random, or where the reward model is unsure",
+        "choose pairs to rate: at random, or by the uncertainty of the reward model",
         {
             "manifest": Flag("eval_outputs/evaluation_manifest.json", "pairs to choose from"),
             "reward_model": Flag("models/reward_model_v9_feedback_final.pt", "checkpoint"),
-            "n_pairs": Flag(20, "how many"),
+            "n_pairs": Flag(20, "number of pairs"),
             "rule": Flag("random", "random, disagreement or information"),
-            "random_share": Flag(0.2, "share chosen at random, as a fair test"),
-            "output": Flag(None, "default: selected_manifest.json beside the manifest", Path),
+            "random_share": Flag(0.2, "share chosen at random, as unbiased test data"),
+            "output": Flag(None, "default: selected_manifest.json next to the manifest", Path),
             "seed": _SEED,
         },
     ),
@@ -273,7 +273,7 @@ COMMANDS = (
         "the whole loop on composed songs with a simulated rater",
         {
             "run_dir": Flag(
-                None, "a new folder for everything; default: runs/demo_ and the time", str
+                None, "a new folder for all files; default: runs/demo_ and the time", str
             ),
             "profile": Flag("full", "full or smoke"),
             "seed": _SEED,

@@ -1,4 +1,4 @@
-"""What each command does. Slow imports stand where they are needed, so that --help is quick."""
+"""The functions of the commands. Slow imports are inside them, so that --help is quick."""
 
 import argparse
 import json
@@ -230,7 +230,7 @@ def evaluate_policies(args: argparse.Namespace) -> None:
     if unseen:
         print(f"judged on {len(unseen)} songs that neither policy was trained on")
     else:
-        print(f"WARNING: all {len(songs)} songs were trained on; give others for a fair answer")
+        print(f"WARNING: all {len(songs)} songs were trained on; give others for a fair result")
     judge = SimulatedRater("judge", args.taste, args.noise, seed=args.seed)
     table = compare_policies(new, old, unseen or songs, judge, reward, args.seed)
     print(f"{about['name']} against {old_about['name']}, simulated taste {args.taste!r}")

@@ -42,14 +42,14 @@ def run_demo(folder: str | Path, seed: int = 0, profile: str = "full") -> pd.Dat
     Parameters
     ----------
     folder : path
-        Made anew; songs, audio, models, feedback, curves and report go there.
+        New or empty; songs, audio, models, feedback, curves and report are written there.
     profile : str
         See `rlhf_lib.app.profiles`.
 
     Raises
     ------
     InputError
-        When the folder holds something already, or the profile is unknown.
+        When the folder is not empty, or the profile is unknown.
     """
     size, began = profile_named(profile), time.monotonic()
     folder = Path(folder).absolute()
@@ -71,7 +71,7 @@ def run_demo(folder: str | Path, seed: int = 0, profile: str = "full") -> pd.Dat
         v9_history = demo.reward_model()
     with _step("policy v15 by PPO"):
         v15_history = demo.policy(songs)
-    with _step("evaluation on songs that nothing learned from"):
+    with _step("evaluation on held-out songs"):
         wins, accuracies, lengths = demo.evaluation(held_out)
     results = DemoResults(
         n_songs=len(songs),

@@ -1,4 +1,4 @@
-"""What a demo run found, as tables and as a page."""
+"""The results of a demo run, as tables and as an HTML page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class DemoResults:
     ----------
     n_songs, n_held_out, n_answers : int
     taste : str
-        Of the simulated rater.
+        Name of the simulated rater's taste.
     minutes : float
-        How long the run took.
+        Duration of the run.
     wins : DataFrame
         From `rlhf_lib.steps.evaluation.compare_policies`.
     accuracies : dict of model → DataFrame
@@ -46,7 +46,7 @@ class DemoResults:
     v15_history: PolicyHistory
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Return the tables to print, under their titles."""
+        """Return the tables to print, by title."""
         columns = ["target", "keep_ratio", "duration"]
         return {
             "Win rate of v15 over v14 (simulated taste, held-out songs)": self.wins,
@@ -73,40 +73,42 @@ def write_demo_report(path: Path, results: DemoResults, sounds: Sequence[tuple[s
     path : Path
     results : DemoResults
     sounds : sequence of (label, path)
-        To listen to.
+        Sounds to play on the page.
     """
     lengths = list(results.tables().values())[2]
     sections = [
         Section(
-            "What this is",
-            f"The models learned from {results.n_songs} composed songs; {results.n_held_out} "
+            "Summary",
+            f"The models are trained on {results.n_songs} composed songs; {results.n_held_out} "
             f"others are held out. All {results.n_answers} answers come from a simulated rater "
             f"with the hidden taste {results.taste!r}, none from people. The run took "
             f"{results.minutes:.1f} minutes.",
         ),
         Section(
-            "Is the new policy better?",
-            "Share of held-out songs and lengths on which the taste, free of noise, prefers the "
-            "edit; intervals clustered by song. The re-plan under the true taste is the bound.",
+            "New policy against old policy",
+            "Share of held-out songs and lengths for which the noise-free taste prefers the edit "
+            "to that of v14. Intervals are clustered by song. The re-plan under the true taste is "
+            "the upper bound for additive tastes.",
             table=results.wins,
             figure=plots.win_rates(results.wins),
         ),
         Section(
-            "What the reward models know",
-            "v8 scores by the dense reward; v9 learned from the simulated preferences. The "
-            "transformer alone scores 0 in v8, because its mix is fitted to feedback only.",
+            "Accuracy of the reward models",
+            "v8 scores by the dense reward; v9 is fitted to the simulated preferences. In v8 the "
+            "transformer gives every edit the score 0 (accuracy 0.5), because its mix is fitted "
+            "only to feedback.",
             table=results.accuracy(),
             figure=plots.accuracies(results.accuracies),
         ),
         Section(
             "Training v8",
-            "Its transformer, on the preferences of synthetic raters.",
+            "The transformer is trained on the preferences of synthetic raters.",
             figure=plots.reward_curves(results.v8_history),
         ),
         Section(
             "Training v9",
-            "The weights of the descriptors and of the auxiliary scores, on simulated "
-            "preferences; an epoch is one pass of the optimiser.",
+            "The weights of the descriptors and of the auxiliary scores are fitted to the "
+            "simulated preferences; an epoch is one pass of the optimiser.",
             figure=plots.reward_curves(results.v9_history),
         ),
         Section(
@@ -117,10 +119,10 @@ def write_demo_report(path: Path, results: DemoResults, sounds: Sequence[tuple[s
         ),
         Section(
             "Lengths",
-            "Achieved against target.",
+            "Achieved length against target.",
             table=lengths,
             figure=plots.durations(results.lengths),
         ),
-        Section("Listen", "The first song and its edits by v14.", audio=sounds),
+        Section("Listen", "The first song and edits of it by v14.", audio=sounds),
     ]
     return write_report(path, "Music retargeting learned from preferences", sections)

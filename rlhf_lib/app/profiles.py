@@ -1,4 +1,4 @@
-"""How much a run does: the sizes that the demo and the notebooks share."""
+"""Profiles: the sizes of a run, shared by the demo and the notebooks."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from rlhf_lib.errors import InputError
 
 @dataclass(frozen=True)
 class Profile:
-    """How much of everything a run does.
+    """The sizes of a run.
 
     Attributes
     ----------
     n_songs, n_held_out : int
-        Composed songs to learn from, and further ones that nothing learns from.
+        Composed songs for training, and further ones held out from all training.
     seconds : float
         Length of each song.
     groups_per_song, pretraining_epochs, initial_episodes : int
-        Initial training: of v8, of v8, of v14.
+        Initial training: the first two of v8, the last of v14.
     candidates_per_song, episodes : int
-        Feedback; refinement of a policy.
+        Candidates for feedback; episodes of fine-tuning a policy.
     """
 
     n_songs: int
@@ -38,7 +38,7 @@ PROFILES = {
 
 
 def profile_named(name: str) -> Profile:
-    """Return a profile: "full" for results, "smoke" to see in minutes that everything runs.
+    """Return a profile: "full" for results, "smoke" for a quick test run.
 
     Raises
     ------

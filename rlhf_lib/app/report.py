@@ -1,4 +1,4 @@
-"""A report: text, tables, plots and sounds on one HTML page that needs nothing from the net."""
+"""A report: text, tables, plots and sounds on one HTML page that works offline."""
 
 import base64
 import os
@@ -18,7 +18,7 @@ from rlhf_lib.plots.style import Figure, svg
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """One part of a report; what is None or empty is left out.
+    """One part of a report; fields that are None or empty are left out.
 
     Attributes
     ----------
@@ -26,12 +26,12 @@ class Section:
     text : str
         Plain text; an empty line starts a new paragraph.
     table : DataFrame, optional
-        Its index is shown unless it is just a count.
+        Its index is shown unless it is a plain count.
     figure : Figure, optional
-        From `rlhf_lib.plots`; becomes part of the page.
+        From `rlhf_lib.plots`; embedded in the page.
     audio : sequence of (label, path)
-        Sounds to play; a relative path starts from the report's folder. They stay files of
-        their own, so move them along with the report.
+        Sounds to play; a relative path starts from the report's folder. They remain separate
+        files, so move them together with the report.
     """
 
     heading: str
@@ -42,7 +42,7 @@ class Section:
 
 
 def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> Path:
-    """Write a report and return its path; the file appears whole or not at all.
+    """Write a report atomically and return its path.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _content(section: Section, folder: Path) -> dict:
 
 
 def _table(table: pd.DataFrame) -> dict:
-    """Return column names, which columns hold numbers, and the cells as text."""
+    """Return the column names, which columns are numeric, and the cells as text."""
     if not isinstance(table.index, pd.RangeIndex):
         table = table.rename_axis(index=[name or "" for name in table.index.names]).reset_index()
     return {

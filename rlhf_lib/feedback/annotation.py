@@ -23,7 +23,7 @@ TAGS = ("audible cut", "rhythm break", "lost hook", "too short", "bad ending")
 
 Tag = Annotated[str, Field(max_length=100, pattern=r"^[^\s\p{C};]([^\p{C};]*[^\s\p{C};])?$")]
 
-#: How much of a vote edit a gets from an answer.
+#: The share of a vote that an answer gives to edit a.
 VOTE_FOR_A = {"a": 1.0, "tie": 0.5, "b": 0.0}
 
 
@@ -39,9 +39,9 @@ class Listening(Record):
 class Annotation(Record):
     """One rater's answer to one task.
 
-    The first six fields are all that an older reader needs. "Can't tell" is stored as a tie
-    with ``cant_tell`` true: older readers see a valid tie, ours keep it out of training and
-    out of the agreement figures.
+    Older readers need only the first six fields. "Can't tell" is stored as a tie with
+    ``cant_tell`` true: for older readers it is a valid tie; this package leaves it out of
+    training and of the agreement figures.
     """
 
     song_id: Id = Field(description="the id of the song")
@@ -52,7 +52,7 @@ class Annotation(Record):
         description="1 slight, 2 moderate, 3 strong; 0 exactly when the preference is 'tie'"
     )
     reasoning: str = Field(default="", max_length=10_000, description="free notes, or ''")
-    annotation_id: Id = Field(description="a name unique in the world (32 hex digits)")
+    annotation_id: Id = Field(description="a globally unique name (32 hex digits)")
     manifest_id: Sha256 | None = Field(
         default=None, description="the id of the manifest that was rated, or null"
     )
@@ -69,7 +69,7 @@ class Annotation(Record):
         default=None, description="how long the answer took in s, or null when unknown"
     )
     shown_first: Literal["a", "b"] | None = Field(
-        default=None, description="which edit stood first (on side A), or null when unknown"
+        default=None, description="which edit was shown first (on side A), or null when unknown"
     )
     cant_tell: bool = Field(
         default=False, description="true for \"can't tell\"; then the preference is 'tie'"
@@ -84,12 +84,12 @@ class Annotation(Record):
 
     @classmethod
     def new(cls, **fields) -> "Annotation":
-        """Return an answer given now: `annotation_id` and `timestamp` are set unless given.
+        """Return a new answer; `annotation_id` and `timestamp` are set unless given.
 
         Raises
         ------
         InputError
-            Naming the field, its value and what belongs there.
+            When a field is not valid; the message names the field, its value and what to give.
         """
         try:
             return cls(**{"annotation_id": uuid.uuid4().hex, "timestamp": utc_now()} | fields)
@@ -103,13 +103,13 @@ class Annotation(Record):
 
     @property
     def pair(self) -> tuple[str | None, str, str, str]:
-        """What was compared, whatever the order of the sides: manifest, song, two edit ids."""
+        """The compared pair: manifest id, song id and the two edit ids in sorted order."""
         first, second = sorted((self.edit_a_id, self.edit_b_id))
         return self.manifest_id, self.song_id, first, second
 
     @property
     def is_check(self) -> bool:
-        """True for an answer to an obvious check: counted as passed or failed, never learned."""
+        """True for an answer to an obvious check; it is passed or failed, and not learned from."""
         return CHECK_ID in (self.edit_a_id, self.edit_b_id)
 
     @property

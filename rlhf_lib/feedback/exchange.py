@@ -1,4 +1,4 @@
-"""Feedback from and for other programs: what cannot be mapped is refused, never mended."""
+"""Import and export feedback; records that cannot be mapped are refused, never repaired."""
 
 import json
 import uuid
@@ -19,7 +19,7 @@ from rlhf_lib.feedback.shapes import answers_in, read_records, to_csv_text
 from rlhf_lib.feedback.validation import describe, quote
 from rlhf_lib.paths import atomic_path, resolve
 
-# Any fixed value does: ids made from the content must come out the same on every machine.
+# Any fixed value will do: ids made from the content must be the same on every machine.
 _NAMESPACE = uuid.UUID("6f0c2c52-6e0b-5b9e-9d0a-6f2f3a3e7b11")
 _LISTED = 5
 
@@ -33,11 +33,11 @@ class Refusal:
     index : int
         Its place among the records of the file, from 0.
     field : str
-        Name of the field as the file calls it; '' for the record as a whole.
+        Name of the field in the file; '' for the whole record.
     value : object
-        What stands there.
+        The value of that field.
     remedy : str
-        What is wrong and how to mend it.
+        What is wrong and how to fix it.
     """
 
     index: int
@@ -53,17 +53,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What a feedback file gave.
+    """The result of importing a feedback file.
 
     Attributes
     ----------
     annotations : tuple of Annotation
         The accepted records; store them with `PreferenceStore.add`.
     refused : tuple of Refusal
-        The others.
+        The refused records.
     left_out : dict of str to int
-        Names in the file that an annotation has no place for (descriptions of edits and
-        raters, times without a time zone), and in how many records they stood.
+        Names in the file that an annotation has no field for (descriptions of edits and
+        raters, times without a time zone), each with the number of records that have it.
     """
 
     annotations: tuple[Annotation, ...]
@@ -90,16 +90,17 @@ def import_feedback(
         A ``.json`` list (flat, nested, wrapped, or exported from Label Studio), ``.jsonl``,
         ``.csv`` or ``.tsv`` file.
     manifest : Manifest or sequence of Manifest, optional
-        What was rated: songs and edits it does not have are refused, and its id is noted. Of
-        several, a record names its own; one that names none is about the first.
+        The manifest that was rated. Records about songs or edits that it lacks are refused;
+        the others get its id. With several manifests, a record belongs to the one that it
+        names, or to the first when it names none.
     strict : bool
         Refuse the whole file when any record is refused.
     rater_id, rater_kind : str, optional
-        Who answered, for records that do not say; without them such records are refused.
+        Filled in where a record does not name them; without them such records are refused.
     stored : sequence of Annotation, optional
-        The answers that the file is to join: a record that contradicts one of them (the same
-        annotation_id with another content, a `supersedes` that names no standing answer) is
-        refused by itself, where the store would refuse all.
+        The answers already stored. A record that contradicts one of them (the same
+        annotation_id with different content, a `supersedes` that names no current answer) is
+        refused alone; the store would refuse all records.
 
     Raises
     ------
@@ -135,22 +136,22 @@ def import_feedback(
         total = len(annotations) + len(refused)
         raise InputError(
             f"{path}: {len(refused)} of {total} records cannot be imported, so the file "
-            f"is refused; mend them or import without strict:\n  {listed}{more}"
+            f"is refused; fix them or import without strict:\n  {listed}{more}"
         )
     return ImportResult(tuple(annotations), tuple(refused), dict(left_out))
 
 
 def export_feedback(annotations: Iterable[Annotation], path: str | Path) -> Path:
-    """Write annotations as the suffix says; `import_feedback` reads them back unchanged.
+    """Write annotations in the format of the suffix; `import_feedback` reads them unchanged.
 
-    ``.csv`` is for spreadsheets, ``.jsonl`` (one record a line) for other programs, ``.json``
-    a list as in preferences.json. In a CSV, text that a spreadsheet would run as a formula
-    (starting with = + - @) gets an apostrophe in front, which the import takes away again.
+    ``.csv`` is for spreadsheets, ``.jsonl`` (one record per line) for other programs, and
+    ``.json`` is a list as in preferences.json. In a CSV, text that a spreadsheet would run as a
+    formula (starting with = + - @) gets an apostrophe in front, which the import removes.
 
     Raises
     ------
     InputError
-        When the suffix is another one.
+        When the suffix is none of these.
     """
     path = resolve(path)
     lines = [] if path.suffix == ".csv" else [one.model_dump_json() for one in annotations]
@@ -164,7 +165,7 @@ def export_feedback(annotations: Iterable[Annotation], path: str | Path) -> Path
         case _:
             raise InputError(f"{path}: feedback is written to .csv, .jsonl or .json files")
     with atomic_path(path) as part:
-        # With the byte order mark spreadsheets know that it is UTF-8.
+        # Spreadsheets recognise UTF-8 by the byte order mark.
         encoding = "utf-8-sig" if path.suffix == ".csv" else "utf-8"
         part.write_text(text, encoding=encoding, newline="")
     return path
@@ -192,14 +193,14 @@ def _annotation(mapped: Mapped, manifests: list[Manifest], given: dict) -> Annot
 
 
 def _content_id(fields: dict) -> str:
-    """Return an id that hangs on what was answered, not on what is known about it later."""
+    """Return an id made from the answer, without the fields that may be filled in later."""
     later = ("manifest_id", "rater_kind")
     content = {name: value for name, value in fields.items() if name not in later}
     return uuid.uuid5(_NAMESPACE, json.dumps(content, sort_keys=True)).hex
 
 
 def _settle_time(mapped: Mapped) -> None:
-    """Bring a time with a zone to UTC; leave out one without, which names no moment."""
+    """Convert a time to UTC; leave it out when it has no time zone."""
     text = mapped.fields.get("timestamp")
     if not isinstance(text, str):
         return
@@ -207,7 +208,7 @@ def _settle_time(mapped: Mapped) -> None:
         moment = datetime.fromisoformat(text)
         utc = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
     except (ValueError, OverflowError):
-        return  # refused with the record
+        return  # the validation of the record refuses it
     if moment.tzinfo is None:
         del mapped.fields["timestamp"]
         source = mapped.sources.get("timestamp", "timestamp")
@@ -217,14 +218,14 @@ def _settle_time(mapped: Mapped) -> None:
 
 
 def _of_manifest(annotation: Annotation, mapped: Mapped, manifests: list[Manifest]) -> Annotation:
-    """Check that the manifest has the song, both edits and the task, and note its id."""
+    """Check that the manifest has the song, both edits and the task, and set its id."""
     named = [one for one in manifests if annotation.manifest_id in (None, one.manifest_id)]
     if not named:
         known = ", ".join(one.manifest_id for one in manifests)
         raise Refused(
             mapped.sources.get("manifest_id", "manifest_id"),
             annotation.manifest_id,
-            f"is not the manifest given ({known}); import it with its own",
+            f"is not the manifest given ({known}); give the manifest that was rated",
         )
     manifest = named[0]
     for name in ("song_id", "edit_a_id", "edit_b_id"):
@@ -250,7 +251,7 @@ def _of_manifest(annotation: Annotation, mapped: Mapped, manifests: list[Manifes
             raise Refused(
                 mapped.sources.get("task_id", "task_id"),
                 annotation.task_id,
-                "is no task of the manifest about these two edits; correct it or leave it out",
+                "is not a task of the manifest about these two edits; correct it or leave it out",
             )
     return annotation.model_copy(update={"manifest_id": manifest.manifest_id})
 

@@ -1,4 +1,4 @@
-"""The history of answers: nothing twice, and only an own standing answer is superseded."""
+"""The history of answers: unique ids, and raters supersede only their own current answers."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,12 +7,12 @@ from rlhf_lib.feedback.annotation import Annotation
 
 
 class History:
-    """Answers in the order of their storing.
+    """Answers in the order in which they were stored.
 
     Parameters
     ----------
     stored : iterable of Annotation
-        Known to be a valid history, or that part of one which bears on what is admitted.
+        A valid history, or the part of one that concerns the answers to be admitted.
     """
 
     def __init__(self, stored: Iterable[Annotation]):
@@ -22,13 +22,14 @@ class History:
             self._note(annotation)
 
     def admit(self, annotation: Annotation, where: str) -> bool:
-        """Take an answer up; False when the very same one is there already.
+        """Add an answer and return True; return False when it is already there.
 
         Raises
         ------
         InputError
-            Starting with `where`: when its annotation_id stands with another content, or
-            `supersedes` does not name a standing answer of the same rater to the same pair.
+            When its annotation_id is stored with different content, or `supersedes` does not
+            name a current answer of the same rater to the same pair. The message starts with
+            `where`.
         """
         if self._known.get(annotation.annotation_id) == annotation:
             return False
@@ -39,23 +40,23 @@ class History:
         return True
 
     def objection(self, annotation: Annotation) -> str | None:
-        """Return why an answer cannot be taken up, and what to do; None when it can be."""
+        """Return why an answer cannot be added and what to do, or None when it can."""
         before = self._known.get(annotation.annotation_id)
         if before not in (None, annotation):
             return (
-                "this id is stored already with another content; an answer is never changed: "
-                "give the new one an id of its own and name the old one in 'supersedes'"
+                "this id is already stored with different content; answers are never changed: "
+                "give the new one its own id and name the old one in 'supersedes'"
             )
         target = annotation.supersedes
         if target is None or before is not None:
             return None
         old = self._known.get(target)
         if old is None:
-            return f"supersedes {target!r}, which is no earlier annotation; name one or none"
+            return f"supersedes {target!r}, which is not an earlier annotation; name one or none"
         if (old.rater_id, old.pair) != (annotation.rater_id, annotation.pair):
             return (
                 f"supersedes {target!r}, which is by another rater or about another pair; "
-                "a rater can replace only an own answer to the same pair"
+                "raters can replace only their own answer to the same pair"
             )
         if target in self._replaced:
             return (

@@ -1,7 +1,7 @@
-"""Label Studio: tasks with pairs of sounds out, completed annotations in.
+"""Label Studio: export tasks with pairs of sounds, import the completed annotations.
 
-The labelling configuration shows two players, A and B, the original, the seven-point row, the
-tags and a field for notes. Its JSON export (not JSON-MIN, not CSV) is what comes back.
+The labelling configuration shows two players, A and B, the original, the seven-point scale, the
+tags and a field for notes. Only the JSON export (not JSON-MIN, not CSV) can be imported.
 """
 
 import json
@@ -19,9 +19,9 @@ from rlhf_lib.feedback.manifest import Manifest
 from rlhf_lib.feedback.mapping import Mapped, Refused, items
 from rlhf_lib.paths import atomic_path, resolve
 
-#: Where Label Studio serves local files from, when that is switched on.
+#: The address under which Label Studio serves local files, when that is switched on.
 LOCAL_FILES = "/data/local-files/?d="
-#: The row of choices: what is shown → (side, strength); None is neither side.
+#: The choices: shown text → (side, strength); None is neither side.
 ROW: dict[str, tuple[str | None, int]] = {
     "A strongly": ("left", 3),
     "A": ("left", 2),
@@ -32,12 +32,12 @@ ROW: dict[str, tuple[str | None, int]] = {
     "B strongly": ("right", 3),
     "can't tell": (None, 0),
 }
-#: What a task carries along, so that an answer can be told from its export alone.
+#: Fields that are added to each task, so that its export alone identifies the answer.
 _CARRIED = ("manifest_id", "task_id", "song_id", "edit_a_id", "edit_b_id", "shown_first")
 
 
 def labelling_config() -> str:
-    """Return the configuration that goes into a project's labelling set-up (XML)."""
+    """Return the labelling configuration of a project (XML)."""
     row = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in ROW)
     tags = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in TAGS)
     return f"""<View>
@@ -61,14 +61,14 @@ def labelling_config() -> str:
 def to_tasks(manifest: Manifest, audio_url: str = LOCAL_FILES, seed: int = 0) -> list[dict]:
     """Return the tasks of a manifest for import into a project with `labelling_config`.
 
-    Which edit is A is drawn anew, half of each, and noted; tasks come in random order. The
-    screen shows neither ids nor temperatures.
+    The side of each edit is random (edit a is on side A in half of the tasks) and recorded;
+    tasks come in random order. The screen shows neither ids nor temperatures.
 
     Parameters
     ----------
     audio_url : str
-        What stands before a path relative to the manifest's folder: the address of a web
-        server, or `LOCAL_FILES` and a folder below Label Studio's document root.
+        The prefix of paths relative to the manifest's folder: the address of a web server,
+        or `LOCAL_FILES` and a folder below Label Studio's document root.
     """
     rng = np.random.default_rng(seed)
     sides = rng.permutation(np.arange(len(manifest.tasks)) % 2)
@@ -107,9 +107,9 @@ def is_task(record: Any) -> bool:
 
 
 def answers_of(task: dict, left_out: Counter) -> Iterator[Mapped | Refused]:
-    """Yield what each annotation of an exported task says, under our names.
+    """Yield each annotation of an exported task under our field names.
 
-    Skipped annotations, predictions and tasks nobody answered are counted in `left_out`.
+    Skipped annotations, predictions and unanswered tasks are counted in `left_out`.
     """
     annotations = task["annotations"]
     if not isinstance(annotations, list):
@@ -152,14 +152,14 @@ def _answer(data: Any, annotation: Any, where: str) -> Mapped:
 
 
 def _rater(completed_by: Any, where: str) -> str | None:
-    """Name a rater by the number of the account; addresses of people stay where they are."""
+    """Return a rater id made from the account number; e-mail addresses are not imported."""
     if isinstance(completed_by, dict):
         completed_by = completed_by.get("id")
     if completed_by is None:
         return None
     if isinstance(completed_by, bool) or not isinstance(completed_by, int):
         raise Refused(
-            f"{where}.completed_by", completed_by, "is no account number; export it as JSON"
+            f"{where}.completed_by", completed_by, "is not an account number; export it as JSON"
         )
     return f"label_studio_{completed_by}"
 
@@ -188,7 +188,7 @@ def _put_preference(mapped: Mapped, results: dict[str, list], where: str) -> Non
         raise Refused(where, chosen, f"is not one of {', '.join(map(repr, ROW))}; choose one")
     first = mapped.fields.get("shown_first")
     if first not in ("a", "b"):
-        raise Refused("data.shown_first", first, "must say which edit is A: 'a' or 'b'")
+        raise Refused("data.shown_first", first, "must be the edit on side A: 'a' or 'b'")
     side, strength = ROW[chosen[0]]
     on = {"left": first, "right": "b" if first == "a" else "a", None: "tie"}
     mapped.put("preference", where, on[side])

@@ -1,4 +1,4 @@
-"""The manifest: which songs and candidates there are, and which pairs are compared."""
+"""The manifest: the songs, their candidates, and the pairs to compare."""
 
 import hashlib
 import json
@@ -25,9 +25,9 @@ from rlhf_lib.feedback.validation import (
 )
 from rlhf_lib.paths import atomic_path
 
-#: The id of a song's check candidate: an edit so bad that every rater should hear it.
+#: The id of a song's check candidate: an obviously bad edit, which no rater should prefer.
 CHECK_ID = "check"
-#: How far a stored keep ratio may lie from the one that its actions give.
+#: The largest difference allowed between a stored keep ratio and the one of its actions.
 _RATIO_TOLERANCE = 0.01
 
 ActionValue = Annotated[int, Field(ge=0, lt=N_ACTIONS)]
@@ -38,10 +38,12 @@ class Candidate(Record):
 
     id: Id = Field(description="a name unique within the song, e.g. temp_0.1 or temp_0.1_v2")
     temperature: float = Field(ge=0.1, le=0.9, description="the temperature, 0.1 to 0.9")
-    target_keep_ratio: Positive = Field(description="the keep ratio aimed at")
+    target_keep_ratio: Positive = Field(description="the target keep ratio")
     keep_ratio: Positive = Field(description="duration of the edit / duration of the song")
     actions: list[ActionValue] = Field(description="one action 0 to 8 per beat of the song")
-    n_beats_kept: int = Field(ge=1, description="the number of beats that are not cut, loops once")
+    n_beats_kept: int = Field(
+        ge=1, description="the number of beats that are not cut; a looped beat counts once"
+    )
     n_beats_total: int = Field(ge=1, description="the number of beats of the song")
     duration: Positive = Field(description="the length of the edit in s")
     path: RelativePath = Field(description="the audio file, relative to the manifest's folder")
@@ -77,7 +79,7 @@ class SongEntry(Record):
         if self.beat_times[-1] > self.duration:
             raise ValueError(
                 f"song {self.id!r}: its last beat at {self.beat_times[-1]} s lies after its end "
-                f"at {self.duration} s; give the beats of this very file"
+                f"at {self.duration} s; give the beats of this file"
             )
         refuse_repeats([candidate.id for candidate in self.candidates], "candidate id")
         for candidate in self.candidates:
@@ -128,7 +130,7 @@ class Task(Record):
             raise ValueError(
                 f"task {self.task_id!r}: check is {self.check!r}, but its edits are "
                 f"{self.edit_a_id!r} and {self.edit_b_id!r}; check names the side that is not "
-                f"{CHECK_ID!r}, and is null where no side is"
+                f"{CHECK_ID!r}, and is null when no side is"
             )
         return self
 
@@ -163,7 +165,7 @@ class Manifest(Record):
         Raises
         ------
         InputError
-            When songs, candidates and tasks do not fit together.
+            When songs, candidates and tasks are inconsistent.
         """
         content = {"schema_version": 1, "policy": policy, "songs": songs, "tasks": tasks}
         unchecked = cls.model_construct(**content, manifest_id="")
@@ -192,7 +194,7 @@ class Manifest(Record):
             raise as_input_error(error, str(path), cls) from None
 
     def save(self, path: str | Path) -> None:
-        """Write the manifest to `path`, whole or not at all."""
+        """Write the manifest to `path`, completely or not at all."""
         with atomic_path(path) as part:
             part.write_text(self.model_dump_json(), encoding="utf-8")
 

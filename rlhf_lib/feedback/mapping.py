@@ -1,4 +1,4 @@
-"""A foreign record under our names, and what is said of one that cannot be mapped."""
+"""Foreign records under our field names, and the refusal of those that cannot be mapped."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from rlhf_lib.feedback.validation import quote
 
 
 class Refused(Exception):
-    """One record cannot be mapped: the field, its value and how to mend it."""
+    """One record cannot be mapped: the field, its value and how to fix it."""
 
     def __init__(self, field: str, value: Any, remedy: str):
         super().__init__(field, value, remedy)
@@ -18,18 +18,18 @@ class Refused(Exception):
 
 @dataclass
 class Mapped:
-    """A foreign record under our names.
+    """A foreign record under our field names.
 
     Attributes
     ----------
     fields : dict
         Values for `Annotation`, not validated.
     sources : dict
-        Our field name to its name in the file, where they differ.
+        Our field name → its name in the file, where they differ.
     left_out : list of str
-        Names in the file that only describe and have no place in an annotation.
+        Names in the file that have no field in an annotation.
     actions : dict
-        "edit_a_id" / "edit_b_id" to the beat actions given with that edit.
+        "edit_a_id" / "edit_b_id" → the beat actions given with that edit.
     """
 
     fields: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Mapped:
 
 
 def items(block: Any, name: str) -> Iterable[tuple[str, Any]]:
-    """Return the fields of an object called `name`; Refused when it is none."""
+    """Return the fields of the object called `name`; raise Refused when it is not an object."""
     if not isinstance(block, dict):
         raise Refused(name, block, "is not an object; give {…} with named fields")
     return block.items()

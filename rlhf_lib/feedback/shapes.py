@@ -1,7 +1,6 @@
-"""The shapes in which feedback arrives, brought to the field names of `Annotation`.
+"""Map feedback files of several shapes to the field names of `Annotation`.
 
-Names and nesting are mapped here, values are not touched: whether a value is allowed is for
-`Annotation` to say.
+Only names and nesting are mapped; `Annotation` validates the values.
 """
 
 import csv
@@ -30,15 +29,15 @@ CSV_COLUMNS = (
     *(name for name in Annotation.model_fields if name != "listening"),
     *Listening.model_fields,
 )
-#: Blocks of the nested form and the fields of ours in them; what else they may hold only
-#: describes the edits and the rater, and is left out.
+#: Blocks of the nested form and our fields in them. Their other fields describe the edits and
+#: the rater, and are left out.
 _BLOCKS = {
     "comparison": ("preference", "strength", "reasoning", "confidence"),
     "rater_info": ("rater_id", "rater_kind"),
     "metadata": ("timestamp", "confidence", "notes"),
 }
 _SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
-# Spreadsheets run cells that start like this; the apostrophe before them makes them text.
+# Spreadsheets run cells that start like this; an apostrophe before them makes them text.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
@@ -48,9 +47,9 @@ def read_records(path: Path) -> tuple[list[Any], Counter]:
     Returns
     -------
     list
-        One entry a record: a dict, or a `Refused` for a line that cannot be read.
+        One entry per record: a dict, or a `Refused` for a line that cannot be read.
     Counter
-        What the wrapper around the records held besides them.
+        The other names in the wrapper around the records.
 
     Raises
     ------
@@ -77,9 +76,9 @@ def read_records(path: Path) -> tuple[list[Any], Counter]:
 
 
 def answers_in(record: Any, left_out: Counter) -> Iterable[Mapped | Refused]:
-    """Return the answers in one record: one of a flat or nested record, any number of a task.
+    """Yield the answers in a record: any number for a Label Studio task, else one.
 
-    A task is Label Studio's; what of it is no answer is counted in `left_out`.
+    Parts of a task that are not answers are counted in `left_out`.
     """
     if label_studio.is_task(record):
         yield from label_studio.answers_of(record, left_out)
@@ -185,7 +184,7 @@ def _csv_record(columns: list[str], row: list[str]) -> Any:
         return Refused(
             f"column {len(columns) + 1}",
             row[len(columns)],
-            "stands beyond the named columns; put text with separators in quotes",
+            "is beyond the named columns; put text with separators in quotes",
         )
     record, listening = {}, {}
     for name, cell in zip(columns, row, strict=False):
@@ -197,7 +196,7 @@ def _csv_record(columns: list[str], row: list[str]) -> Any:
 
 
 def _cell_value(name: str, cell: str) -> Any:
-    """Return a number, truth value or list where the column holds such and the cell reads so."""
+    """Return a cell as the type of its column (number, truth value, list), or as text."""
     if name in ("strength", "seams_heard"):
         return int(cell) if re.fullmatch(r"-?[0-9]{1,9}", cell) else cell
     if name in ("confidence", "seconds_spent", *Listening.model_fields):
@@ -210,7 +209,7 @@ def _cell_value(name: str, cell: str) -> Any:
 
 
 def to_csv_text(annotations: Iterable[Annotation]) -> str:
-    """Return annotations as CSV with `CSV_COLUMNS`; reading it back gives them unchanged."""
+    """Return annotations as CSV with `CSV_COLUMNS`; they can be read back unchanged."""
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(CSV_COLUMNS)

@@ -1,4 +1,4 @@
-"""Preferences on disk: never lost, never half-written, never written over when unreadable."""
+"""Preferences on disk: nothing is lost or half-written; unreadable files are not overwritten."""
 
 import gc
 import hashlib
@@ -19,21 +19,21 @@ from rlhf_lib.paths import atomic_path, resolve
 
 _ANNOTATIONS = TypeAdapter(list[Annotation])
 _LOCK_TIMEOUT = 60.0  # s; one rewrite takes well under a second
-#: From so many new answers on it is quicker to read the whole file than to look for each.
+#: From this many new answers on, reading the whole file is quicker than looking up each.
 _MANY = 50
 
 
 class PreferenceStore:
     """The annotations of a feedback folder and the manifests that they refer to.
 
-    The file is a JSON list with one record a line. Every change is made under a file lock,
-    re-reads what others wrote, and replaces the file as a whole after flushing it to disk, so
-    several processes may add at once and an interruption leaves the old or the new file.
+    The file is a JSON list with one record per line. Every change takes a file lock, re-reads
+    the file, and replaces it as a whole after flushing it to disk. So several processes may add
+    at once, and an interruption leaves the old or the new file.
 
-    Beside it lies ``preferences.json.seal``: the hash of the file as a store last wrote it, one
-    record a line. While it holds, every record is known to be valid, and to add an answer only
-    the lines that bear on it are read. Without it, or after a change by hand, the whole file is
-    checked first. The seal may be deleted at any time.
+    ``preferences.json.seal``, next to it, holds the hash of the file as a store last wrote it,
+    one record per line. While the hash matches, every record is valid, and adding an answer
+    reads only the lines that concern it. Without the seal, or after a change by hand, the whole
+    file is checked first. The seal may be deleted at any time.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ class PreferenceStore:
     def add(self, annotations: Annotation | Iterable[Annotation]) -> int:
         """Store annotations, all or none, and return how many were new.
 
-        One that is already stored is not added again. When the call returns, the answers are
-        on disk.
+        An annotation that is already stored is not added again. When the call returns, the
+        answers are on disk.
 
         Raises
         ------
         InputError
-            When an annotation_id is stored already with another content, `supersedes` does not
-            name a standing answer of the same rater to the same pair, the stored file is
+            When an annotation_id is already stored with different content, `supersedes` does
+            not name a current answer of the same rater to the same pair, the stored file is
             unreadable (it is left as it is), or it cannot be written.
         """
         added = [annotations] if isinstance(annotations, Annotation) else list(annotations)
@@ -102,7 +102,7 @@ class PreferenceStore:
         return path
 
     def load_manifest(self, manifest_id: str) -> Manifest:
-        """Return a kept manifest.
+        """Return a manifest of the feedback folder.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class PreferenceStore:
         return manifest
 
     def manifests(self) -> dict[str, Manifest]:
-        """Return every kept manifest by its id; InputError when one was changed."""
+        """Return all manifests of the feedback folder by id; InputError when one was changed."""
         found = sorted((self.folder / "manifests").glob("*.json"))
         return {path.stem: self.load_manifest(path.stem) for path in found if path.stem.isalnum()}
 
@@ -138,7 +138,7 @@ class PreferenceStore:
             ) from error
 
     def _parse(self, text: bytes) -> list[Annotation]:
-        # Validating 20,000 records takes half a second; unchanged bytes need it once.
+        # Validating 20,000 records takes half a second; unchanged bytes are validated once.
         if text == self._parsed[0]:
             return list(self._parsed[1])
         try:
@@ -147,8 +147,8 @@ class PreferenceStore:
         except ValidationError as error:
             problem = as_input_error(error, str(self.path), Annotation)
             raise InputError(
-                f"{problem}. The file was left as it is: mend that record, restore the file from "
-                "a copy, or bring other shapes in with import_feedback"
+                f"{problem}. The file was left as it is: fix that record, restore the file from "
+                "a copy, or read files of other shapes with import_feedback"
             ) from None
         history = History([])
         for index, annotation in enumerate(annotations):
@@ -162,7 +162,7 @@ class PreferenceStore:
         return list(annotations)
 
     def _write(self, text: bytes) -> None:
-        # All writers hold the lock, so a part file that lies here was left by a killed one.
+        # All writers hold the lock, so a part file found here was left by a killed writer.
         for stale in self.folder.glob(f".{self.path.stem}.*{self.path.suffix}"):
             stale.unlink(missing_ok=True)
         with atomic_path(self.path) as part:
@@ -206,7 +206,7 @@ class PreferenceStore:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Creating many objects at once triggers collections that cost a third of the time."""
+    """Switch off garbage collection, which costs a third of the time with many new objects."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -217,7 +217,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def _lines_about(annotations: Sequence[Annotation], text: bytes) -> list[Annotation]:
-    """Return the records of a sealed file that hold an id named by one of the annotations."""
+    """Return the records of a sealed file that contain an id named by one of the annotations."""
     names = {one.annotation_id for one in annotations} | {one.supersedes for one in annotations}
     found = {}
     for name in names - {None}:
@@ -240,7 +240,7 @@ def _body(text: bytes) -> bytes:
 
 
 def _closed(body: bytes, more: Sequence[Annotation]) -> bytes:
-    """Return the list of `body` with `more` records, one a line."""
+    """Return the list of `body` with `more` records, one per line."""
     lines = b",\n".join(annotation.model_dump_json().encode() for annotation in more)
     joint = b",\n" if lines and body != b"[" else b"\n"
     return body + joint + lines + b"\n]\n"

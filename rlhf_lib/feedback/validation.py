@@ -1,4 +1,4 @@
-"""What the record types share: strictness, field types, and errors a person can act on."""
+"""Shared by the record types: strict validation, field types, and errors with a remedy."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ _LONGEST_QUOTE = 80
 
 
 class Record(BaseModel):
-    """Base of everything read from a feedback file: frozen, strict, finite, nothing unknown."""
+    """Base of the records in feedback files: frozen, strict, finite, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -53,12 +53,12 @@ def _check_differs(edit_b_id: str, info: ValidationInfo) -> str:
     return edit_b_id
 
 
-# Printable, no space at either end: \p{C} are the control and other invisible characters.
+# Printable, no space at either end; \p{C} are control and other invisible characters.
 Id = Annotated[
     str,
     StringConstraints(max_length=200, pattern=r"^[^\s\p{C}]([^\p{C}]*[^\s\p{C}])?$"),
 ]
-#: The field after an ``edit_a_id``: nothing is compared with itself.
+#: The field after an ``edit_a_id``; it must name another edit.
 OtherEdit = Annotated[Id, AfterValidator(_check_differs)]
 Seconds = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -70,16 +70,16 @@ RelativePath = Annotated[
 
 
 def refuse_repeats(names: list[str], what: str) -> None:
-    """Raise ValueError, for a validator, when a name occurs twice."""
+    """Raise ValueError, for use in a validator, when a name occurs twice."""
     seen = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"{what} {name!r} occurs twice; give every one its own")
+            raise ValueError(f"{what} {name!r} occurs twice; give each its own")
         seen.add(name)
 
 
 def utc_now() -> str:
-    """Return the present moment as ISO 8601 UTC, to the millisecond."""
+    """Return the current time as ISO 8601 UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -107,14 +107,14 @@ def quote(value: Any) -> str:
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, Any, str]:
-    """Return (field, bad value, what is wrong and how to mend it) of the first problem.
+    """Return (field, bad value, what is wrong and how to fix it) of the first problem.
 
     Parameters
     ----------
     error : pydantic.ValidationError
         From validating one `model`.
     model : type
-        Its field descriptions say what belongs in a field.
+        Its field descriptions become part of the remedy.
     """
     problem = error.errors(include_url=False)[0]
     names = [part for part in problem["loc"] if not str(part).startswith("function-")]
@@ -127,7 +127,7 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, Any, 
     elif kind == "value_error":
         return field, value, str(problem["ctx"]["error"])
     elif kind == "string_pattern_mismatch":
-        what = "does not have the right form (ids and tags: no blanks around, nothing invisible)"
+        what = "has the wrong form (ids and tags: no blanks at the ends, no invisible characters)"
     else:
         what = re.sub(r"^(Input|[A-Z][a-z]+) should", "is refused: it should", problem["msg"])
     wanted = _description(model, names)
@@ -160,7 +160,7 @@ def as_input_error(error: ValidationError, where: str, model: type[BaseModel]) -
     field, value, remedy = describe(error, model)
     more = error.error_count() - 1
     place = f"{where}, field {quote(field)}" if field else where
-    # A whole file or record is no help; its part is named in the message.
+    # A whole file or record is not quoted; the message names the part of it.
     got = "" if remedy.startswith("is missing") or _is_large(value) else f" {quote(value)}"
     also = f" ({more} more problem{'s' if more > 1 else ''})" if more else ""
     return InputError(f"{place}:{got} {remedy}{also}")

@@ -1,4 +1,4 @@
-"""Files of tensors and plain values: written whole or not at all, loaded without running code."""
+"""Files of tensors and plain values: written atomically, loaded without running code."""
 
 import io
 import zipfile
@@ -14,21 +14,21 @@ FORMAT = 2
 
 
 def save_archive(path: str | Path, content: dict[str, Any]) -> Path:
-    """Write tensors and plain values atomically, marked with the format of this library."""
+    """Write tensors and plain values atomically, with the format number of this library."""
     path, buffer = Path(path), io.BytesIO()
-    torch.save({**content, "format": FORMAT}, buffer)  # a file's name would go into the archive
+    torch.save({**content, "format": FORMAT}, buffer)  # given a path, torch stores the file's name
     with atomic_path(path) as part:
         part.write_bytes(buffer.getbuffer())
     return path
 
 
 def load_archive(path: str | Path) -> dict[str, Any]:
-    """Read what `save_archive` wrote, without running code from the file.
+    """Read a file written by `save_archive`, without running code from it.
 
     Raises
     ------
     InputError
-        When the file is missing or is not such a file.
+        When the file is missing, damaged or not written by this version of `save_archive`.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,7 +37,7 @@ def load_archive(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a readable checkpoint (not a zip archive); train it anew")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged archive makes torch raise
+    except Exception as error:  # torch raises many types on damaged archives
         reason = str(error).strip().partition("\n")[0][:200]
         raise InputError(
             f"{path} is not a readable checkpoint ({reason}); train it anew"

@@ -1,4 +1,4 @@
-"""Which task each rater has on screen, so that no two of them are given the same one."""
+"""The task that each rater has on screen, so that no two raters get the same one."""
 
 import json
 import time
@@ -12,17 +12,16 @@ from filelock import FileLock, Timeout
 from rlhf_lib.errors import InputError
 from rlhf_lib.paths import atomic_path
 
-#: After so many s without a new task a rater's claim is no longer respected.
+#: A rater's claim expires after this many s without a new task.
 CLAIM_LASTS = 3600.0
 _LOCK_TIMEOUT = 60.0  # s
 
 
 class Claims:
-    """What one sitting of a rater knows of the tasks on other raters' screens.
+    """The tasks on the screens of all raters, for one sitting of a rater.
 
-    ``claims.json``, beside the preferences, holds for each manifest and rater the latest sitting
-    and the task it shows. It is a note between sittings, not a record: delete it whenever nobody
-    rates.
+    ``claims.json``, next to the preferences, holds for each manifest and rater the latest sitting
+    and its task on screen. It holds no answers and may be deleted whenever nobody rates.
 
     Parameters
     ----------
@@ -40,12 +39,12 @@ class Claims:
 
     @contextmanager
     def exclusive(self, *, take_over: bool = False) -> Iterator[set[str]]:
-        """Yield the ids of the tasks on other raters' screens; nobody can change them meanwhile.
+        """Yield the ids of the tasks on other raters' screens, under a file lock.
 
         Parameters
         ----------
         take_over : bool
-            Become this rater's sitting in place of an earlier one.
+            Replace an earlier sitting of this rater.
 
         Raises
         ------
@@ -60,8 +59,8 @@ class Claims:
                 stored = claims.get(self.rater_id, {})
                 if not take_over and stored.get("sitting") != self._sitting:
                     raise InputError(
-                        f"rater {self.rater_id!r} goes on rating in another window or process; "
-                        "close this one, or start it again to go on here"
+                        f"rater {self.rater_id!r} is now rating in another window or process; "
+                        "close this one, or start it again to continue here"
                     )
                 since = time.time() - CLAIM_LASTS
                 others = [claim for rater, claim in claims.items() if rater != self.rater_id]
@@ -89,6 +88,6 @@ class Claims:
             return {}
         except ValueError as error:
             raise InputError(
-                f"{self.path}: is damaged ({error}); delete it: it only says who has which task "
-                "on screen"
+                f"{self.path}: is damaged ({error}); delete it: it only lists the tasks that "
+                "raters have on screen"
             ) from error

@@ -1,4 +1,4 @@
-"""What a rater, and others beside, have answered so far about the tasks of a manifest."""
+"""The answers of a rater, and of other raters, to the tasks of a manifest so far."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from rlhf_lib.listening.task_order import Presentation
 
 @dataclass(frozen=True)
 class RaterHistory:
-    """The standing answers of one rater, and the tasks that others answered.
+    """The current answers of one rater, and the tasks that others answered.
 
     Parameters
     ----------
     answers : list of Annotation
-        Of the rater, in order; a correction stands in the place of what it corrects.
+        The rater's, in order; a correction takes the place of the answer that it corrects.
     past : list of Presentation
-        What each of them answers.
+        The task of each of these answers.
     others : set of str
         Ids of the tasks that other raters of the same kind answered.
     """
@@ -35,9 +35,9 @@ class RaterHistory:
         rater_id: str,
         rater_kind: Literal["human", "simulated"],
     ) -> "RaterHistory":
-        """Return the history of a rater from everything that is stored, oldest first."""
+        """Return the history of a rater from all stored answers, oldest first."""
         by_id = {task.task_id: task for task in manifest.tasks}
-        # Answers that came in from elsewhere may name the edits and no task.
+        # Imported answers may name the edits but no task.
         by_pair = {_pair(task): task for task in manifest.tasks}
         own, others = [], set()
         for answer in stored:
@@ -61,10 +61,10 @@ def _pair(compared) -> tuple[str, frozenset[str]]:
 
 
 def _in_place(given: list[tuple]) -> list[tuple]:
-    """Return the standing (answer, task), each in the place of the first one that it corrects."""
-    standing, places = [], {}
+    """Return the current (answer, task), each in the place of the first answer it corrects."""
+    current, places = [], {}
     for answer, task in given:
-        place = places.get(answer.supersedes, len(standing))
-        standing[place : place + 1] = [(answer, task)]
+        place = places.get(answer.supersedes, len(current))
+        current[place : place + 1] = [(answer, task)]
         places[answer.annotation_id] = place
-    return standing
+    return current

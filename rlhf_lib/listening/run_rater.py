@@ -1,4 +1,4 @@
-"""A rater that is a program answers the tasks of a session."""
+"""Answer the tasks of a session with a program, such as a simulated rater."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ def run_rater(
     Parameters
     ----------
     session : AnnotationSession
-        Of this very rater.
+        The session of this rater.
     rater : Rater
     songs_by_id : mapping
         From the manifest's song ids to the loaded songs.
@@ -34,7 +34,9 @@ def run_rater(
     """
     expected, got = (session.rater_id, session.rater_kind), (rater.rater_id, rater.rater_kind)
     if expected != got:
-        raise InputError(f"the session is for rater {expected}, but {got} would answer it")
+        raise InputError(
+            f"the session is for rater {expected}, not for {got}; open one for that rater"
+        )
     answers = []
     while session.task is not None:
         shown = session.task

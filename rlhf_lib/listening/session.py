@@ -1,4 +1,4 @@
-"""A rater's way through the tasks of a manifest: ask, save, go on, undo. No widgets here."""
+"""The annotation session: one task after another, each answer saved; undo. No widgets."""
 
 import statistics
 import time
@@ -20,8 +20,8 @@ from rlhf_lib.listening.stopwatch import Stopwatch
 from rlhf_lib.listening.task_order import Presentation, Side, TaskOrder
 
 CHOICES = ("left", "right", "tie", "can't tell")
-_FEW = 3  # answers before their times say how long the rest will take
-_USUAL_SECONDS = 60.0  # what a comparison takes until then
+_FEW = 3  # answers needed before their times are used to estimate the rest
+_USUAL_SECONDS = 60.0  # assumed time of a comparison until then
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,24 @@ class Heard:
 class AnnotationSession:
     """One rater rates the tasks of one manifest; every answer is on disk before the next task.
 
-    What the rater has answered is read from the store, so a new session goes on where the last
-    one stopped, and takes its place: the earlier one can store nothing more. Tasks that another
-    rater of the same kind answered or has on screen are left out, but for the share that every
-    rater gets; the store is read anew before each task.
+    The rater's earlier answers are read from the store, so a new session resumes where the last
+    one stopped, and replaces it: the earlier session can store nothing more. Tasks that another
+    rater of the same kind answered or has on screen are left out, except the share that every
+    rater gets. The store is read again before each task.
 
     Parameters
     ----------
     manifest : Manifest
-        Also copied into the store, so that the feedback folder stands alone.
+        Also copied into the store, so that the feedback folder is self-contained.
     store : PreferenceStore
     rater_id : str
     rater_kind : "human" or "simulated"
     seed : int
-        With the manifest and the rater it decides order and sides.
+        Order and sides depend on the seed, the manifest and the rater.
     max_tasks : int, optional
         The most tasks to ask in this sitting.
     clock : callable
-        Returns s on a clock that never goes back.
+        Returns the time in s of a monotonic clock.
     shares
         `repeat_share`, `check_share`, `overlap`, `task_share` and `song_share` of `TaskOrder`.
 
@@ -110,7 +110,7 @@ class AnnotationSession:
         taken = self._order.exclusive & (self._history.others | elsewhere)
         most = None if self._most is None else max(self._most - len(past), 0)
         self._coming = list(islice(self._order.coming(past, taken), most))
-        self._back: int | None = None  # the place of the answer that an undo opened again
+        self._back: int | None = None  # the place of the answer that an undo reopened
         self._claims.task_id = self._coming[0].task.task_id if self._coming else None
 
     @property
@@ -132,7 +132,7 @@ class AnnotationSession:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Tasks answered, and tasks altogether (repeats and checks included) as it looks now."""
+        """Numbers of answered tasks and of all tasks planned now, repeats and checks included."""
         return len(self._history.past), len(self._history.past) + len(self._coming)
 
     @property
@@ -184,7 +184,7 @@ class AnnotationSession:
         confidence : float, optional
             0 to 1.
         notes : str
-            Free words on why.
+            Free text, such as the reason.
         tags : sequence of str
         heard : Heard, optional
 
@@ -243,12 +243,12 @@ class AnnotationSession:
         return True
 
     def keep(self) -> None:
-        """Leave the earlier answer that an undo opened as it is, and return to the open task."""
+        """Keep the earlier answer that an undo reopened, and return to the open task."""
         self._back = None
         self.stopwatch.restart()
 
     def close(self) -> None:
-        """Give the task on screen back, for other raters."""
+        """Release the task on screen for other raters."""
         with self._claims.exclusive():
             self._claims.task_id = None
 

@@ -1,19 +1,19 @@
-"""How long a rater has been at a task, and at it without a break."""
+"""The time since a task was shown, and since the rater's last break."""
 
 import time
 from collections.abc import Callable
 
 BREAK_AFTER = 30 * 60.0  # seconds of rating after which a break is suggested
-BREAK = 5 * 60.0  # a pause of so many seconds is a break
+BREAK = 5 * 60.0  # a pause of at least this many seconds is a break
 
 
 class Stopwatch:
-    """Times the present task and the stretch since the last break; stands still in a pause.
+    """Times the present task and the time since the last break; stopped during a pause.
 
     Parameters
     ----------
     clock : callable
-        Returns s on a clock that never goes back.
+        Returns the time in s of a monotonic clock.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
@@ -28,7 +28,7 @@ class Stopwatch:
 
     @property
     def seconds_spent(self) -> float:
-        """Seconds since the present task was shown, pauses aside."""
+        """Seconds since the present task was shown, without pauses."""
         return self._now - self._shown_at
 
     @property
@@ -45,11 +45,11 @@ class Stopwatch:
         self._shown_at = self._now
 
     def pause(self) -> None:
-        """Stop; a second pause within the first changes nothing."""
+        """Stop the clock; a second call changes nothing."""
         self._paused_at = self._now
 
     def go_on(self) -> None:
-        """End a pause; one of five minutes, or when a break was due, starts a new half hour."""
+        """End a pause; after five minutes, or when a break was due, a new half hour starts."""
         due, now = self.break_due, self._clock()
         away = now - self._now
         self._shown_at += away

@@ -1,7 +1,7 @@
-"""In which order, and on which sides, a rater meets the tasks of a manifest.
+"""The order in which a rater gets the tasks of a manifest, and the side of each edit.
 
-As listening tests do (ITU-R BS.1116, BS.1534): order and sides are drawn anew for each rater, and
-a share of the tasks returns with sides swapped, to show how consistent the rater is.
+As in listening tests (ITU-R BS.1116, BS.1534), order and sides are drawn for each rater, and a
+share of the tasks is repeated with sides swapped, to measure how consistent the rater is.
 """
 
 import hashlib
@@ -23,15 +23,15 @@ _FARTHEST_GAP = 8  # long enough to forget the answer, short enough for a brief 
 
 @dataclass(frozen=True)
 class Presentation:
-    """A task as it is put before a rater.
+    """A task as it is shown to a rater.
 
     Parameters
     ----------
     task : Task
     shown_first : "a" or "b"
-        Which edit of the task stands left and is called A on screen.
+        The edit of the task that is on the left and called A on screen.
     is_repeat : bool
-        True when the rater has met the task before, with sides swapped.
+        True when the rater has had the task before, with sides swapped.
     """
 
     task: Task
@@ -50,18 +50,18 @@ class Presentation:
 
 
 class TaskOrder:
-    """What a rater is asked next, given what the rater has answered and what others took.
+    """The next tasks of a rater, given the rater's answers and the tasks that others took.
 
-    Questions come in a random order in which songs alternate; among any four neighbouring
-    questions two show edit a first. Repeats, with sides swapped, and obvious checks are spread
-    among them at random. The same arguments give the same order.
+    Questions come in a random order in which songs alternate; in each block of four questions
+    two show edit a first. Repeats, with sides swapped, and obvious checks are inserted at
+    random. The same arguments give the same order.
 
     Parameters
     ----------
     manifest : Manifest
     rater_id : str
     seed : int
-        Manifest, rater and seed decide what is drawn.
+        The random draws depend on manifest, rater and seed.
     repeat_share : float
         Repeats per question; a repeat comes at least two, usually eight or more tasks later.
     check_share : float
@@ -69,8 +69,8 @@ class TaskOrder:
     overlap : float
         Share of the questions that every rater gets; the others are for one rater each.
     task_share, song_share : float
-        The share of each song's questions, and of the songs, that is asked at all; the same
-        for all raters.
+        The share of each song's questions, and of the songs, that is used; the same for all
+        raters.
 
     Raises
     ------
@@ -108,7 +108,7 @@ class TaskOrder:
                 "generate at least two candidates per song"
             )
         shared = _evenly(len(questions), overlap)
-        #: The ids of the questions for one rater each.
+        #: The ids of the questions that are for one rater each.
         self.exclusive = {questions[place].task_id for place in np.flatnonzero(~shared)}
         own = _rng(manifest.manifest_id, seed, rater_id)
         self._questions = _merged(questions, shared, own)
@@ -122,7 +122,7 @@ class TaskOrder:
     def coming(
         self, past: Sequence[Presentation], taken: Collection[str] = ()
     ) -> Iterator[Presentation]:
-        """Yield what is still to be asked, in order, as if all of it were answered now.
+        """Yield the remaining tasks in order, assuming that each one is answered.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class TaskOrder:
     def _repeat(
         self, past: list[Presentation], met: Counter, n_repeats: int, over: bool
     ) -> Presentation | None:
-        """Return a swapped repeat of a question asked once, some while ago; None: not yet."""
+        """Return an earlier question, asked once, with sides swapped; None if there is none yet."""
         gap = _NEAREST_REPEAT if over else self._gap
         old = [
             item
@@ -191,14 +191,14 @@ def presentations(
 
 
 class _Due:
-    """When the extra tasks of one kind fall due: one in each stretch of 1 / share questions."""
+    """The schedule of the extra tasks of one kind: one in each 1 / share questions."""
 
     def __init__(self, share: float, n_questions: int, rng: np.random.Generator):
         self._share = share
         self._draws = rng.random((n_questions + 1, 3))
 
     def draw(self, number: int) -> float:
-        """Return the random number in 0 … 1 that goes with the extra task `number`, from 0."""
+        """Return the random number in 0 … 1 of the extra task `number`, from 0."""
         return float(self._draws[min(number, len(self._draws) - 1), 0])
 
     def side(self, number: int) -> Side:
@@ -206,7 +206,7 @@ class _Due:
         return "a" if self._draws[min(number, len(self._draws) - 1), 1] < 0.5 else "b"
 
     def due(self, number: int, n_asked: int, over: bool, least: int = 0) -> bool:
-        """Tell whether the extra task `number`, from 0, is due after `n_asked` questions."""
+        """Return whether the extra task `number`, from 0, is due after `n_asked` questions."""
         if not self._share or not n_asked:
             return False
         if over:
@@ -266,7 +266,7 @@ def _evenly(n: int, share: float, phase: float = 0.0) -> np.ndarray:
 def _merged(questions: list[Task], shared: np.ndarray, rng: np.random.Generator) -> list[Task]:
     """Return a rater's order: shared questions in an order common to all, evenly among the rest.
 
-    So two raters who stop early have shared ones in common, which agreement needs.
+    Two raters who stop early then still have shared questions, which agreement needs.
     """
     common = [questions[place] for place in np.flatnonzero(shared)]
     own = _spread_over_songs([questions[place] for place in np.flatnonzero(~shared)], rng)
@@ -300,7 +300,7 @@ class _Queue:
     def pop(self, last: str | None) -> Task:
         """Take the first task of another song than `last`, where there is one."""
         most, n = self._of_song.most_common(1)[0]
-        # A song with more than half of what is left would be left over at the end.
+        # A song with more than half of the remaining tasks would be left over at the end.
         wanted = {most} if most != last and 2 * n > len(self) else set(self._of_song) - {last}
         places = (i for i, task in enumerate(self._tasks) if task.song_id in wanted)
         task = self._tasks.pop(next(places, 0))

@@ -1,4 +1,4 @@
-"""Plots of edits: what plays when, the dense rewards, the lengths."""
+"""Plots of edits: the part of the song over time, the dense rewards, the lengths."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from rlhf_lib.learning.reward.dense import DENSE_TERMS
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, styled
 
-#: How far an achieved keep ratio may lie from its target.
+#: The largest difference allowed between an achieved keep ratio and its target.
 TOLERANCE = 0.03
 
 
@@ -22,7 +22,7 @@ TOLERANCE = 0.03
 def edit_map(
     edits: Edit | Sequence[Edit], labels: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Figure:
-    """Draw which part of the song plays when.
+    """Draw which part of the song an edit plays over time.
 
     One edit: the place in the song against the time in the edit, one bar per segment.
     Several: one row per edit, coloured by the place in the song. Seams are marked.
@@ -31,7 +31,7 @@ def edit_map(
     ----------
     edits : Edit or sequence of Edit
     labels : sequence of str, optional
-        One per edit, e.g. ``"temperature 0.5"``; the keep ratio is written when left out.
+        One per edit, e.g. ``"temperature 0.5"``; by default the keep ratio.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def edit_map(
     ax.grid(False, axis="y")
     ax.set_xlim(0, max(edit.duration for edit in edits))
     ax.set_xlabel("time in the edit (s)")
-    ax.set_title("What plays when")
+    ax.set_title("Part of the song played over time")
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
     bar = figure_of(ax).colorbar(mesh, ax=ax, pad=0.01, aspect=12)
     bar.set_label("place in the song (s)")
@@ -116,7 +116,7 @@ def _edit_diagonal(edit: Edit, label: str, ax: Axes | None) -> Figure:
 
 
 def _output_ends(edit: Edit) -> np.ndarray:
-    """Return when each played beat starts in the edit, and when the last ends, in s."""
+    """Return the start of each played beat in the edit, then the end of the last, in s."""
     return np.concatenate([[0], np.cumsum(edit.song.beat_durations[edit.order])])
 
 
@@ -152,7 +152,7 @@ def dense_terms(edits: Sequence[Edit], labels: Sequence[str], ax: Axes | None = 
     ax.set_xlim(-0.5, len(places) - 0.5)
     ax.grid(False, axis="x")
     ax.set_ylabel("dense reward (1 = no fault)")
-    # Differences of a hundredth should not fill the page.
+    # Keep differences of a hundredth small.
     ax.set_ylim(min(ax.get_ylim()[0], 0.9), 1.005)
     ax.set_title("The four dense rewards")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))

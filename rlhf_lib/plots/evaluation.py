@@ -1,4 +1,4 @@
-"""Plots of how good models are, with the uncertainty of every figure."""
+"""Plots of evaluation results, with the uncertainty of every figure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ def calibration(
     bins: int = 10,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw how often a was preferred where the model said so with a given probability.
+    """Draw how often edit a was preferred against the predicted probability.
 
     Points carry Wilson's 95 % intervals; the bars below show how many pairs each bin holds.
     See `rlhf_lib.steps.calibration.calibration_table` for the arguments.
@@ -187,9 +187,9 @@ def accuracies(tables: pd.DataFrame | Mapping[str, pd.DataFrame], ax: Axes | Non
 
 @styled
 def reward_course(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
-    """Draw learned and true reward over training; the true reward's best place is marked.
+    """Draw learned and true reward over training, and mark the best true reward.
 
-    From there on, a learned reward that still rises is the policy exploiting the model.
+    Where the learned reward rises after that mark, the policy exploits the model.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def reward_course(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
         band = {"color": style.ORANGE, "alpha": 0.2, "linewidth": 0}
         ax.fill_between(table["episode"], table["low"], table["high"], **band)
     for name, label, colour, marker in (
-        ("learned", "learned reward (what PPO sees)", style.BLUE, "o"),
+        ("learned", "learned reward (used by PPO)", style.BLUE, "o"),
         ("gold", "true reward (simulated taste)", style.ORANGE, "s"),
     ):
         ax.plot(table["episode"], table[name], marker, ls="-", ms=4, color=colour, label=label)
@@ -224,7 +224,7 @@ def _interval(ax, value, place, rows, axis: str, marker: str, colour: str, label
     Along x, `place` is y. Along y, `value` is where on x, and `place` the value itself.
     """
     measured = np.asarray(value if axis == "x" else place, dtype=float)
-    # A bootstrap interval need not hold the value it belongs to.
+    # A bootstrap interval need not contain its value.
     error = np.maximum([measured - rows["low"], rows["high"] - measured], 0)
     ax.errorbar(
         value,
@@ -260,7 +260,7 @@ def _legend_above(ax: Axes) -> None:
 
 @styled
 def climbs(courses: Mapping[str, pd.DataFrame], fig: Figure | SubFigure | None = None) -> Figure:
-    """Draw how learned and true reward go when a search climbs the learned one.
+    """Draw learned and true reward while a search maximises the learned one.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ def climbs(courses: Mapping[str, pd.DataFrame], fig: Figure | SubFigure | None =
         right.plot(best, means["gold"][best], "o", color=colour, markersize=6)
     for ax, title, unit in (
         (left, "Learned reward", "gain since the start (logits)"),
-        (right, "True reward (simulated taste), its best marked", "gain since the start (utility)"),
+        (right, "True reward (simulated taste), best marked", "gain since the start (utility)"),
     ):
         ax.axhline(0, color=style.GREY, linewidth=1, linestyle=":")
         ax.set_xlabel("steps of the search")

@@ -1,4 +1,4 @@
-"""Plots of the answers people gave, and of which to ask for next."""
+"""Plots of the answers of raters, and of the pairs to ask about next."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
 from rlhf_lib.steps.calibration import wilson_interval
 
-#: The seven-point row and "can't tell": (preference, strength) → label, colour.
+#: The seven-point scale and "can't tell": (preference, strength) → label, colour.
 _SCALE = {
     ("a", 3): ("a, strong", "#0072B2"),
     ("a", 2): ("a, moderate", "#56B4E9"),
@@ -28,10 +28,10 @@ _SCALE = {
 
 @styled
 def answers(annotations: Sequence[Annotation], fig: Figure | SubFigure | None = None) -> Figure:
-    """Draw how each rater's answers spread over the seven-point row.
+    """Draw the distribution of each rater's answers over the seven-point scale.
 
     With several raters a second panel shows how often two of them chose the same edit, with
-    Wilson's 95 % interval. Superseded answers, and those to obvious checks, are left aside.
+    Wilson's 95 % interval. Superseded answers, and those to obvious checks, are left out.
 
     Raises
     ------
@@ -41,9 +41,9 @@ def answers(annotations: Sequence[Annotation], fig: Figure | SubFigure | None = 
     current = [one for one in current_annotations(list(annotations)) if not one.is_check]
     if not current:
         raise InputError("there are no answers to draw; rate some pairs first")
-    told = [answer for answer in current if not answer.cant_tell]
+    decided = [answer for answer in current if not answer.cant_tell]
     raters = sorted({(answer.rater_id, answer.rater_kind) for answer in current})
-    pairs = agreement_report(told)["cohen_kappa"]
+    pairs = agreement_report(decided)["cohen_kappa"]
     height = 1.25 + 0.45 * max(len(raters), len(pairs))
     fig = new_figure(10 if pairs else 7.5, height) if fig is None else fig
     panels = fig.subplots(
@@ -69,7 +69,7 @@ def answers(annotations: Sequence[Annotation], fig: Figure | SubFigure | None = 
     ax.set_ylim(len(raters) - 0.5, -0.5)
     ax.grid(False, axis="y")
     ax.set_xlabel("answers")
-    shares = [np.mean([a.preference == name for a in told] or [0]) for name in ("a", "b", "tie")]
+    shares = [np.mean([a.preference == name for a in decided] or [0]) for name in ("a", "b", "tie")]
     ax.set_title(
         f"{len(current)} answers: "
         + ", ".join(f"{s:.0%} {n}" for s, n in zip(shares, ("a", "b", "tie"), strict=True))
@@ -139,6 +139,6 @@ def disagreement(
     ax.plot(values[picked], np.zeros(picked.sum()), "|", color=style.BLACK, ms=9, clip_on=False)
     ax.set_xlabel("disagreement (sd over the ensemble of P(a preferred))")
     ax.set_ylabel("pairs")
-    ax.set_title(f"Where the models disagree: {len(values)} pairs")
+    ax.set_title(f"Disagreement of the ensemble: {len(values)} pairs")
     ax.legend()
     return figure_of(ax)

@@ -1,4 +1,4 @@
-"""Plot of what it costs to jump from one place of a song to another."""
+"""Plot of the cost of jumping from one place of a song to another."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -49,9 +49,9 @@ def join_map(song: Song, edit: Edit | None = None, ax: Axes | None = None) -> Fi
     ax.set_ylim(0, song.duration)
     ax.set_aspect("equal")
     ax.grid(False)
-    ax.set_xlabel("the song is left at (s)")
-    ax.set_ylabel("and resumed at (s)")
-    ax.set_title(f"{song.song_id}: what a jump costs", pad=20)
+    ax.set_xlabel("song left at (s)")
+    ax.set_ylabel("song resumed at (s)")
+    ax.set_title(f"{song.song_id}: cost of a jump", pad=20)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
     bar = figure_of(ax).colorbar(mesh, ax=ax, pad=0.02)
     bar.set_label("cost (dense reward)")

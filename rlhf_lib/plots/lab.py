@@ -1,4 +1,4 @@
-"""Plots of learning experiments: how many answers it takes, where to stop, what a score is of."""
+"""Plots of learning experiments: learning curves, over-optimisation, the parts of a score."""
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,9 @@ from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
 from rlhf_lib.steps.evaluation import EVEN
 
 _MARKERS = "os^Dv"
-#: Panels beside each other in a plot of several tastes.
+#: Panels per row in a plot of several tastes.
 _COLUMNS = 5
-#: Bars in an explanation; the smaller parts are summed up in one more.
+#: Bars in an explanation; one more bar holds the sum of the smaller parts.
 _BARS = 10
 
 
@@ -29,7 +29,7 @@ def learning_curves(
 ) -> Figure:
     """Draw a figure of merit over the number of answers, one panel for each taste.
 
-    The axis of answers is logarithmic above its smallest number, so that none is shown as well.
+    The x axis is logarithmic above the smallest number of answers, so that 0 is shown too.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def learning_curves(
     ylabel : str
         What `value` is, with its unit.
     goal : float, optional
-        What was aimed at, dashed in every panel.
+        The target, dashed in every panel.
 
     Raises
     ------
@@ -105,8 +105,8 @@ def over_optimisation(
 ) -> Figure:
     """Draw learned and true reward over the distance from the start (Gao et al., 2023).
 
-    Where the true reward turns is marked; from there on a learned reward that still rises is
-    the policy exploiting the model.
+    The best true reward is marked; where the learned reward rises after that mark, the policy
+    exploits the model.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def over_optimisation(
         kl (nats per decision, from the start of the run), learned and gold (gains since the
         start), low and high (95 % interval of gold).
     stop : float, optional
-        The KL at which training would have stopped by itself.
+        The KL at which training would have stopped automatically.
     ylabel : str
         What both gains are, with their units.
 
@@ -130,7 +130,7 @@ def over_optimisation(
     kl = table["kl"].to_numpy()
     ax.axhline(0, color=style.GREY, linewidth=1, linestyle=":")
     ax.plot(
-        kl, table["learned"], "o-", markersize=4, color=style.BLUE, label="learned (what PPO sees)"
+        kl, table["learned"], "o-", markersize=4, color=style.BLUE, label="learned (used by PPO)"
     )
     ax.fill_between(kl, table["low"], table["high"], color=style.ORANGE, alpha=0.2, linewidth=0)
     ax.plot(
@@ -158,7 +158,7 @@ def explanation(
     unit: str = "logits",
     fig: Figure | SubFigure | None = None,
 ) -> Figure:
-    """Draw what a score is made of: a bar for each descriptor, and what each seam adds.
+    """Draw the parts of a score: a bar for each descriptor, and the contribution of each seam.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def explanation(
         From `rlhf_lib.learning.reward.explain.explain`.
     against : Explanation, optional
         Of another edit of the same song: the bars are then the differences, and its seams are
-        drawn below. Only differences within a song mean anything.
+        drawn below. Only differences within a song are meaningful.
     unit : str
         Of the scores: logits, until the model is renormalised.
     """
@@ -191,10 +191,10 @@ def explanation(
     _bars(axes[0], [*ranked, ("sum", total)], other is not None)
     axes[0].set_xlabel(f"score ({unit})")
     for ax, seams, name in zip(axes[1:], strips, ("the first", "the other"), strict=False):
-        _seams(ax, seams, f"Seams of {name} edit" if other else "What each seam adds")
+        _seams(ax, seams, f"Seams of {name} edit" if other else "Contribution of each seam")
     last = max((seam.place for seams in strips for seam in seams), default=1.0)
     least = min((seam.total for seams in strips for seam in seams), default=-1.0)
-    for ax in axes[1:]:  # one scale for both, with room for what is written beside the last
+    for ax in axes[1:]:  # one scale for both, with room for the text next to the last seam
         ax.set_xlim(0, 1.3 * last)
         ax.set_ylabel(unit)
         ax.set_ylim(min(1.25 * least, 0), max(ax.get_ylim()[1], -0.2 * least))
@@ -224,9 +224,7 @@ def _bars(ax: Axes, parts: list[tuple[str, float]], difference: bool) -> None:
     ax.set_ylim(len(parts) - 0.4, -0.6)
     ax.margins(x=0.12)
     ax.grid(False, axis="y")
-    ax.set_title(
-        "Why the first edit scores so much more" if difference else "What the score adds up"
-    )
+    ax.set_title("Parts of the difference in score" if difference else "Parts of the score")
 
 
 def _seams(ax: Axes, seams: tuple[SeamPart, ...], title: str) -> None:

@@ -1,4 +1,4 @@
-"""What a quality report says, drawn: the raters, the sides, the candidates, the sittings."""
+"""Plot of a quality report: the raters, the sides, the candidates, the sittings."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from rlhf_lib.steps.calibration import wilson_interval
 
 @styled
 def quality(report: dict[str, Any], fig: Figure | SubFigure | None = None) -> Figure:
-    """Draw a quality report: who can be trusted, side bias, strengths of candidates, drift.
+    """Draw a quality report: reliability of raters, side bias, candidate strengths, sittings.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def quality(report: dict[str, Any], fig: Figure | SubFigure | None = None) -> Fi
     Raises
     ------
     InputError
-        When it is about no answers.
+        When the report holds no answers.
     """
     raters = sorted(report["counts"]["by_rater"])
     if not raters:
@@ -56,8 +56,8 @@ def _trust(ax: Axes, report: dict[str, Any], raters: list[str]) -> None:
         for rater, share in report["checks"]["by_rater"].items()
     }
     for shares, marker, colour, label, shift in (
-        (report["agreement"]["with_others"], "o", style.BLUE, "chooses as the others do", -0.2),
-        (report["self_consistency"]["by_rater"], "s", style.ORANGE, "chooses the same again", 0.0),
+        (report["agreement"]["with_others"], "o", style.BLUE, "agrees with the others", -0.2),
+        (report["self_consistency"]["by_rater"], "s", style.ORANGE, "repeats own choices", 0.0),
         (checks, "^", style.GREEN, "passes obvious checks", 0.2),
     ):
         known = [
@@ -120,5 +120,5 @@ def _sittings(ax: Axes, sittings: list[dict[str, Any]]) -> None:
     ax.set_xticks([0, 1], ["first half", "second half"])
     ax.set_xlim(-0.15, 1.15)
     ax.set_ylim(bottom=0)
-    ax.set_ylabel("median seconds an answer")
+    ax.set_ylabel("median seconds per answer")
     ax.set_title("Over a sitting")

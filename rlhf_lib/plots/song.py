@@ -15,7 +15,7 @@ from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, styled
 
 _COLUMNS = 1500  # of the waveform's envelope; more than a screen shows
-_LEAST_HEIGHT = 4  # rows that even the smallest group of features takes, for its name
+_LEAST_HEIGHT = 4  # rows for the smallest group of features, so that its name fits
 _CLIP = 3.0  # standard deviations
 
 

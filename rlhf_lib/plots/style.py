@@ -1,7 +1,7 @@
-"""The one style of all plots, and the figure that shows itself in a notebook.
+"""The style of all plots, and the figure type that a notebook displays.
 
-The colours are Okabe and Ito's (2008, "Color Universal Design"), told apart with every common
-kind of colour blindness. The figure's ground is white, in light and dark notebooks alike.
+The colours are Okabe and Ito's (2008, "Color Universal Design"), which can be distinguished with
+every common kind of colour blindness. The background is white in light and dark notebooks.
 """
 
 import functools
@@ -20,7 +20,7 @@ from rlhf_lib.paths import atomic_path
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#8A8A8A"
-#: Colours of lines and marks, in the order they are handed out.
+#: Colours of lines and marks, in the order of use.
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, BLACK)
 #: For values in order (a place in the song), and for values around zero.
 IN_ORDER, AROUND_ZERO = "viridis", "RdBu_r"
@@ -46,7 +46,7 @@ _STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "savefig.facecolor": "white",
-    "svg.hashsalt": "rlhf_lib",  # the same plot is the same file
+    "svg.hashsalt": "rlhf_lib",  # equal plots give equal files
     "text.parse_math": False,  # names come from files: a $ in them is a $
 }
 
@@ -61,7 +61,7 @@ class Plot(Figure):
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Let a function draw in the one style, whatever the style outside is."""
+    """Make a function draw in this style, whatever style is set outside."""
 
     @functools.wraps(draw)
     def wrapper(*args, **kwargs):
@@ -89,7 +89,7 @@ def figure_of(place: Axes | Figure | SubFigure) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as the suffix says, .png or .svg, and return the path.
+    """Write a figure as .png or .svg, by the suffix of the path, and return the path.
 
     Raises
     ------

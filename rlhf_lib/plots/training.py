@@ -1,4 +1,4 @@
-"""Plots of how models learned, and of what the reward model learned."""
+"""Plots of training, and of the weights of reward models."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,9 +21,9 @@ from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
 from rlhf_lib.raters.simulated import SimulatedRater
 
-#: Loss of a Bradley–Terry model that knows nothing.
-_KNOWS_NOTHING = float(np.log(2))
-#: Up to so many epochs each is marked.
+#: Loss of a Bradley–Terry model that predicts ½ for every pair.
+_CHANCE_LOSS = float(np.log(2))
+#: With up to this many epochs, each is marked.
 _FEW_EPOCHS = 30
 _REWARDS = {
     "combined": style.BLACK,
@@ -52,7 +52,7 @@ def reward_curves(history: RewardHistory, fig: Figure | SubFigure | None = None)
         fig.subplots(1, 2),
         ("loss", "accuracy"),
         (" (nats per pair)", " (share of decided pairs)"),
-        (_KNOWS_NOTHING, 0.5),
+        (_CHANCE_LOSS, 0.5),
         strict=True,
     ):
         ax.axhline(chance, color=style.GREY, linewidth=1, linestyle=":", label="chance")
@@ -103,7 +103,7 @@ def policy_curves(
         Rewards are running means over this many rows; the band is one standard deviation
         within the window on either side.
     best_episode : int, optional
-        Marked.
+        The episode to mark.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def weights(
     pairs: Sequence[Comparison] = (),
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw what the linear heads of reward models weigh: ensemble mean and range.
+    """Draw the weights of the linear heads of reward models: ensemble mean and range.
 
     Weights are given per typical difference of a descriptor between two edits, so that they
     compare across descriptors.
@@ -167,7 +167,7 @@ def weights(
     models : dict of name → RewardModel
         One or several, e.g. ``{"v8": v8, "v9": v9}``.
     rater : SimulatedRater, optional
-        Whose taste is shown beside them, in log-odds of its votes.
+        Its taste is drawn next to them, in log-odds of its votes.
     pairs : sequence of Comparison, optional
         The typical difference is the root mean square over these; without them it is the
         first model's ``descriptor_scale``, of the pairs it was first trained on.
@@ -230,6 +230,6 @@ def weights(
     ax.set_yticks(rows, [name.replace("_", " ") for name in DESCRIPTOR_NAMES])
     ax.set_ylim(N_DESCRIPTORS - 0.4, -0.6)
     ax.set_xlabel("log-odds of being preferred, per typical difference of two edits")
-    ax.set_title("What the linear head weighs")
+    ax.set_title("Weights of the linear head")
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=3)
     return figure_of(ax)

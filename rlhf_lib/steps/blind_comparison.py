@@ -1,4 +1,4 @@
-"""New policy against old by listening: edits of both, side by side, without a name on them."""
+"""Blind comparison of a new and an old policy by listeners, who see no names."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,24 +24,24 @@ _TEMPERATURE = {target_keep_ratio(one): one for one in TEMPERATURES}
 def blind_comparison(
     new: Policy, old: Policy, songs: list[Song], ref: PolicyRef, folder: str | Path
 ) -> Manifest:
-    """Render both policies' greedy edits of every song at equal lengths; ask where they differ.
+    """Render both policies' greedy edits at equal lengths; add a task where they differ.
 
-    The manifest, written last, and the audio serve the annotator as any candidates do. It shows
-    neither the names of the edits nor which policy made them.
+    The manifest, written last, and the audio work in the annotator as any candidates do. The
+    annotator shows neither the names of the edits nor which policy made them.
 
     Parameters
     ----------
     songs : list of Song
-        That neither policy learned from.
+        Songs that neither policy was trained on.
     ref : PolicyRef
-        Of the new policy.
+        Name and hash of the new policy.
     folder : path
-        Songs that are finished there are not rendered again.
+        Output; songs that are finished there are not rendered again.
 
     Raises
     ------
     InputError
-        When the two edit every song alike: then there is nothing to ask.
+        When both policies make the same edits of every song.
     """
     folder = Path(folder)
     made = [policy_edits(policy, songs, greedy=True) for policy in (new, old)]
@@ -69,20 +69,20 @@ def blind_comparison(
 
 
 def blind_votes(answers: Sequence[Annotation], manifest: Manifest) -> pd.DataFrame:
-    """Return who won, as raters heard it.
+    """Return the wins of the new policy according to the raters.
 
-    Repeats share one vote. Where both policies made the same edit nobody was asked; such a pair
-    counts as even, as long as its song was rated at all. "Can't tell" is left out.
+    Repeated answers share one vote. A pair of identical edits has no task; it counts as even if
+    its song was rated at all. "Can't tell" is left out.
 
     Parameters
     ----------
     answers : sequence of Annotation
-        The standing ones (``PreferenceStore.current``); those to other manifests are passed over.
+        The current ones (``PreferenceStore.current``); answers to other manifests are ignored.
 
     Returns
     -------
     DataFrame
-        song, temperature, rater ("" where nobody was asked), win (of the new policy: 1 won,
+        song, temperature, rater ("" for identical edits), win (of the new policy: 1 won,
         ½ even, 0 lost).
 
     Raises
@@ -100,7 +100,7 @@ def blind_votes(answers: Sequence[Annotation], manifest: Manifest) -> pd.DataFra
             temperature = manifest.candidate(one.song_id, one.edit_a_id).temperature
             rows.append((one.song_id, temperature, one.rater_id, win))
     if not rows:
-        raise InputError("there is no answer yet: rate some pairs of the two policies, then go on")
+        raise InputError("there is no answer yet; first rate some pairs of the two policies")
     columns = ["song", "temperature", "rater", "win"]
     votes = pd.DataFrame(rows, columns=columns).groupby(columns[:3], as_index=False).mean()
     asked = {

@@ -1,4 +1,4 @@
-"""Do the probabilities of a reward model mean what they say?"""
+"""Calibration: compare the predicted probabilities of a reward model with the answers."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def wilson_interval(share: np.ndarray | float, n: np.ndarray | int) -> tuple:
 def calibration_table(
     probability: Sequence[float], outcome: Sequence[float], bins: int = 10
 ) -> pd.DataFrame:
-    """Compare predicted probabilities with what happened, in bins of equal width.
+    """Compare predicted probabilities with outcomes, in bins of equal width.
 
     Parameters
     ----------
@@ -42,12 +42,12 @@ def calibration_table(
     outcome : (n,) floats
         1 when a was preferred, 0 when b was, ½ for a tie.
     bins : int
-        Over 0 … 1.
+        Number of bins over 0 … 1.
 
     Returns
     -------
     DataFrame
-        One row per bin that holds anything: start, stop, n, predicted and observed (means
+        One row per bin that is not empty: start, stop, n, predicted and observed (means
         within the bin), low and high (Wilson's 95 % interval of observed).
 
     Raises

@@ -1,4 +1,4 @@
-"""The files of a manifest: edits rendered to audio, originals beside them, and found again."""
+"""The files of a manifest: write edits and originals as audio, and find the originals again."""
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,9 +44,9 @@ class CandidateEdit:
 
 
 def song_on_disk(job: tuple[Song, str, Sequence[CandidateEdit]], folder: Path) -> SongEntry:
-    """Return the entry of a song whose audio is there, rendered now where it was not.
+    """Return the entry of a song; render its audio if it is missing.
 
-    Before any audio is replaced, the folder's manifest is removed: it told of the old one.
+    Before any audio is replaced, the folder's manifest is removed, because it lists the old audio.
 
     Parameters
     ----------
@@ -63,9 +63,9 @@ def song_on_disk(job: tuple[Song, str, Sequence[CandidateEdit]], folder: Path) -
 def finished_song(
     song: Song, song_id: str, edits: Sequence[CandidateEdit], folder: Path
 ) -> SongEntry | None:
-    """Return what `render_song` wrote earlier for these very edits, None when anything differs.
+    """Return the entry that `render_song` wrote for the same edits; None when anything differs.
 
-    The note beside the audio is believed only where every file still has the hash noted.
+    The note next to the audio is used only if every file still has the hash in it.
     """
     try:
         entry = SongEntry.model_validate_json(_note_path(song_id, folder).read_bytes())
@@ -95,11 +95,11 @@ def render_song(
 ) -> SongEntry:
     """Render the edits of a song into ``folder/song_id``, with a copy of the original.
 
-    Every file appears whole or not at all; the note of what was made (``song_id.json``, for
-    `finished_song`) comes last.
+    Every file is written atomically. The note with the entry (``song_id.json``, read by
+    `finished_song`) is written last.
     """
     note = _note_path(song_id, folder)
-    for stale in (note, *note.parent.glob(f".{song_id}*")):  # parts that a killed run left
+    for stale in (note, *note.parent.glob(f".{song_id}*")):  # left by a killed run
         stale.unlink(missing_ok=True)
     audio = load_audio(song.path)
     candidates = []
@@ -147,7 +147,7 @@ def load_manifest_songs(
     Raises
     ------
     InputError
-        When an original is missing, or is not the one that the candidates were made from.
+        When an original is missing, or is not the one the candidates were made from.
     """
     return {
         entry.id: _load_original(entry, inside(Path(folder), entry.path), cache_dir)
@@ -161,17 +161,17 @@ def load_rated_songs(
     folders: str | Path | Sequence[str | Path],
     cache_dir: str | Path | None = None,
 ) -> dict[str, Song]:
-    """Load the originals that annotations are about, wherever they lie: sha256 → Song.
+    """Load the originals of the rated songs from any of the folders: sha256 → Song.
 
-    An original is looked for where its manifest names it, then among all audio files below
-    the folders, by the hash of its content; so feedback on several sets of candidates can be
-    learned from at once.
+    An original is searched at the path in its manifest, then among all audio files below the
+    folders, by the hash of its content. So one fit can use feedback on several sets of
+    candidates.
 
     Parameters
     ----------
     annotations : iterable of Annotation
     manifests : mapping
-        manifest_id → Manifest; annotations about others are passed over.
+        manifest_id → Manifest; annotations of other manifests are ignored.
     folders : path or sequence of paths
         Folders of candidates, or of songs.
     cache_dir : path, optional
@@ -180,8 +180,8 @@ def load_rated_songs(
     Raises
     ------
     InputError
-        Naming the song that lies in none of the folders, or whose beats differ from those
-        that the candidates were made with.
+        When a song is in none of the folders, or its beats differ from those that the candidates
+        were made with; the message names the song.
     """
     folders = [Path(one) for one in ([folders] if isinstance(folders, str | Path) else folders)]
     needed: dict[str, SongEntry] = {}
@@ -237,7 +237,7 @@ def _note_path(song_id: str, folder: Path) -> Path:
 
 
 def _copies(song: Song, song_id: str, folder: Path) -> dict[Path, Path]:
-    """Return the files of a song, audio first, then beats, and where their copies go."""
+    """Return the files of a song (audio first, then beats) with the paths of their copies."""
     place = folder / song_id / f"{song_id}_original"
     return {
         source: place.with_name(place.name + source.suffix)
@@ -246,7 +246,7 @@ def _copies(song: Song, song_id: str, folder: Path) -> dict[Path, Path]:
 
 
 def _is_copied(source: Path, target: Path) -> bool:
-    """True when the copy holds the same, or both files are missing."""
+    """Return True when the copy has the same content, or both files are missing."""
     if not (source.is_file() and target.is_file()):
         return source.is_file() == target.is_file()
     return file_sha256(source) == file_sha256(target)

@@ -1,4 +1,4 @@
-"""The candidates of an evaluation: edits of each song, their audio, the pairs to compare."""
+"""The candidates of an evaluation: edits of each song, their audio, and pairs to compare."""
 
 from functools import partial
 from itertools import chain, combinations
@@ -25,12 +25,12 @@ from rlhf_lib.steps.candidate_files import (
 )
 
 #: Spread of the re-weightings of the policy's reward for the second and later variants of a
-#: temperature: good edits of the same length that are not the same.
+#: temperature, which are other good edits of the same length.
 VARIANT_SPREAD = 0.7
-#: Songs planned in one go. Fixed, for what is planned together is rounded together: the edits do
-#: not depend on who plans them.
+#: Songs planned in one batch. Fixed, because rounding depends on the batch: so the edits do not
+#: depend on the number of processes.
 _TOGETHER = 8
-#: Share of obvious checks among all tasks, and the number of tasks from which on there is one.
+#: Share of obvious checks among all tasks, and the least number of tasks for one check.
 CHECK_SHARE, CHECKS_FROM = 0.05, 10
 
 
@@ -44,10 +44,10 @@ def candidate_edits(
 ) -> list[list[CandidateEdit]]:
     """Return `per_song` candidates of each song.
 
-    The first five are the policy's own, one at each temperature. Further ones plan under
-    randomly re-weighted rewards, so that people can be asked about edits of equal length.
+    The first five are the policy's own, one at each temperature. Further ones are planned under
+    randomly re-weighted rewards, so that people can compare edits of equal length.
 
-    `jobs` and `scheduler` say who does it, see `rlhf_lib.parallel.run`.
+    For `jobs` and `scheduler` see `rlhf_lib.parallel.run`.
     """
     if per_song < 2:
         raise InputError(f"candidates_per_song is {per_song}; a comparison needs at least 2")
@@ -66,7 +66,7 @@ def candidate_edits(
 def _planned(
     group: tuple[int, list[Song]], policy: Policy, per_song: int, seed: int
 ) -> list[list[tuple[str, float, int, np.ndarray, float]]]:
-    """Return the candidates of a group of songs without the songs, which need no way back."""
+    """Return the candidates of a group of songs, without the songs: the caller has them."""
     number, songs = group
     own = rollout(policy, every_target(policy, songs, TARGETS), greedy=True)
     additive = policy.weights.cpu().numpy()[:N_ADDITIVE]
@@ -100,13 +100,16 @@ def comparison_tasks(song_id: str, edits: list[CandidateEdit]) -> list[Task]:
 
 
 def n_checks(n_tasks: int) -> int:
-    """Return how many obvious checks go with so many real tasks: 5 % of all, one from 10 on."""
+    """Return the number of obvious checks for `n_tasks` tasks: 5 % of all tasks.
+
+    At least 1 from 10 tasks on, 0 below.
+    """
     return max(1, round(CHECK_SHARE / (1 - CHECK_SHARE) * n_tasks)) if n_tasks >= CHECKS_FROM else 0
 
 
 def _check_task(song_id: str, edits: list[CandidateEdit], rng: np.random.Generator) -> Task:
-    """Add a check candidate to the edits of a song and return the task that asks about it."""
-    # Beside the shortest of the policy's own: the more is cut, the plainer a chop is.
+    """Add a check candidate to the edits of a song and return the task that compares it."""
+    # Compared with the policy's shortest edit: the more is cut, the more obvious the chop.
     own = [one for one in edits if one.variant == 1][-1]
     edits.append(CandidateEdit(CHECK_ID, own.temperature, own.variant, chopped(own.edit, rng)))
     a, b, better = (own.id, CHECK_ID, "a") if rng.integers(2) else (CHECK_ID, own.id, "b")
@@ -127,13 +130,12 @@ def generate_candidates(
 ) -> Manifest:
     """Edit and render every song, and write the manifest last.
 
-    The folder stands alone: it holds a copy of each original beside its edits. Some songs get
-    one more candidate, `check`, and a task that sets it against an edit of the policy: an
-    obvious question, to see whether a rater listens.
+    The folder is self-contained: it holds each original next to its edits. Some songs get
+    one more candidate, `check`, and a task that compares it with an edit of the policy. The
+    answer is obvious; it shows whether a rater listens.
 
-    After an interruption the same call goes on: songs that were finished with the same edits,
-    and whose files are intact, are not rendered again. An older manifest is removed before its
-    audio is replaced.
+    After an interruption the same call resumes: songs finished with the same edits, whose files
+    are intact, are not rendered again. An older manifest is removed before its audio is replaced.
 
     Parameters
     ----------
@@ -147,7 +149,7 @@ def generate_candidates(
     seed : int
         Of the variants and the checks.
     jobs, scheduler
-        Who plans and renders, see `rlhf_lib.parallel.run`; by default this process.
+        Where planning and rendering run, see `rlhf_lib.parallel.run`; by default this process.
 
     Returns
     -------
@@ -160,7 +162,7 @@ def generate_candidates(
         zip(ids, candidate_edits(policy, songs, per_song, seed, jobs, scheduler), strict=True)
     )
     tasks_of = {song_id: comparison_tasks(song_id, edits) for song_id, edits in edits_of.items()}
-    # A stream of its own, so that variants stay what they were before there were checks.
+    # A separate random stream, so that the checks do not change the variants.
     rng = np.random.default_rng([seed, 1])
     checked = min(n_checks(sum(map(len, tasks_of.values()))), len(ids))
     for place in sorted(rng.choice(len(ids), checked, replace=False)):
@@ -183,7 +185,7 @@ def select_tasks(
     random_share: float = 0.2,
     seed: int = 0,
 ) -> tuple[Manifest, np.ndarray]:
-    """Return a manifest with only the pairs worth asking about, and the disagreement on each.
+    """Return a manifest with only the selected pairs, and the disagreement on each.
 
     Obvious checks are kept in their usual share, after the chosen pairs; no disagreement is
     returned for them.
@@ -191,13 +193,13 @@ def select_tasks(
     Parameters
     ----------
     folder : path
-        Of the manifest's audio.
+        Folder of the manifest's audio.
     model : RewardModel
-        Its members' disagreement is what pairs are chosen by.
+        Pairs are chosen by the predictions of its members.
     rule : str
         One of `rlhf_lib.learning.reward.active.RULES`.
     random_share : float
-        Share of the pairs chosen at random, as a fair test of the next reward model.
+        Share of the pairs chosen at random, as unbiased test data for the next reward model.
     """
     songs = load_manifest_songs(manifest, folder)
     questions = [task for task in manifest.tasks if task.check is None]

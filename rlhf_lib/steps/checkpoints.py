@@ -18,7 +18,7 @@ from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 
-#: No size in a configuration is larger.
+#: Largest size that a configuration may have.
 _LARGEST = 4096
 
 
@@ -31,7 +31,7 @@ def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> P
         Replaced atomically.
     model : Policy or RewardModel
     **about
-        Plain values that say where it comes from: name, seed, training, metrics, parents
+        Plain values on the origin of the model: name, seed, training, metrics, parents
         (name → SHA-256), feedback_sha256.
     """
     content = {
@@ -46,7 +46,7 @@ def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> P
 
 
 def load_policy(path: str | Path, device: torch.device | str = "cpu") -> tuple[Policy, dict]:
-    """Return a policy and what its checkpoint says about it.
+    """Return a policy and the `about` values of its checkpoint.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> tuple[P
 def load_reward_model(
     path: str | Path, device: torch.device | str = "cpu"
 ) -> tuple[RewardModel, dict]:
-    """Return a reward model and what its checkpoint says about it.
+    """Return a reward model and the `about` values of its checkpoint.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def _empty_scale() -> FeatureScale:
 def _loaded(
     path: str | Path, device: torch.device | str, cls: type, config_cls: type, make: Callable
 ) -> tuple[Any, dict]:
-    """Return the model in a checkpoint and what is said about it, or refuse the file."""
+    """Return the model in a checkpoint and its `about` values, or refuse the file."""
     content = load_archive(path)
     if content.get("kind") != cls.__name__:
         raise InputError(
@@ -104,7 +104,7 @@ def _loaded(
         raise InputError(f"{path} holds no weights under 'state'; train it anew")
     config = _config(path, content.get("config"), config_cls)
     try:
-        if config != config_cls():  # before memory is taken for unusual sizes
+        if config != config_cls():  # before memory is allocated for unusual sizes
             with torch.device("meta"):
                 _refuse_other_shapes(make(config, state), state)
         model = make(config, state)
@@ -130,10 +130,10 @@ def _refuse_other_shapes(model: nn.Module, state: dict[str, torch.Tensor]) -> No
 
 
 def _config(path: str | Path, values: Any, config_cls: type) -> Any:
-    """Return the configuration; its fields must be those of the class, of the same kinds."""
+    """Return the configuration; its fields must have the names and types of the class."""
     kinds = {one.name: type(one.default) for one in fields(config_cls)}
     if not isinstance(values, dict) or values.keys() != kinds.keys():
-        raise InputError(f"{path} has another configuration than {', '.join(kinds)}; train it anew")
+        raise InputError(f"{path}: the configuration is not {', '.join(kinds)}; train it anew")
     for name, kind in kinds.items():
         value = values[name]
         if type(value) is not kind or not 0 <= value <= _LARGEST:
@@ -144,13 +144,13 @@ def _config(path: str | Path, values: Any, config_cls: type) -> Any:
 
 
 def _about(path: str | Path, about: Any) -> dict[str, Any]:
-    """Check what the rest of the library reads of it: the name, and the songs by their hash."""
+    """Check the values that the library reads: the name, and the hashes of the songs."""
     if not isinstance(about, dict) or not isinstance(about.get("name"), str):
-        raise InputError(f"{path} does not say what it is called; train it anew")
+        raise InputError(f"{path} holds no name under 'about'; train it anew")
     for part in ("songs", "held_out"):
         listed = about.get(part, [])
         if not isinstance(listed, list) or not all(
             isinstance(song, dict) and isinstance(song.get("sha256"), str) for song in listed
         ):
-            raise InputError(f"{path}: {part!r} is no list of songs; train it anew")
+            raise InputError(f"{path}: {part!r} is not a list of songs; train it anew")
     return about

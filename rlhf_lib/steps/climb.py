@@ -1,8 +1,8 @@
-"""Over-optimisation on purpose: change an edit, step by step, wherever its score rises.
+"""Over-optimisation on purpose: change an edit step by step so that its score rises.
 
-A policy that plans stays among sensible edits. This search does not: it cuts, loops and moves beats
-anywhere, and so finds edits that only the reward model scores high (Gao et al., 2023). It shows how
-far a reward can be trusted, and what limits the exploitation.
+A policy that plans makes only sensible edits. This search cuts, loops and moves beats anywhere, so
+it finds edits that score high under the reward model only (Gao et al., 2023). It shows how far a
+reward can be trusted, and what limits the exploitation.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.raters.simulated import SimulatedRater
 
-#: How many beats a change may touch.
+#: Lengths of a change in beats; one is drawn at random.
 _RUNS = (1, 1, 2, 4, 4, 8)
 
 
@@ -28,17 +28,17 @@ def climb(
     k: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Climb the linear head of a reward model from each start; record the utility on the way.
+    """Climb the linear head of a reward model from each start; record the utility.
 
-    Each step tries random changes and makes the one that gains most. A gain counts by its lower
-    confidence bound: the mean over the members less `k` times their standard deviation.
+    Each step tries random changes and makes the one that gains most. The gain is compared by its
+    lower confidence bound: the mean over the members less `k` times their standard deviation.
 
     Parameters
     ----------
     judge : SimulatedRater
-        Whose utility is recorded; the search does not use it.
+        Gives the utility that is recorded; the search does not use it.
     starts : list of Edit
-        Such as random cuts; a plan leaves little to climb.
+        For example random cuts; a planned edit is already near the optimum.
     steps, tries : int
         Steps from each start, changes tried in each step.
     k : float
@@ -81,7 +81,7 @@ def climb(
 
 
 def _changed(edit: Edit, rng: np.random.Generator) -> Edit:
-    """Return the edit with another action on a run of beats; something is always left to hear."""
+    """Return the edit with another action on a run of beats; at least one beat is played."""
     actions = edit.actions.copy()
     first = rng.integers(len(actions))
     actions[first : first + rng.choice(_RUNS)] = rng.integers(N_ACTIONS)

@@ -1,4 +1,4 @@
-"""The files of one turn of the loop: what its steps read and make, and what makes a missing one."""
+"""The files of one feedback cycle, and which step makes each of them."""
 
 import re
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from typing import NamedTuple
 from rlhf_lib.errors import InputError
 from rlhf_lib.paths import resolve
 
-#: Trained once on composed songs and kept with the code, so that one can start at candidates.
+#: Trained on composed songs and stored with the code, so that a cycle can start at candidates.
 PRETRAINED = ("reward_model_v8.pt", "policy_v14.pt")
 _BOX = Path(__file__).resolve().parents[2] / "models"
-#: What a file is called → what makes it.
+#: Pattern of a file name → what makes the file.
 _MAKERS = {
     r"reward_model_v8\.pt|policy_v14\.pt": "notebook 01 or the command train_initial",
     r"(evaluation|selected)_manifest\.json": "notebook 02 or the command generate_eval_candidates",
@@ -30,14 +30,14 @@ class RewardFiles(NamedTuple):
 
 
 def reward_files(models_dir: str | Path, name: str) -> RewardFiles:
-    """Return where the fit of a reward model, such as ``reward_model_v9``, is kept."""
+    """Return the files of the fit of a reward model, such as ``reward_model_v9``."""
     endings = ("best.pt", "final.pt", "history.json")
     return RewardFiles(*(Path(models_dir) / f"{name}_feedback_{ending}" for ending in endings))
 
 
 @dataclass(frozen=True)
 class Cycle:
-    """The files of a cycle, by its number; names count upwards and nothing older is replaced.
+    """The files of a cycle, by its number; names count upwards, so no older file is replaced.
 
     Cycle 1 makes reward model v9 from v8 and policy v15 from v14, cycle 2 v10 and v16 ….
 
@@ -86,7 +86,7 @@ class Cycle:
 
     @property
     def policy_before(self) -> Path:
-        """The policy that is asked about: v14, v15 …."""
+        """The policy whose candidates are rated: v14, v15 …."""
         return resolve(self.models_dir) / f"policy_v{self.number + 13}.pt"
 
     @property
@@ -112,15 +112,15 @@ class Cycle:
 
 
 def needed(path: str | Path) -> Path:
-    """Return where a file that an earlier step makes lies.
+    """Return the path of a file that an earlier step makes.
 
-    That is `path`; for the pretrained models, where the workspace has none of its own, the file
-    that comes with the code. The newest policy, before any was trained, is the pretrained one.
+    That is `path`. If the workspace has no pretrained models, it is the file that comes with the
+    code. Before any policy is trained, ``policy_final.pt`` is the pretrained policy.
 
     Raises
     ------
     InputError
-        When it is in neither place, naming the notebook and the command that make it.
+        When it is in neither place; the message names the notebook and the command that make it.
     """
     path = resolve(path)
     if path.is_file():

@@ -1,4 +1,4 @@
-"""Where models are trained: CUDA when there is one, else the CPU."""
+"""The device for training: CUDA if available, else the CPU."""
 
 import torch
 
@@ -6,12 +6,12 @@ from rlhf_lib.errors import InputError
 
 
 def default_device() -> torch.device:
-    """Return CUDA when there is one, else the CPU."""
+    """Return CUDA if available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def device_named(name: str | None) -> torch.device:
-    """Return the device of this name, tried out; `default_device` for None.
+    """Return the device of this name after a test allocation; `default_device` for None.
 
     Raises
     ------
@@ -24,5 +24,5 @@ def device_named(name: str | None) -> torch.device:
         if name.split(":")[0] not in ("cpu", "cuda"):
             raise RuntimeError("neither cpu nor cuda")
         return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for it
-        raise InputError(f"--device {name}: {error}; leave it out, or say cpu") from error
+    except (RuntimeError, AssertionError) as error:  # from torch builds without CUDA
+        raise InputError(f"--device {name}: {error}; leave it out, or give cpu") from error

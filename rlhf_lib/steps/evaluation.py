@@ -1,4 +1,4 @@
-"""Is the new policy better than the old one? Win rates with intervals, bounds and baselines."""
+"""Evaluation of policies and reward models: rates with intervals, bounds and baselines."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from rlhf_lib.raters.simulated import SimulatedRater
 from rlhf_lib.steps.candidate_files import CandidateEdit
 from rlhf_lib.steps.candidates import comparison_tasks
 
-#: Utility differences below this are called even.
+#: Utility differences up to this count as even.
 EVEN = 1e-6
 
 
@@ -33,7 +33,7 @@ class Rate:
     Attributes
     ----------
     value, low, high : float
-        In 0 … 1; the interval is NaN-free: with a single song it spans 0 … 1.
+        In 0 … 1; with a single song the interval is 0 … 1, never NaN.
     n, n_songs : int
         Comparisons, songs.
     """
@@ -92,14 +92,14 @@ def _interval(
 def policy_edits(
     policy: Policy, songs: list[Song], greedy: bool, seed: int = 0, samples: int = 1
 ) -> list[Edit]:
-    """Return the policy's edits of every song at the four keep ratios that ask for cuts.
+    """Return the policy's edits of every song at the four keep ratios below 1.
 
     Parameters
     ----------
     greedy : bool
-        Its likeliest edit, else a sampled one.
+        Take the most probable actions; otherwise sample.
     samples : int
-        Edits of each song and length; ordered sample by sample.
+        Edits per song and length; ordered sample by sample.
     """
     return _walked(policy, every_target(policy, songs), greedy, seed, samples)
 
@@ -107,7 +107,7 @@ def policy_edits(
 def _walked(
     policy: Policy, env: EditingEnv, greedy: bool, seed: int, samples: int = 1
 ) -> list[Edit]:
-    """Return what `policy_edits` does, in an environment that was planned before."""
+    """Return the same as `policy_edits`, in an environment that is already planned."""
     generator = torch.Generator(device=policy.weights.device).manual_seed(seed)
     return [e for _ in range(samples) for e in rollout(policy, env, greedy, generator)]
 
@@ -134,17 +134,18 @@ def compare_policies(
     reward: RewardModel | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Judge a new policy against an old one by a simulated rater's taste.
+    """Compare a new policy with an old one by the taste of a simulated rater.
 
-    Same songs, same lengths. The gold rate asks the noise-free taste, `votes` its noisy
-    answers. Beside the policies stand the exact re-plan under the taste's additive part (the
-    bound for additive tastes) and, with a reward model, the best of 16 sampled old edits.
+    Both edit the same songs to the same lengths. The win rate is by the noise-free taste,
+    `votes` by its noisy answers. The table also has the exact re-plan under the taste's additive
+    part (the bound for additive tastes) and, with a reward model, the best of 16 sampled old
+    edits.
 
     Returns
     -------
     DataFrame
         One row per line of the report: line, mode, win_rate, low, high, votes, gain (mean
-        utility over the old policy's), n, n_songs.
+        utility less that of the old policy), n, n_songs.
     """
     utility = judge.utility
     before = every_target(old, songs)
@@ -171,11 +172,11 @@ def compare_policies(
             }
         )
 
-    planner, searched = speaking_alone(new, "planner"), every_target(new, songs)
+    planner, searched = part_of(new, "planner"), every_target(new, songs)
     plain = every_target(planner, songs)
     lines = {"new policy": (new, searched), "new, planner alone": (planner, plain)}
-    for part in ("planner and search", "network"):  # they plan as the new policy does
-        lines[f"new, {part} alone"] = speaking_alone(new, part), searched
+    for part in ("planner and search", "network"):  # same plans as the new policy
+        lines[f"new, {part} alone"] = part_of(new, part), searched
     for greedy in (True, False):
         for line, (policy, env) in lines.items():
             add(line, greedy, _walked(policy, env, greedy, seed + 1))
@@ -187,13 +188,14 @@ def compare_policies(
     return pd.DataFrame(rows)
 
 
-def speaking_alone(policy: Policy, part: str) -> Policy:
-    """Return the policy with only one part speaking.
+def part_of(policy: Policy, part: str) -> Policy:
+    """Return a policy that uses only one part of `policy`.
 
     Parameters
     ----------
     part : "planner", "planner and search" or "network"
-        The plan under the additive part of its reward; the best of its plans; the network.
+        Planner: the plan under the additive part of its reward. Planner and search: the best of
+        its plans. Network: the network without the plan.
     """
     config = replace(
         policy.config,
@@ -207,7 +209,7 @@ def speaking_alone(policy: Policy, part: str) -> Policy:
 
 
 def best_of(reward: RewardModel, policy: Policy, env: EditingEnv, n: int, seed: int) -> list[Edit]:
-    """Return, for each song and length, the sampled edit the reward model likes best."""
+    """Return, for each song and length, the sampled edit with the highest score."""
     edits = _walked(policy, env, False, seed, n)
     scores = reward.score(edits).mean(1).reshape(n, -1)
     each = scores.shape[1]
@@ -217,13 +219,13 @@ def best_of(reward: RewardModel, policy: Policy, env: EditingEnv, n: int, seed: 
 def accuracy(
     score: Callable[[list[Edit]], np.ndarray], comparisons: Sequence[Comparison], seed: int = 0
 ) -> Rate:
-    """Return how often `score` ranks a decided pair as the rater did, clustered by song.
+    """Return the share of decided pairs that `score` ranks as the rater did, clustered by song.
 
     A pair that gets equal scores counts half.
     """
     decided = [c for c in comparisons if c.preference != 0.5]
     if not decided:
-        raise InputError("every comparison is a tie, so accuracy says nothing; collect more")
+        raise InputError("every comparison is a tie, so there is no accuracy; collect more")
     scores = score([edit for c in decided for edit in (c.a, c.b)])
     right = wins(scores[0::2], scores[1::2])
     answers = np.array([c.preference for c in decided])
@@ -235,8 +237,8 @@ def accuracy(
 def accuracy_table(model: RewardModel, comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """Return the accuracy of the model, of its two parts alone and of two baselines.
 
-    The baselines read nothing but the length: "longer is better" prefers the longer edit, "cooler
-    temperature" the one that aims at the higher keep ratio.
+    The baselines read only the length: "longer is better" prefers the longer edit, "cooler
+    temperature" the one with the higher target keep ratio.
 
     Returns
     -------
@@ -262,7 +264,7 @@ def accuracy_table(model: RewardModel, comparisons: Sequence[Comparison]) -> pd.
 def judged_comparisons(
     edits_of_songs: Sequence[Sequence[CandidateEdit]], judge: SimulatedRater
 ) -> list[Comparison]:
-    """Return the pairs worth comparing among candidates, answered by the noise-free taste."""
+    """Return the `comparison_tasks` of candidates, answered by the noise-free taste."""
     out = []
     for edits in edits_of_songs:
         by_id = {one.id: one.edit for one in edits}
@@ -280,7 +282,7 @@ def gold_course(
 ) -> pd.DataFrame:
     """Return learned and true reward over training, relative to the first snapshot.
 
-    Where the learned reward rises and the true one falls, the policy is exploiting the model
+    Where the learned reward rises and the true one falls, the policy exploits the model
     (Gao et al., 2023).
 
     Returns

@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: its version, and the songs it and its parents learned from."""
+"""The origin of a checkpoint: version, parents, and the songs that they were trained on."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ class Parent:
     ----------
     path : Path
     about : dict
-        What it says about itself; see `rlhf_lib.steps.checkpoints`.
+        Its `about` values; see `rlhf_lib.steps.checkpoints`.
     """
 
     path: Path
@@ -42,7 +42,7 @@ def next_version(name: str) -> str:
 
 
 def song_list(songs: list[Song]) -> list[dict[str, str]]:
-    """Name each song once, for the lineage."""
+    """Return name, path and hash of each different song, for the lineage."""
     unique = {song.sha256: song for song in songs}
     return [
         {"song_id": s.song_id, "path": _within(s.path), "sha256": s.sha256} for s in unique.values()
@@ -50,32 +50,32 @@ def song_list(songs: list[Song]) -> list[dict[str, str]]:
 
 
 def _within(path: Path) -> str:
-    """The path from the workspace on; of a file elsewhere the name: models are given away."""
+    """Return the path within the workspace; elsewhere only the name, because models are shared."""
     inside = path.is_relative_to(workspace())
     return path.relative_to(workspace()).as_posix() if inside else path.name
 
 
 def set_aside(path: Path) -> None:
-    """Copy a checkpoint that is about to be replaced to ``earlier/``, under its hash.
+    """Copy a checkpoint that is about to be replaced to ``earlier/``, with its hash in the name.
 
-    Others may name it as their parent, and the pretrained ones came with the code.
+    It may be the parent of other checkpoints, or a pretrained one that came with the code.
     """
     if path.is_file():
         place = path.parent / "earlier" / f"{path.stem}_{file_sha256(path)[:8]}{path.suffix}"
         with atomic_path(place) as part:
             shutil.copyfile(path, part)
-        print(f"{path.name} is made anew; the earlier one is kept as earlier/{place.name}")
+        print(f"{path.name} is replaced; the earlier one is kept as earlier/{place.name}")
 
 
 def lineage(
     parents: Sequence[Parent], train: list[Song], held_out: list[Song]
 ) -> dict[str, object]:
-    """Return the part of a checkpoint's `about` that says what it was made from.
+    """Return the `about` values of a checkpoint that describe what it was made from.
 
     Returns
     -------
     dict
-        parents (name → sha256), songs (that it or a parent learned from), held_out.
+        parents (name → sha256), songs (that it or a parent was trained on), held_out.
     """
     learned = [song for parent in parents for song in parent.about["songs"]]
     songs = {song["sha256"]: song for song in [*song_list(train), *learned]}
@@ -87,7 +87,7 @@ def lineage(
 
 
 def held_out_by(parents: Sequence[Parent]) -> set[str]:
-    """Return the sha256 of the songs that parents held out and none of them learned from."""
+    """Return the sha256 of songs that parents held out and none of them was trained on."""
     learned = {song["sha256"] for parent in parents for song in parent.about["songs"]}
     held_out = {song["sha256"] for parent in parents for song in parent.about["held_out"]}
     return held_out - learned

@@ -1,4 +1,4 @@
-"""Training policies, from files to files: v14 against v8, v15 against v9 and so on."""
+"""Train policies from files to files: v14 on the reward of v8, v15 on that of v9 and so on."""
 
 import shutil
 from collections.abc import Callable
@@ -25,9 +25,9 @@ from rlhf_lib.steps.devices import default_device
 from rlhf_lib.steps.lineage import Parent, held_out_by, lineage, next_version, set_aside
 
 HELD_OUT = 0.25
-#: Share of the learned reward after feedback. The dense part only breaks ties: with 20 % of it
-#: policies followed new tastes less, with none they exploited the model by reordering (chosen by
-#: a few runs on validation songs).
+#: Share of the learned reward after feedback; the dense part only breaks ties. With a dense share
+#: of 20 % policies followed new tastes less; with 0 % they exploited the model by reordering
+#: (chosen by a few runs on validation songs).
 REFINED_SHARE = 0.95
 
 
@@ -40,7 +40,7 @@ def train_initial_policy(
     device: torch.device | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[Policy, PolicyHistory]:
-    """Train the first policy against the first reward model; save policy_v14 and policy_final."""
+    """Train the first policy on the first reward model; save policy_v14 and policy_final."""
     training = training or PolicyTraining(episodes=1000)
     model, about = load_reward_model(reward_model, device or default_device())
     parents = [Parent(Path(reward_model), about)]
@@ -66,7 +66,7 @@ def train_rlhf_stable(
     device: torch.device | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[Policy, PolicyHistory]:
-    """Fine-tune a policy by PPO against a reward model: v14 → v15, v15 → v16 ….
+    """Fine-tune a policy by PPO on a reward model: v14 → v15, v15 → v16 ….
 
     Songs that the reward model held out are held out here too.
     """
@@ -91,7 +91,7 @@ def _save(
     history: PolicyHistory,
     descent: dict[str, object],
 ) -> None:
-    """Save a trained policy under its name, and again as the newest one."""
+    """Save a trained policy under its name, and a copy as ``policy_final.pt``."""
     last = history.rows[-1]
     set_aside(path)
     save_model(
@@ -111,7 +111,7 @@ def _save(
 def _split_songs(
     songs: list[Song], parents: list[Parent], seed: int
 ) -> tuple[list[Song], list[Song]]:
-    """Hold out the songs that the parents held out; a quarter when there is none of them."""
+    """Hold out the songs that the parents held out; without any, a random quarter."""
     spared = held_out_by(parents)
     held_out = [song for song in songs if song.sha256 in spared]
     if not held_out or len(held_out) == len(songs):

@@ -1,4 +1,4 @@
-"""Training reward models, from files to files: v8 on synthetic pairs, v9 and later on feedback."""
+"""Train reward models from files to files: v8 on synthetic pairs, v9 and later on feedback."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ from rlhf_lib.steps.devices import default_device
 from rlhf_lib.steps.lineage import Parent, lineage, next_version, set_aside
 
 FEW_PAIRS = 30
-#: Synthetic pairs per song on which the first reward model is measured.
+#: Synthetic pairs per song for measuring the first reward model.
 SYNTHETIC_PAIRS = 20
 HELD_OUT = 0.25
 
@@ -49,8 +49,8 @@ def train_initial_reward_model(
 ) -> tuple[RewardModel, RewardHistory]:
     """Train the first reward model on synthetic pairs and save it.
 
-    Its transformer learns to predict the preferences of many synthetic raters; its linear head
-    holds the weights of the dense reward.
+    Its transformer is trained to predict the preferences of many synthetic raters; its linear
+    head has the weights of the dense reward.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def train_initial_reward_model(
         **lineage([], ours, others),
     }
     device = device or default_device()
-    if Path(path).is_file():  # made by the same call: an interrupted run need not start over
+    if Path(path).is_file():  # reuse the result of the same call after an interruption
         model, about = load_reward_model(path, device)
         if "epochs" in about and all(_same(about.get(key), facts[key]) for key in facts):
             return model, RewardHistory(about["epochs"], training.epochs, model.state_dict())
@@ -99,9 +99,9 @@ def train_from_feedback(
 ) -> tuple[RewardModel, RewardHistory, list[Comparison]]:
     """Fine-tune a reward model on collected feedback: v8 → v9, v9 → v10 ….
 
-    Writes ``reward_model_v9_feedback_best.pt`` (lowest held-out loss), ``…_final.pt`` (last
-    epoch) and ``…_history.json`` into `models_dir`. Prints which answers were left out, and
-    warns when there are few pairs.
+    Write ``reward_model_v9_feedback_best.pt`` (lowest held-out loss), ``…_final.pt`` (last
+    epoch) and ``…_history.json`` into `models_dir`. Print which answers were left out, and
+    a warning when there are few pairs.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def train_from_feedback(
     candidates_dir : path or sequence of paths
         Folders of the manifests' audio, searched for the originals of the rated songs.
     selection : AnswerSelection, optional
-        Which answers are learned from.
+        Which answers are used for training.
     report : callable, optional
         Called with each epoch's line.
 
@@ -166,7 +166,7 @@ def _pairs(
     candidates_dir: str | Path | Sequence[str | Path],
     selection: AnswerSelection,
 ) -> FeedbackPairs:
-    """Return the comparisons to learn from, and print what was left out."""
+    """Return the comparisons for training, and print which answers were left out."""
     manifests = {
         name: store.load_manifest(name)
         for name in {a.manifest_id for a in annotations if a.manifest_id}
@@ -178,13 +178,13 @@ def _pairs(
     if len(pairs.comparisons) < FEW_PAIRS:
         print(
             f"only {len(pairs.comparisons)} comparisons; below {FEW_PAIRS} a reward model "
-            "learns little and its held-out accuracy means little: collect more"
+            "learns little and its held-out accuracy is unreliable: collect more"
         )
     return pairs
 
 
 def _same(ours: object, others: object) -> bool:
-    """Compare what is known of two models; songs by their content, wherever they lie."""
+    """Compare `about` values of two models; songs by their content, not their path."""
     if isinstance(ours, list) and isinstance(others, list):
         ours, others = ([song["sha256"] for song in songs] for songs in (ours, others))
     return ours == others

@@ -1,8 +1,8 @@
-// What the annotator does: shows the screen that the kernel sends, plays, and sends the answers.
-// It is one module with timeline.js, player.js, sounds.js and page.js, which Python puts before it.
+// The annotator: shows the screen that the kernel sends, plays the sounds, sends the answers.
+// Python joins timeline.js, player.js, sounds.js, page.js and this file into one module.
 
-const PATIENCE = 6000; // ms without an answer of the kernel until the page says so
-const PATIENCE_FOR_SOUND = 60000; // it may come from far away
+const PATIENCE = 6000; // ms without an answer from the kernel until the page shows a message
+const PATIENCE_FOR_SOUND = 60000; // longer, because the network may be slow
 const SEEK_STEP = 5; // s, arrow keys on a map
 
 function render({ model, el }) {
@@ -62,7 +62,7 @@ function render({ model, el }) {
 
   const unlocked = () => screen.previous || (enough("A") && enough("B"));
 
-  /** Whether a side was heard for long enough, or at each of its seams. */
+  /** Return whether a side was heard for long enough, or at each of its seams. */
   function enough(side) {
     const track = player.tracks[side];
     if (!track) return false;
@@ -118,7 +118,7 @@ function render({ model, el }) {
     sounds.bring(screen.serial, missing, screen.next);
   }
 
-  /** Take in a sound of the task on screen. */
+  /** Load a sound of the task on screen. */
   async function take(side, bytes) {
     const { serial, timelines } = screen;
     try {
@@ -147,7 +147,7 @@ function render({ model, el }) {
     refresh();
   }
 
-  /** Show what the kernel sent; the same task again keeps what is filled in. */
+  /** Show the screen that the kernel sent; for the same task, keep what is filled in. */
   function show() {
     answered();
     const before = screen;
@@ -169,7 +169,7 @@ function render({ model, el }) {
     if (before.stage === "sign in") parts.root.scrollIntoView({ block: "nearest" });
   }
 
-  /** On a page of its own the address names the rater, so that a reload goes on at once. */
+  /** On Voilà's page, keep the rater in the address, so that a reload resumes at once. */
   function rememberRater() {
     if (!document.body.dataset.voila) return;
     const address = new URL(location.href);
@@ -254,7 +254,8 @@ function render({ model, el }) {
     const wasUnlocked = unlocked();
     player.count();
     const said = hint();
-    if (parts.hint.textContent !== said) parts.hint.textContent = said; // it is read out
+    // Set only when it differs: screen readers read each change aloud.
+    if (parts.hint.textContent !== said) parts.hint.textContent = said;
     if (player.playing) frame = requestAnimationFrame(unlocked() === wasUnlocked ? follow : refresh);
     else if (unlocked() !== wasUnlocked) refresh();
   }
@@ -276,7 +277,7 @@ function render({ model, el }) {
       refresh();
       return;
     }
-    // A control that was reached with the Tab key is worked with the space bar and Enter.
+    // A control that was reached with the Tab key is used with the space bar and Enter.
     const pressing = event.key === " " || event.key === "Enter";
     if (pressing && event.target.closest("button")) return;
     const does = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];

@@ -1,4 +1,4 @@
-"""The annotator in a notebook or on a page: listen to two edits, say which one is better."""
+"""The annotator, in a notebook or on a page: listen to two edits and choose the better one."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from rlhf_lib.paths import resolve
 from rlhf_lib.studio.listen import encoded
 from rlhf_lib.studio.timeline import timeline
 
-#: The seven-point row and the answer outside it: what the button says → (choice, strength).
+#: The seven-point scale and "can't tell": text of the button → (choice, strength).
 ANSWERS = {
     "A strongly": ("left", 3),
     "A": ("left", 2),
@@ -31,11 +31,11 @@ ANSWERS = {
     "B strongly": ("right", 3),
     "Can't tell": ("can't tell", 0),
 }
-#: What the buttons say → the confidence stored.
+#: Text of the button → stored confidence.
 CONFIDENCES = {"guessing": 0.25, "unsure": 0.5, "fairly sure": 0.75, "sure": 1.0}
 
 _HERE = Path(__file__).parent
-_BREAK_TEXT = "Half an hour of listening: time for five minutes of quiet."
+_BREAK_TEXT = "You have listened for half an hour. Take a break of five minutes."
 
 _log = logging.getLogger(__name__)
 
@@ -58,19 +58,19 @@ def annotate(
     manifest : path of an evaluation_manifest.json
         Relative paths are taken from the workspace; the audio lies in the manifest's folder.
     rater_id : str, optional
-        Whoever listens; None asks on screen. The same id goes on where the rater stopped.
+        The person who listens; None asks on screen. The same id resumes where it stopped.
     feedback_dir : path
         Folder of preferences.json. Raters who give the same folder share the tasks.
     seed, max_tasks
         See `AnnotationSession`.
     min_seconds : float
-        What must be heard of each side, in s, before it can be rated (less where the edit is
-        shorter or each of its seams was heard).
+        How long each side must be heard, in s, before the pair can be rated (less when the edit
+        is shorter or each of its seams was heard).
     encoding : "flac" or "ogg"
-        How the sound travels to the browser: FLAC is exact, Vorbis is several times smaller.
+        The format sent to the browser: FLAC is lossless, Vorbis is several times smaller.
     shares
-        What is asked of whom: `repeat_share` (0.1), `check_share` (0.05), `overlap` between
-        raters (0.2), `task_share` (1) and `song_share` (1); see `TaskOrder`.
+        Which tasks each rater gets: `repeat_share` (0.1), `check_share` (0.05), `overlap`
+        between raters (0.2), `task_share` (1) and `song_share` (1); see `TaskOrder`.
 
     Raises
     ------
@@ -95,12 +95,11 @@ def annotate(
 
 
 class Annotator(anywidget.AnyWidget):
-    """The view of an `AnnotationSession`: a page of JavaScript, and what it is told.
+    """The view of an `AnnotationSession`: a JavaScript page and the data sent to it.
 
-    The page gets the screen to show (`screen`) and, when it asks, one sound at a time as a
-    binary message; neither it nor the file of a notebook keeps more than the sounds of the
-    present and the next task. Nothing that it gets tells which edit is which: no song,
-    temperature, id or path.
+    The page gets the screen to show (`screen`) and, on request, one sound at a time as a binary
+    message. It keeps only the sounds of the present and the next task, and the notebook file
+    keeps none. The page cannot identify an edit: it gets no song, temperature, id or path.
 
     Parameters
     ----------
@@ -113,7 +112,7 @@ class Annotator(anywidget.AnyWidget):
     encoding : "flac" or "ogg"
     """
 
-    # One module: the files hold no imports, and a build step would be one more thing to install.
+    # One module: the files have no imports, so that no build step is needed.
     _esm = "\n".join(
         (_HERE / name).read_text(encoding="utf-8")
         for name in ("timeline.js", "player.js", "sounds.js", "page.js", "annotator.js")
@@ -143,7 +142,7 @@ class Annotator(anywidget.AnyWidget):
         self._show()
 
     def __repr__(self) -> str:
-        """Return the one line that a notebook file keeps of the annotator."""
+        """Return the only line about the annotator that a notebook file keeps."""
         if self.session is None:
             return "▶ annotator (run the cell to listen and rate)"
         done, total = self.session.progress
@@ -155,13 +154,13 @@ class Annotator(anywidget.AnyWidget):
         self._show()
 
     def close(self) -> None:
-        """Remove the annotator from the screen and give its task back."""
+        """Remove the annotator from the screen and release its task."""
         if self.session is not None:
             self.session.close()
         super().close()
 
     def receive(self, message: dict[str, Any]) -> None:
-        """Do what the page asks for: ``{"kind": …}`` and what goes with it."""
+        """Handle a message from the page: ``{"kind": …}`` and its arguments."""
         kind, serial = message["kind"], message.get("serial")
         if kind == "sound":
             self._send_sound(serial, message["side"])
@@ -183,7 +182,7 @@ class Annotator(anywidget.AnyWidget):
         elif kind == "go on":
             session.stopwatch.go_on()
         elif message["serial"] != self.screen["serial"]:
-            return  # said of a task that has left the screen, such as a second press of Enter
+            return  # about a task no longer on screen, such as a second press of Enter
         elif kind == "undo":
             session.undo()
         elif kind == "keep":
@@ -200,7 +199,7 @@ class Annotator(anywidget.AnyWidget):
             )
 
     def _show(self, error: str = "") -> None:
-        """Tell the page what to show; every call tells it anew, for it waits for an answer."""
+        """Send the screen to the page; every call sends one, because the page waits for it."""
         revision = self.screen.get("revision", 0) + 1
         screen = {"revision": revision, "error": error, "serial": None, "next": None}
         session = self.session
@@ -240,7 +239,7 @@ class Annotator(anywidget.AnyWidget):
         }
 
     def _serials(self) -> tuple[int, int | None]:
-        """Return the numbers under which the page knows the present task and the next one."""
+        """Return the numbers by which the page identifies the present task and the next one."""
         session, shown = self.session, {}
         for item in ((session.task, session.previous_answer), (session.upcoming, None)):
             if item[0] is not None:
@@ -279,20 +278,20 @@ class Annotator(anywidget.AnyWidget):
 
     def _send_sound(self, serial: int, side: str) -> None:
         if serial not in self._shown:
-            return  # asked for before an answer or an undo changed what is on screen
+            return  # requested before an answer or an undo changed the task on screen
         song, candidate = self._sound(serial, side)
         message = {"kind": "sound", "serial": serial, "side": side}
         try:
             audio = load_audio(inside(self._audio_folder, (candidate or song).path))
             self.send(message, buffers=[encoded(audio, self._encoding)])
         except (InputError, OSError) as error:
-            # Its path would tell which edit it is: that goes to the log only.
+            # The path in the error identifies the edit, so it goes to the log only.
             _log.error("%s", error)
             self.send(message | {"error": _no_sound("the original" if side == "O" else side)})
 
 
 def _no_sound(side: str) -> str:
     return (
-        f"The sound of {side} cannot be loaded; the log of the notebook says why. "
-        "Whoever set up this test can put the file back."
+        f"The sound of {side} cannot be loaded; see the log of the notebook. "
+        "The person who set up this test can put the file back."
     )

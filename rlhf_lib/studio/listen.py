@@ -1,4 +1,4 @@
-"""A player for one sound, whose bytes travel to the browser and stay out of the notebook file."""
+"""A player for one sound, which is sent to the browser but not kept in the notebook file."""
 
 import html
 from pathlib import Path
@@ -25,9 +25,9 @@ def listen(
     sound : Audio, Edit or path of an audio file
         An edit is rendered from its song's file.
     title : str
-        Written before the player.
+        Shown before the player.
     span : (start, stop) in s, optional
-        Only this part; what lies outside the sound is left away.
+        Play only this part, as far as the sound goes.
 
     Raises
     ------
@@ -43,7 +43,9 @@ def listen(
         start, stop = (round(max(0.0, second) * sound.sample_rate) for second in span)
         samples = sound.samples[start:stop]
         if len(samples) == 0:
-            raise InputError(f"nothing of {sound.duration:.1f} s of sound lies in span {span} s")
+            raise InputError(
+                f"span {span} s holds none of the sound's {sound.duration:.1f} s; change it"
+            )
         sound = Audio(samples, sound.sample_rate)
     return Player(sound, title)
 
@@ -51,7 +53,7 @@ def listen(
 class Player(widgets.HBox):
     """A title and the browser's own player; it starts on a click and plays once.
 
-    The file of a notebook keeps only the line that `repr` gives.
+    A notebook file keeps only the line that `repr` returns.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ class Player(widgets.HBox):
 
 
 def encoded(audio: Audio, form: Literal["flac", "ogg"] = "flac") -> bytes:
-    """Return a sound as it travels to the browser: FLAC of 16 bits, or Vorbis in OGG.
+    """Return a sound encoded for the browser: FLAC of 16 bits, or Vorbis in OGG.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A plot that follows training in its own place on the page."""
+"""A plot that is redrawn in place during training."""
 
 import time
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class LivePlot:
             self._next = time.monotonic() + self._every
 
     def show(self, figure: Any) -> None:
-        """Put a figure where the plot stands, such as the final one."""
+        """Show a figure, such as the final one, in the place of the plot."""
         if self._place is None:
             self._place = display(figure, display_id=True)
         else:

@@ -1,4 +1,4 @@
-// What the annotator consists of: its elements, and the edit maps.
+// The elements of the annotator, and the edit maps.
 
 export const ANSWERS = [
   ["1", "A strongly", "A is much better"],
@@ -12,7 +12,7 @@ export const ANSWERS = [
 ];
 const NAMES = { O: "Original", A: "A", B: "B" };
 
-/** Make an element; text goes in as text, so markup in notes stays what was typed. */
+/** Make an element; text is added as text, so markup in notes is shown as typed. */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -38,7 +38,7 @@ const button = (key, text, name, act, more = {}) =>
     ...(key ? [element("kbd", {}, key)] : []),
   );
 
-/** Build the page; `act` maps the names of what can be done to functions. */
+/** Build the page; `act` maps the names of actions to functions. */
 export function build(act, tags, confidences) {
   const parts = { tracks: {}, answers: {}, tags: {}, confidences: {} };
   const toggle = (group, text, name, chosen) => {
@@ -161,7 +161,7 @@ export function build(act, tags, confidences) {
       tabindex: "-1",
       role: "region",
       "aria-label": "Annotator: which of two edits is better?",
-      // JupyterLab looks for this attribute and keeps its own shortcuts off.
+      // With this attribute JupyterLab switches its own shortcuts off.
       "data-lm-suppress-shortcuts": "true",
     },
     signIn,
@@ -171,7 +171,7 @@ export function build(act, tags, confidences) {
   return parts;
 }
 
-// A map is drawn in units of its own and stretched to its place; the colours are the style sheet's.
+// A map is drawn in these units and stretched to its element; the style sheet has the colours.
 const WIDE = 1000;
 const TALL = 100;
 
@@ -189,7 +189,7 @@ function emptyMap() {
   return map;
 }
 
-/** Draw an edit map: time to the right, the song from bottom to top, seams, the sound behind. */
+/** Draw an edit map: time to the right, the song from bottom to top, seams, the waveform behind. */
 export function drawMap(map, track) {
   const { buffer, timeline, seams, songEnd } = track ?? {};
   const paths = { wave: "", seam: "", flag: "", beats: "" };
@@ -213,11 +213,11 @@ export function drawMap(map, track) {
   for (const path of map.children) path.setAttribute("d", paths[path.getAttribute("class")]);
 }
 
-/** The largest sample of each of `n` stretches of a sound, of its first channel. */
+/** Return the largest absolute sample in each of `n` parts of a sound's first channel. */
 function peaks(buffer, n) {
   const samples = buffer.getChannelData(0);
   const found = new Float32Array(n);
-  const step = Math.max(1, Math.floor(samples.length / n / 64)); // a picture needs no more
+  const step = Math.max(1, Math.floor(samples.length / n / 64)); // enough for a picture
   for (let i = 0; i < samples.length; i += step) {
     const x = Math.min(n - 1, Math.floor((i / samples.length) * n));
     found[x] = Math.max(found[x], Math.abs(samples[i]));

@@ -1,33 +1,33 @@
 // Plays one of three sounds at a time (the original, A, B) and moves between them in time.
 //
-// Everything is scheduled on the audio clock a moment ahead, so that where a switch lands does not
-// depend on how busy the page is.
+// Everything is scheduled slightly ahead on the audio clock, so that the position after a switch
+// does not depend on how busy the page is.
 
-const FADE = 0.02; // s, a switch between two sounds
-const EDGE = 0.005; // s, a start from silence and an end into it
-const LEAD = 0.04; // s, how far ahead of the audio clock things are scheduled
+const FADE = 0.02; // s, fade at a switch between two sounds
+const EDGE = 0.005; // s, fade at a start from silence and at an end
+const LEAD = 0.04; // s, how far ahead of the audio clock sounds are scheduled
 const AROUND_SEAM = 4; // s, played before and after a seam
 const SEAM_MARGIN = 0.5; // s, heard on both sides of a seam before it counts as heard
 
-/** The page's one AudioContext; it sleeps until a click or a key starts it. */
+/** The page's only AudioContext; it is suspended until a click or a key starts it. */
 const audioContext = () => (globalThis.rlhfAudioContext ??= new AudioContext());
 
 const curve = (law) => Float32Array.from({ length: 65 }, (_, i) => law((i / 64) * (Math.PI / 2)));
-// Two different sounds add in power. The same sound adds in amplitude, and must not swell.
+// Two different sounds add in power. The same sound adds in amplitude and must not get louder.
 const FADES = {
   different: [curve(Math.sin), curve(Math.cos)],
   same: [curve((x) => Math.sin(x) ** 2), curve((x) => Math.cos(x) ** 2)],
 };
 
 export class Player {
-  /** @param onStop called when the sound ends by itself */
+  /** @param onStop called when the sound reaches its end */
   constructor(onStop) {
     this.onStop = onStop;
     this.loop = false;
     this.clear();
   }
 
-  /** Fall silent and let go of all sound. */
+  /** Stop and release all sounds. */
   clear() {
     this.silence();
     this.tracks = {};
@@ -38,9 +38,9 @@ export class Player {
     this.seamsHeard = { O: new Set(), A: new Set(), B: new Set() };
   }
 
-  /** Decode a sound; `bytes` is an ArrayBuffer, which the browser takes away. */
+  /** Decode a sound; `bytes` is an ArrayBuffer, which decoding detaches. */
   async load(side, bytes, timeline) {
-    const tracks = this.tracks; // a new task replaces it while this one is still decoding
+    const tracks = this.tracks; // a new task may replace it during decoding
     const buffer = await audioContext().decodeAudioData(bytes);
     tracks[side] = { buffer, timeline, seams: seamsOf(timeline) };
   }
@@ -49,7 +49,7 @@ export class Player {
     return this.voice !== null;
   }
 
-  /** The position in s in the sound of `side`; in another than the current one, the same moment. */
+  /** The position in s in the sound of `side`; for another side, at the same moment of the song. */
   position(side = this.side) {
     const here = this.voice ? this.reached(audioContext().currentTime) : this.at;
     return side === this.side ? here : this.moment(side, here).seconds;
@@ -74,7 +74,7 @@ export class Player {
     this.silence();
   }
 
-  /** Go on in another sound at the same moment of the song; start where nothing plays. */
+  /** Continue in another sound at the same moment of the song; start if nothing plays. */
   switchTo(side) {
     if (!this.tracks[side]) return;
     if (side !== this.side) {
@@ -88,7 +88,7 @@ export class Player {
     this.play();
   }
 
-  /** Play a sound from `seconds` on; a silent player stays silent unless told to `play`. */
+  /** Move to `seconds` in a sound; if nothing plays, start only when `play` is true. */
   seek(side, seconds, play) {
     if (!this.tracks[side]) return;
     const end = duration(this.tracks[side].timeline);
@@ -96,7 +96,7 @@ export class Player {
     this.jump(side, Math.min(Math.max(seconds, 0), end), play);
   }
 
-  /** Play the surroundings of the next seam (step 1) or the one before (−1); false: there is none. */
+  /** Play around the next seam (step 1) or the one before (−1); return false if there is none. */
   playSeam(step) {
     const track = this.tracks[this.side];
     if (!track?.seams.length) return false;
@@ -108,7 +108,7 @@ export class Player {
     return true;
   }
 
-  // What follows is for the player itself.
+  // The methods below are internal.
 
   moment(side, seconds) {
     return sameMoment(this.tracks[this.side].timeline, this.tracks[side].timeline, seconds);
@@ -125,7 +125,7 @@ export class Player {
     if (play) this.play();
   }
 
-  /** Keep to the surroundings of the same seam where they hold the moment reached. */
+  /** Keep the span around the same seam if it contains the moment reached. */
   moveSpan(side, seconds) {
     const centre = this.moment(side, this.span.centre).seconds;
     const span = around(centre, this.tracks[side].timeline);
@@ -137,8 +137,8 @@ export class Player {
     if (this.playing) this.end(this.voice, when, law, fade);
     const { buffer, timeline } = this.tracks[side];
     const source = new AudioBufferSourceNode(context, { buffer });
-    // A gain for each direction: curves on one of them may not overlap. The rise waits at 0, for
-    // the first sample can come a little before the curve.
+    // A gain for each direction, because curves on one gain may not overlap. The rise starts at 0,
+    // because the first sample can come slightly before the curve.
     const [rise, fall] = [new GainNode(context, { gain: 0 }), new GainNode(context)];
     source.connect(rise).connect(fall).connect(context.destination);
     rise.gain.setValueCurveAtTime(FADES[law][0], when, fade);
@@ -174,7 +174,7 @@ export class Player {
     else this.onStop();
   }
 
-  /** Add what has sounded since the last count to what was heard. */
+  /** Add the time played since the last count to the time heard. */
   count() {
     const voice = this.voice;
     if (!voice) return;

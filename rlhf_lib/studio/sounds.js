@@ -1,9 +1,9 @@
-// Brings the sounds of the task on screen from the kernel, then those of the next task.
+// Fetches the sounds of the task on screen from the kernel, then those of the next task.
 
 export class Sounds {
   /**
-   * @param request called with a task's serial and a side: ask the kernel for this sound
-   * @param deliver called with a side and its bytes, as soon as a sound of the task is there
+   * @param request called with a task's serial and a side to request this sound from the kernel
+   * @param deliver called with a side and its bytes as soon as a sound of the task has arrived
    */
   constructor(request, deliver) {
     Object.assign(this, { request, deliver, serial: null, next: null, ahead: {}, queue: [] });
@@ -13,7 +13,7 @@ export class Sounds {
     return this.queue.length > 0;
   }
 
-  /** Bring these sides of a task; of the task before it, nothing is kept. */
+  /** Fetch these sides of a task; sounds of the task before it are dropped. */
   bring(serial, sides, next) {
     const here = serial === this.next ? this.ahead : {};
     if (next !== this.next) this.ahead = {}; // still compressed: decoding waits until it is shown
@@ -31,13 +31,13 @@ export class Sounds {
   receive(serial, side, bytes) {
     const waited = this.queue.length;
     this.queue = this.queue.filter(([other, name]) => other !== serial || name !== side);
-    if (this.queue.length === waited) return; // asked for twice, or no longer wanted
+    if (this.queue.length === waited) return; // requested twice, or no longer needed
     if (serial === this.serial) this.deliver(side, bytes);
     else this.ahead[side] = bytes;
     this.ask();
   }
 
-  /** Ask for nothing more. */
+  /** Request no more sounds. */
   stop() {
     this.queue = [];
   }

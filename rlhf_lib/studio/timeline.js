@@ -1,4 +1,4 @@
-// Where a moment of one edit is found in another edit: by its beat in the song. No browser here.
+// Finds a moment of one edit in another edit by its beat in the song. It needs no browser.
 //
 // A timeline is {beats, starts}: the song's beats in the order in which the edit plays them, and
 // the second at which each of them starts in the edit's sound, followed by the end of the sound.
@@ -41,9 +41,9 @@ export function segmentsOf(timeline) {
 /**
  * The moment of `to` that holds the same beat of the song as `seconds` of `from`.
  *
- * A repeated beat is met at the same repetition, or the last there is. A beat that `to` lacks
- * gives way to the next one that it has (at the end of the song, to the last one before), at the
- * same fraction of the beat, so that the pulse goes on. `exact` tells whether the beat was there.
+ * A repeated beat is matched at the same repetition, or at the last one. A beat that `to` lacks
+ * is replaced by the next one that it has (at the end of the song, by the last one before), at the
+ * same fraction of the beat, so that the pulse continues. `exact` is true if `to` has the beat.
  */
 export function sameMoment(from, to, seconds) {
   const place = placeAt(from, seconds);

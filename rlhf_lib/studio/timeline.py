@@ -1,4 +1,4 @@
-"""When a sound of a manifest plays which beat of the song: all that the player knows of an edit."""
+"""Timelines for the player: which beat of the song a sound of a manifest plays when."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def timeline(song: SongEntry, folder: Path, candidate: Candidate | None = None) 
             f"cannot read {path} ({error}); put the original back where the manifest names it, "
             "or generate the candidates again"
         ) from error
-    # Not the header's number of samples: an MP3 can promise more than it holds.
+    # Not the header's number of samples: in an MP3 file it can be too large.
     bounds = beat_bounds(np.array(song.beat_times), round(song.duration * rate), rate)
     order = np.arange(len(song.beat_times))
     if candidate is not None:

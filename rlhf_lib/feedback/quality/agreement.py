@@ -10,20 +10,20 @@ import numpy as np
 
 from rlhf_lib.feedback.annotation import Annotation
 
-#: A rater is held against the others from this many shared answers on, and is the odd one out
-#: when agreeing with them by this much less than they do among themselves.
+#: A rater with at least this many shared answers is compared with the others, and is the odd one
+#: out when the agreement with them is lower by this much than their agreement with each other.
 MIN_SHARED, ODD_GAP = 10, 0.2
 #: The unordered pair of edits that an answer is about, see `Annotation.pair`.
 Pair = tuple[str | None, str, str, str]
 
 
 def estimate(value: float | None, n: int, reason: str | None = None) -> dict[str, Any]:
-    """Return a figure of the report; one that cannot be computed is null with a reason."""
+    """Return a figure of the report; one that cannot be computed is None with a reason."""
     return {"value": None if value is None else float(value), "n": int(n), "reason": reason}
 
 
 def signed(annotation: Annotation, first_edit: str) -> int:
-    """Return the answer on the seven-point scale seen from `first_edit`.
+    """Return the answer on the seven-point scale, positive when `first_edit` is preferred.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def signed(annotation: Annotation, first_edit: str) -> int:
 
 
 def by_pair(annotations: Sequence[Annotation]) -> dict[Pair, list[Annotation]]:
-    """Group answers by the pair they are about, whatever the order of its sides."""
+    """Group answers by the pair they are about, in either order of its sides."""
     groups = defaultdict(list)
     for annotation in annotations:
         groups[annotation.pair].append(annotation)
@@ -46,8 +46,8 @@ def by_pair(annotations: Sequence[Annotation]) -> dict[Pair, list[Annotation]]:
 def ratings(annotations: Sequence[Annotation]) -> list[dict[str, int]]:
     """Return for each pair of edits the answer of each rater, on the seven-point scale.
 
-    Edit a is the one of the pair's earliest answer. Of a rater's repeated answers to a pair
-    the first counts: the repeat was asked to check the rater, not to vote again.
+    Positive values prefer edit a of the pair's earliest answer. Only a rater's first answer to a
+    pair counts: repeats check the rater and are not second votes.
     """
     units = []
     for answers in by_pair(annotations).values():
@@ -61,8 +61,9 @@ def ratings(annotations: Sequence[Annotation]) -> list[dict[str, int]]:
 def cohen_kappa(first: Sequence[int], second: Sequence[int]) -> dict[str, Any]:
     """Return Cohen's kappa of two raters' labels of the same items, as an `estimate`.
 
-    Observed agreement beyond the one that the raters' own shares of labels give by chance:
-    κ = (p_o − p_e) / (1 − p_e). Cohen (1960), Educational and Psychological Measurement 20.
+    κ = (p_o − p_e) / (1 − p_e): the observed agreement p_o beyond the chance agreement p_e that
+    follows from each rater's label shares. Cohen (1960), Educational and Psychological
+    Measurement 20.
     """
     n = len(first)
     if n < 2:
@@ -71,14 +72,14 @@ def cohen_kappa(first: Sequence[int], second: Sequence[int]) -> dict[str, Any]:
     shares = Counter(first), Counter(second)
     expected = sum(shares[0][label] * shares[1][label] for label in shares[0]) / n**2
     if expected == 1:
-        return estimate(None, n, "both gave one and the same answer throughout")
+        return estimate(None, n, "both always gave the same answer")
     return estimate((observed - expected) / (1 - expected), n)
 
 
 def krippendorff_alpha(units: Sequence[dict[str, int]], level: str) -> dict[str, Any]:
     """Return Krippendorff's alpha, as an `estimate` whose n counts the units rated twice or more.
 
-    Unlike kappa it takes any number of raters and missing answers. Krippendorff (2011),
+    Unlike kappa it allows any number of raters and missing answers. Krippendorff (2011),
     "Computing Krippendorff's Alpha-Reliability".
 
     Parameters
@@ -86,7 +87,7 @@ def krippendorff_alpha(units: Sequence[dict[str, int]], level: str) -> dict[str,
     units : list of dict
         For each item the value that each rater gave.
     level : "nominal" or "ordinal"
-        Whether values are equal or not, or stand in an order.
+        Values are either equal or not, or are ordered.
     """
     units = [unit for unit in units if len(unit) > 1]
     if not units:
@@ -102,10 +103,10 @@ def krippendorff_alpha(units: Sequence[dict[str, int]], level: str) -> dict[str,
 def agreement_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
     """Return how far raters agree on the pairs that more than one of them rated.
 
-    Percentage, kappa and the nominal alpha ask whether the same edit was chosen (or both
-    called it a tie). The ordinal alpha looks at the whole seven-point row, where "slightly A"
-    against "slightly B" is a small disagreement and "strongly A" against "strongly B" a large
-    one; it is ordinal because nobody knows whether the steps of the row are equally wide.
+    Percentage, kappa and the nominal alpha compare which edit was chosen, or that both answers
+    are ties. The ordinal alpha uses the whole seven-point scale: "slightly A" against "slightly
+    B" is a small disagreement, "strongly A" against "strongly B" a large one. It is ordinal
+    because the steps of the scale may not be equally wide.
     """
     scale = ratings(annotations)
     chosen = [{rater: int(np.sign(value)) for rater, value in unit.items()} for unit in scale]
@@ -143,7 +144,7 @@ def _of(shared: dict[tuple[str, str], list], rater: str, involved: bool) -> list
 
 
 def _odd_ones_out(shared: dict[tuple[str, str], list], raters: list[str]) -> list[dict[str, Any]]:
-    """Return the raters who agree with the others far less than these among themselves."""
+    """Return the raters who agree with the others far less than those do with each other."""
     found = []
     for rater in raters if len(raters) > 2 else ():
         own, others = (_share_equal(_of(shared, rater, involved)) for involved in (True, False))

@@ -1,4 +1,4 @@
-"""Answers to obvious checks: whether raters listened."""
+"""Answers to obvious checks, which show whether raters listened."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,10 +18,10 @@ def failed_checks(annotations: Iterable[Annotation]) -> dict[str, int]:
 
 
 def checks_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
-    """Return the share of checks failed, by rater too, and which ones.
+    """Return the share of failed checks, overall and by rater, and the failed answers.
 
-    A check is passed when the edit that is obviously better was preferred, however slightly. A
-    tie or "can't tell" fails it.
+    A check is passed when the obviously better edit was preferred, however slightly. A tie or
+    "can't tell" fails it.
     """
     asked = [annotation for annotation in annotations if annotation.is_check]
     by_rater = {}

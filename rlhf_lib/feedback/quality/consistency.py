@@ -20,11 +20,11 @@ def _by_rater(annotations: Sequence[Annotation]) -> dict[str, list[Annotation]]:
 
 
 def self_consistency(annotations: Sequence[Annotation]) -> dict[str, Any]:
-    """Return how often a rater who met a pair again chose the same edit.
+    """Return how often raters chose the same edit when a pair was repeated.
 
-    Each answer is compared with the same rater's answer before to the same pair. Repeats with
-    the sides swapped and not swapped are also told apart: someone who always takes the left
-    one is consistent only in the latter.
+    Each answer is compared with the same rater's previous answer to the same pair. Repeats with
+    and without swapped sides are also reported separately: a rater who always takes the left
+    edit is consistent only without.
     """
     same: dict[str, list[bool]] = defaultdict(list)
     swapped, unswapped, shifts = [], [], []
@@ -51,24 +51,26 @@ def self_consistency(annotations: Sequence[Annotation]) -> dict[str, Any]:
 
 
 def side_bias(annotations: Sequence[Annotation]) -> dict[str, Any]:
-    """Return how often the edit on side A, shown first, was chosen, ties aside.
+    """Return how often the edit on side A, shown first, was chosen; ties do not count.
 
-    With sides in random order a fair rater takes it half of the time. The interval is the
-    exact 95 % binomial one of Clopper and Pearson (1934); one without 0.5 shows a bias.
+    With sides in random order an unbiased rater chooses it half of the time. The interval is the
+    exact 95 % binomial one of Clopper and Pearson (1934); one that excludes 0.5 shows a bias.
     """
     known = [annotation for annotation in annotations if annotation.shown_first]
     a_first = sum(annotation.shown_first == "a" for annotation in known)
     return {
         "first_shown_chosen": _first_chosen(known),
-        "edit_a_shown_first": _binomial(a_first, len(known), "no answer says which side was first"),
+        "edit_a_shown_first": _binomial(
+            a_first, len(known), "no answer records which side was first"
+        ),
         "by_rater": {rater: _first_chosen(own) for rater, own in _by_rater(known).items()},
     }
 
 
 def contradictions(annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
-    """Return the pairs of which one rater preferred now the one, now the other edit.
+    """Return the pairs in which one rater preferred each edit at least once.
 
-    Each names its song, tasks and answers, to be listened to again.
+    Each entry names its song, tasks and answers, so that they can be listened to again.
     """
     found = []
     for rater, own in _by_rater(annotations).items():
@@ -83,8 +85,8 @@ def contradictions(annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
 def preference_cycles(annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
     """Return cycles such as x over y, y over z, z over x in one rater's answers to a song.
 
-    Of each edit that lies on a cycle the shortest one is listed, and each cycle once. Repeated
-    answers to a pair count by their sum.
+    For each edit on a cycle the shortest cycle is returned, each cycle once. Repeated answers to
+    a pair are summed.
     """
     found = []
     for rater, own in _by_rater(annotations).items():
@@ -104,7 +106,7 @@ def preference_cycles(annotations: Sequence[Annotation]) -> list[dict[str, Any]]
 
 
 def _cycle(start: str, beats: dict[str, dict[str, Any]]) -> list[str] | None:
-    """Return the shortest way from `start` back to it, by breadth-first search."""
+    """Return the shortest cycle through `start`, or None, by breadth-first search."""
     came_from: dict[str, str] = {}
     queue = deque([start])
     while queue:
@@ -122,7 +124,7 @@ def _cycle(start: str, beats: dict[str, dict[str, Any]]) -> list[str] | None:
 
 
 def _rotated(cycle: list[str]) -> tuple[str, ...]:
-    """Return the cycle started at its smallest name, so that equal cycles look equal."""
+    """Return the cycle from its smallest name on, so that equal cycles are equal tuples."""
     start = cycle.index(min(cycle))
     return (*cycle[start:], *cycle[:start])
 

@@ -1,4 +1,4 @@
-"""Can this feedback be trusted? One report, and warnings that say what to do."""
+"""The quality report on feedback: figures, and warnings with what to do about them."""
 
 import json
 from collections import Counter
@@ -24,17 +24,17 @@ from rlhf_lib.paths import atomic_path
 
 
 def quality_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
-    """Return all that can be said about the quality of feedback, ready for JSON.
+    """Return the quality report on feedback, ready for JSON.
 
-    A figure is ``{"value", "n", "reason"}``: `n` says from how many cases it comes; where it
-    cannot be computed, `value` is None and `reason` says why.
+    A figure is ``{"value", "n", "reason"}``: `n` is the number of cases; where the figure cannot
+    be computed, `value` is None and `reason` gives the cause.
 
     Parameters
     ----------
     annotations : list of Annotation
-        The whole history; superseded answers are counted, then left aside. Answers to obvious
-        checks are counted as passed or failed, and enter nothing else. "Can't tell" is counted,
-        and enters only the figures on fatigue.
+        The whole history; superseded answers are counted, then left out. Answers to obvious
+        checks are counted as passed or failed and used for nothing else. "Can't tell" is counted
+        and used only for the figures on fatigue.
 
     Returns
     -------
@@ -42,36 +42,36 @@ def quality_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
         counts, balance, checks, agreement, self_consistency, side_bias, contradictions, cycles,
         fatigue, strengths, and warnings: a list of {"found", "do"}.
     """
-    standing = current_annotations(annotations)
-    current = [annotation for annotation in standing if not annotation.is_check]
-    answers = [annotation for annotation in current if not annotation.cant_tell]
+    current = current_annotations(annotations)
+    compared = [annotation for annotation in current if not annotation.is_check]
+    answers = [annotation for annotation in compared if not annotation.cant_tell]
     report = {
         "counts": {
             "annotations": len(annotations),
-            "superseded": len(annotations) - len(standing),
-            "checks": len(standing) - len(current),
-            "cant_tell": len(current) - len(answers),
+            "superseded": len(annotations) - len(current),
+            "checks": len(current) - len(compared),
+            "cant_tell": len(compared) - len(answers),
             "answers": len(answers),
             "pairs": len({annotation.pair for annotation in answers}),
             "songs": len({annotation.song_id for annotation in answers}),
             "by_rater": dict(Counter(annotation.rater_id for annotation in answers)),
             "by_rater_kind": dict(Counter(annotation.rater_kind for annotation in answers)),
         },
-        "balance": _balance(current, answers),
-        "checks": checks_report(standing),
+        "balance": _balance(compared, answers),
+        "checks": checks_report(current),
         "agreement": agreement_report(answers),
         "self_consistency": self_consistency(answers),
         "side_bias": side_bias(answers),
         "contradictions": contradictions(answers),
         "cycles": preference_cycles(answers),
-        "fatigue": fatigue_report(current),
+        "fatigue": fatigue_report(compared),
         "strengths": strengths_report(answers),
     }
     return report | {"warnings": [{"found": found, "do": do} for found, do in warnings(report)]}
 
 
 def write_quality_report(store: PreferenceStore) -> Path:
-    """Write the report on a store to ``quality_report.json`` beside it and return the path."""
+    """Write the report on a store to ``quality_report.json`` next to it and return the path."""
     path = store.folder / "quality_report.json"
     text = json.dumps(quality_report(store.load()), indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as part:
@@ -79,18 +79,20 @@ def write_quality_report(store: PreferenceStore) -> Path:
     return path
 
 
-def _balance(current: Sequence[Annotation], answers: Sequence[Annotation]) -> dict[str, Any]:
+def _balance(compared: Sequence[Annotation], answers: Sequence[Annotation]) -> dict[str, Any]:
     preferences = Counter(answer.preference for answer in answers)
     strengths = Counter(answer.strength for answer in answers)
-    heard = [answer for answer in current if answer.listening is not None]
-    deaf = sum(0 in (one.listening.seconds_a, one.listening.seconds_b) for one in heard)
+    heard = [answer.listening for answer in compared if answer.listening is not None]
+    not_both_heard = sum(0 in (one.seconds_a, one.seconds_b) for one in heard)
     none = "there are no answers"
     return {
         "preference": {name: preferences[name] for name in ("a", "b", "tie")},
         "strength": {str(strength): strengths[strength] for strength in range(4)},
         "ties": _share(preferences["tie"], len(answers), none),
-        "cant_tell": _share(len(current) - len(answers), len(current), none),
-        "without_hearing_both": _share(deaf, len(heard), "no answer has a listening record"),
+        "cant_tell": _share(len(compared) - len(answers), len(compared), none),
+        "without_hearing_both": _share(
+            not_both_heard, len(heard), "no answer has a listening record"
+        ),
         "tags": dict(Counter(tag for answer in answers for tag in answer.tags)),
     }
 

@@ -1,4 +1,4 @@
-"""Whether answers get hasty, undecided, faint or one-sided in the course of a sitting."""
+"""How answers change during a sitting: time taken, ties, strength, side."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from rlhf_lib.feedback.quality.agreement import estimate
 
 #: A longer gap between two answers ends a sitting.
 BREAK = timedelta(minutes=30)
-#: Shorter sittings say nothing about a trend.
+#: Sittings with fewer answers are too short for a trend.
 MIN_ANSWERS = 10
 
 
@@ -38,11 +38,11 @@ def sittings(annotations: Sequence[Annotation]) -> list[list[Annotation]]:
 def fatigue_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
     """Return, for each sitting of at least `MIN_ANSWERS`, how its halves differ.
 
-    Undecided means a tie or "can't tell". `time_trend` is Spearman's rank correlation between
-    an answer's place in the sitting and the seconds it took; a negative one means that answers
-    get quicker, which is habit at first and haste later. `strength_trend` is the same for the
-    strength of the preferences, which should hang on the edits and not on the hour.
-    `first_shown_chosen` tells whether one side comes to be favoured.
+    "Undecided" is a tie or "can't tell". `time_trend` is Spearman's rank correlation between an
+    answer's place in the sitting and the seconds it took; a negative value means that answers
+    get quicker, at first from practice and later from haste. `strength_trend` is the same for
+    the strength of the preferences, which should depend on the edits and not on the time.
+    `first_shown_chosen` shows whether one side becomes favoured.
     """
     everything = sittings(annotations)
     long = [sitting for sitting in everything if len(sitting) >= MIN_ANSWERS]
@@ -68,7 +68,7 @@ def _sitting_report(sitting: list[Annotation]) -> dict[str, Any]:
         },
         "median_seconds": {name: _median_seconds(half) for name, half in halves.items()},
         "first_shown_chosen": _first_chosen(halves),
-        "time_trend": _trend(_seconds(sitting), "answers say how long they took"),
+        "time_trend": _trend(_seconds(sitting), "answers have a time"),
         "strength_trend": _trend(
             [(place, one.strength) for place, one in enumerate(sitting) if one.strength],
             "answers prefer an edit",
@@ -103,7 +103,7 @@ def _seconds(answers: list[Annotation]) -> list[tuple[int, float]]:
 def _median_seconds(answers: list[Annotation]) -> dict[str, Any]:
     seconds = [taken for _, taken in _seconds(answers)]
     if not seconds:
-        return estimate(None, 0, "no answer says how long it took")
+        return estimate(None, 0, "no answer has a time")
     return estimate(np.median(seconds), len(seconds))
 
 

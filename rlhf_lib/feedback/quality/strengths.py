@@ -1,8 +1,8 @@
 """How strong each candidate is: Bradley–Terry, with bootstrap intervals.
 
 P(x preferred to y) = σ(s_x − s_y) (Bradley & Terry, 1952, Biometrika 39); a tie counts half for
-each side. A weak Gaussian prior keeps strengths finite where a candidate always wins, as few
-answers about one song easily have it.
+each side. A weak Gaussian prior keeps strengths finite where a candidate always wins, which is
+common with few answers about one song.
 """
 
 from collections import Counter, defaultdict
@@ -18,13 +18,13 @@ from rlhf_lib.feedback.annotation import VOTE_FOR_A, Annotation
 #: nineteen of twenty against another.
 PRIOR_SD = 3.0
 REPLICATES = 500
-#: Below this many answers an interval would only show the prior.
+#: With fewer answers an interval would only show the prior.
 MIN_ANSWERS = 5
 _STEPS = 50
 
 
 def bradley_terry(wins: np.ndarray, prior_sd: float = PRIOR_SD) -> np.ndarray:
-    """Return the strengths that are likeliest after these wins, by Newton's method.
+    """Return the most probable strengths given these wins, by Newton's method.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def bradley_terry(wins: np.ndarray, prior_sd: float = PRIOR_SD) -> np.ndarray:
 def strengths_report(annotations: Sequence[Annotation], seed: int = 0) -> list[dict[str, Any]]:
     """Return the strengths of the candidates of each manifest: over all songs, and by song.
 
-    Over all songs, candidates of one name (``temp_0.5``) count as one. The 95 % intervals come
-    from resampling songs with all their answers, where there are several, else answers.
+    Over all songs, candidates with the same id (``temp_0.5``) count as one. The 95 % intervals
+    resample songs with all their answers, or single answers when there is only one song.
     """
     groups: dict[str | None, dict[str, list[Annotation]]] = defaultdict(lambda: defaultdict(list))
     for annotation in annotations:

@@ -1,29 +1,29 @@
-"""What is wrong with feedback, in words: each warning says what was found and what to do."""
+"""The warnings of the quality report: what was found and what to do."""
 
 from collections.abc import Iterator
 
 Found = Iterator[tuple[str, str]]
 
-#: Below this many pairs fine-tuning has little to learn from.
+#: With fewer pairs fine-tuning has little to learn from.
 MIN_PAIRS = 30
-#: Raters are judged one by one only from this many answers on.
+#: With fewer answers, or half as many repeats, a share is too uncertain for a warning.
 MIN_PER_RATER = 10
-# 0 is chance, 1 is perfect. Taste differs between people, so far lower values are normal here
-# than the 0.67 asked of coders who apply one rule book.
+# 0 is chance, 1 is perfect. Taste differs between people, so values far below the 0.67 that is
+# required of coders with a common rule book are normal here.
 _LOW_ALPHA = 0.2
 _LOW_CONSISTENCY = 0.7
 _MANY_UNDECIDED = 0.5
 _MANY_CANT_TELL = 0.2
 _RISE_UNDECIDED = 0.25
 _HALVES = ("first_half", "second_half")
-# One failed check may be a slip of the finger.
+# One failed check may be a wrong key.
 _MANY_FAILED = 2
-# Of the many tests in one report few should be wrong by chance.
+# Strict, because one report makes many tests.
 _SIGNIFICANT = 0.01
 
 
 def warnings(report: dict) -> Found:
-    """Yield (what was found, what to do) for all that is doubtful in a quality report."""
+    """Yield (what was found, what to do) for each problem in a quality report."""
     for look in (
         _amount,
         _balance,
@@ -43,17 +43,17 @@ def _amount(report: dict) -> Found:
     if counts["pairs"] < MIN_PAIRS:
         yield (
             f"only {counts['pairs']} different pairs were compared, fewer than {MIN_PAIRS}",
-            "collect more answers, or take whatever is learned from these as a trial",
+            "collect more answers, or treat models trained on these as a trial",
         )
     if counts["songs"] == 1:
         yield (
             "all answers are about one song",
-            "compare edits of more songs: training holds out whole songs to test itself",
+            "compare edits of more songs: training holds out whole songs for validation",
         )
     if len(counts["by_rater_kind"]) > 1:
         yield (
             "people and simulated raters are mixed",
-            "report on each kind alone; simulated answers say nothing about what people like",
+            "report on each kind separately; simulated answers do not show what people like",
         )
 
 
@@ -74,12 +74,13 @@ def _balance(report: dict) -> Found:
     if len(strengths) == 1 and sum(strengths.values()) >= MIN_PER_RATER:
         yield (
             f"every preference has strength {next(iter(strengths))}",
-            "ask the raters to use the whole row, or do not weigh pairs by strength",
+            "ask the raters to use the whole scale, or do not weight pairs by strength",
         )
-    deaf = balance["without_hearing_both"]
-    if deaf["value"]:
+    not_both_heard = balance["without_hearing_both"]
+    if not_both_heard["value"]:
         yield (
-            f"{deaf['value']:.0%} of the recorded answers came without hearing both edits",
+            f"{not_both_heard['value']:.0%} of the answers with a listening record were given "
+            "without hearing both edits",
             "ask the raters to listen to both; exclude raters who do not (--exclude_raters)",
         )
 
@@ -100,7 +101,7 @@ def _agreement(report: dict) -> Found:
     if n_raters == 1:
         yield (
             "all answers come from one rater",
-            "have a second rater answer the same tasks, or speak of this one person's taste",
+            "have a second rater answer the same tasks, or report this as one person's taste",
         )
     elif n_raters > 1 and agreement["n_shared_pairs"] == 0:
         yield (
@@ -119,7 +120,7 @@ def _odd_one_out(report: dict) -> Found:
         rater = odd["rater_id"]
         yield (
             f"rater {rater!r} agrees with the others on {odd['with_others']:.0%} of the pairs, "
-            f"they among themselves on {odd['among_others']:.0%}",
+            f"the others with each other on {odd['among_others']:.0%}",
             "ask whether the task was understood, and whether A and B were swapped; then train "
             f"without this rater (--exclude_raters {rater!r}) or on this rater alone",
         )
@@ -130,20 +131,20 @@ def _bias(report: dict) -> Found:
     overall, order = bias["first_shown_chosen"], bias["edit_a_shown_first"]
     if order["n"] == 0 and report["counts"]["answers"]:
         yield (
-            "no answer says which edit was shown first, so a side bias cannot be seen",
-            "record shown_first; the annotator does",
+            "no answer records which edit was shown first, so a side bias cannot be detected",
+            "record shown_first, as the annotator does",
         )
     elif order["n"] and order["p_value"] < _SIGNIFICANT:
         yield (
             f"edit a was shown first in {order['value']:.0%} of the answers",
-            "shuffle the sides: a liking for one side now looks like a liking for an edit",
+            "shuffle the sides: now a preference for one side looks like one for an edit",
         )
     if overall["n"] and not overall["interval"][0] <= 0.5 <= overall["interval"][1]:
         low, high = overall["interval"]
         yield (
             f"the side shown first was chosen in {overall['value']:.0%} of {overall['n']} choices "
             f"(95 % interval {low:.0%} to {high:.0%})",
-            "keep the sides shuffled, ask for both sides to be heard to the end, look by rater",
+            "keep the sides shuffled, ask raters to hear both sides to the end, check each rater",
         )
     for rater, chosen in bias["by_rater"].items():
         if len(bias["by_rater"]) > 1 and chosen["n"] and chosen["p_value"] < _SIGNIFICANT:
@@ -159,21 +160,21 @@ def _consistency(report: dict) -> Found:
     if again["n"] == 0 and report["counts"]["answers"] >= MIN_PER_RATER:
         yield (
             "no pair was asked twice, so self-consistency is unknown",
-            "let about one task in ten return with its sides swapped",
+            "repeat about one task in ten with its sides swapped",
         )
     for rater, share in report["self_consistency"]["by_rater"].items():
         if share["n"] >= MIN_PER_RATER / 2 and share["value"] < _LOW_CONSISTENCY:
             yield (
                 f"rater {rater!r} chose the same edit again in only {share['value']:.0%} of "
                 f"{share['n']} repeats",
-                "suggest shorter sittings or easier pairs; weigh this rater's answers less",
+                "suggest shorter sittings or easier pairs; give this rater's answers less weight",
             )
     for name, what in (("contradictions", "contradicted"), ("cycles", "cyclic")):
         if report[name]:
             songs = sorted({entry["song_id"] for entry in report[name]})
             yield (
                 f"{len(report[name])} {what} preferences, in songs {', '.join(songs[:10])}",
-                f"listen again to the tasks listed under {name!r} and supersede what was a slip",
+                f"listen again to the tasks listed under {name!r} and supersede wrong answers",
             )
 
 
@@ -208,11 +209,11 @@ def _drift(report: dict) -> Found:
         place = f"in the sitting of {sitting['rater_id']!r} from {sitting['start']}"
         trend = sitting["strength_trend"]
         if trend["value"] is not None and trend["p_value"] < _SIGNIFICANT:
-            way = "stronger" if trend["value"] > 0 else "fainter"
+            way = "stronger" if trend["value"] > 0 else "weaker"
             yield (
                 f"{place} preferences grew {way} (rank correlation {trend['value']:+.2f})",
-                "the row is used differently early and late: train with equal weights for all "
-                "strengths, or let the rater begin with some tasks for practice",
+                "the scale is used differently early and late: train with equal weights for all "
+                "strengths, or let the rater begin with some practice tasks",
             )
         side = sitting["first_shown_chosen"]
         if side["p_value"] is not None and side["p_value"] < _SIGNIFICANT:
@@ -220,5 +221,5 @@ def _drift(report: dict) -> Found:
             yield (
                 f"{place} the side shown first was chosen in {first['value']:.0%} of the first "
                 f"half and {second['value']:.0%} of the second",
-                "take a break after 30 minutes; ask for both sides to be heard to the end",
+                "take a break after 30 minutes; ask the rater to hear both sides to the end",
             )

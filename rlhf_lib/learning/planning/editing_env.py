@@ -1,9 +1,9 @@
-"""The editing environment: a batch of songs walked unit by unit, as tensors.
+"""The editing environment for music retargeting: a batch of songs, walked unit by unit.
 
 An episode edits one song to one target length. The policy decides at the first beat of each
-unit (a bar, in songs of normal length): CUT leaves out the unit, any other action applies to
-its first beat and keeps the rest. Free decisions on every beat collapse in training to
-"keep until the length is used up"; see docs/learning.md.
+unit (a bar, in songs of normal length): CUT leaves out the unit; any other action applies to
+its first beat and keeps the rest. With decisions on every beat, training collapses to "keep until
+the length is used up"; see docs/learning.md.
 """
 
 from collections.abc import Callable
@@ -14,32 +14,32 @@ from rlhf_lib.editing.edit import N_ACTIONS, PLAYS, SHIFT, Action, Edit
 from rlhf_lib.learning.planning.planner import NEVER, Plan, rows
 from rlhf_lib.learning.planning.song_tensors import N_CONTEXT, N_GLOBAL
 
-#: Numbers of the state beside the context: on the song, then on the edit so far.
+#: Numbers of the state besides the context: of the song, then of the edit so far.
 N_SLOTS = N_GLOBAL + 9
 N_STATE = N_CONTEXT + N_SLOTS
 GAIN_RANGE = 3.0
-#: REORDER moves a beat by up to so many.
+#: Most beats that REORDER moves a beat by.
 _FAR = int(SHIFT.max())
 
 
 class EditingEnv:
-    """B episodes over S planned songs, stepped together.
+    """B episodes over S planned songs, all stepped at once.
 
     Parameters
     ----------
     plan : Plan
-        Songs and the additive reward that is paid, step by step.
+        Songs and the additive reward that is given at each step.
     song : (B,) int64
         Which song each episode edits.
     target : (B,) float64
-        Keep ratio each episode aims at.
+        Target keep ratio of each episode.
 
     Attributes
     ----------
     unit : int
         The unit to decide on next; the same for all episodes.
     last : (B,) int64
-        Beat heard last; N before the first one.
+        Beat played last; N before the first one.
     left : (B,) int64
         Ticks that may still be played.
     """
@@ -52,18 +52,18 @@ class EditingEnv:
         self.n_units = tensors.n_units[self.song]
         self.horizon = int(self.n_units.max())
         self.start = plan.steps.shape[1] - 1
-        # What can be heard in a unit, in order: each of its places, and after it the beats that
+        # What can be played in a unit, in order: each of its places, and after it the beats that
         # were moved there, earlier beats first (as in `output_order`).
         places = [
             (place, shift)
             for place in range(tensors.longest_unit)
             for shift in (0, *range(_FAR, 0, -1))
-            if shift == 0 or shift >= place  # only the first beat of a unit is ever moved
+            if shift == 0 or shift >= place  # only the first beat of a unit can be moved
         ]
         self._place, self._shift = torch.tensor(places, device=device).T
         self._around = torch.arange(-_FAR, tensors.longest_unit, device=device)
         self._again = torch.tensor(PLAYS - 1, device=device).clamp(min=0)
-        # CUT is heard at no place.
+        # CUT is played at no place.
         self._moves = torch.tensor(SHIFT, device=device)
         self._moves[Action.CUT] = -1
         self._ended = torch.full((N_ACTIONS,), NEVER, device=device)
@@ -77,7 +77,7 @@ class EditingEnv:
         self.last = torch.full((size,), self.start, device=device)
         self.left = self.tensors.budget(self.song, self.target)
         self.budget = self.left.clone()
-        # With a margin to either side, so that a window around any unit lies inside.
+        # With a margin on both sides, so that a window around any unit lies inside.
         width = _FAR + self.start + self.tensors.longest_unit
         self._actions = torch.full((size, width), int(Action.CUT), device=device)
         self.seams = torch.zeros(size, device=device)
@@ -97,10 +97,10 @@ class EditingEnv:
     def observe(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the slots (B, 14) and the planned action values (B, 9) of this decision.
 
-        An action is allowed where its value is finite. The slots: 5 on the song as a whole; 6
-        on the edit so far (beats in the current cut, quality of joining here, best join ahead,
-        gain of playing on now over cutting, seams so far, beats since the last seam); 2 on length
-        (share left, target); 1 position.
+        An action is allowed where its value is finite. The slots: 5 for the song as a whole; 6
+        for the edit so far (beats in the current cut, reward of joining here, best join ahead,
+        gain of KEEP over CUT, seams so far, beats since the last seam); 2 for the length
+        (share left, target); 1 for the position.
         """
         values = self.plan.action_values(self.song, self.last, self.unit, self.left)
         values = values.where(self.active[:, None], self._ended)
@@ -130,7 +130,7 @@ class EditingEnv:
         return torch.cat([self.tensors.context[self.song, self.unit], slots], dim=1)
 
     def step(self, action: torch.Tensor) -> torch.Tensor:
-        """Carry out one decision per episode and return the additive reward it earns, (B,).
+        """Carry out one decision per episode and return its additive reward, (B,).
 
         Parameters
         ----------
@@ -164,16 +164,16 @@ class EditingEnv:
         return reward
 
     def _hear(self, beat: torch.Tensor, heard: torch.Tensor) -> torch.Tensor:
-        """Hear those of `beat` (B, P) that are `heard`, in order; return their reward, (B,)."""
+        """Play those of `beat` (B, P) that are `heard`, in order; return their reward, (B,)."""
         place = torch.arange(1, beat.shape[1] + 1, device=beat.device)
-        latest = place.where(heard, 0).cummax(dim=1).values  # 0: what was heard before the unit
+        latest = place.where(heard, 0).cummax(dim=1).values  # 0: the beat played before the unit
         beats = torch.cat([self.last[:, None], beat], dim=1)
         before = beats.gather(1, torch.cat([torch.zeros_like(latest[:, :1]), latest[:, :-1]], 1))
         step = (self.song[:, None] * (self.start + 1) + before) * (self.start + 1) + beat
         reward = self.plan.steps.flatten().take(step.where(heard, 0)).where(heard, 0.0).sum(1)
         seam = heard & (before != self.start) & (beat != before + 1)
         self.seams += seam.sum(1)
-        # Beats since the last seam, the one that follows it not counted.
+        # Beats since the last seam, without the one that follows it.
         latest_seam = place.where(seam, 0).amax(dim=1, keepdim=True)
         fresh = (heard & (place > latest_seam)).sum(1)
         self.since = torch.where(latest_seam[:, 0] > 0, 0.0, self.since) + fresh
@@ -186,7 +186,7 @@ class EditingEnv:
         Parameters
         ----------
         decide : callable
-            What `observe` returns → the action of each episode, (B,) int64.
+            Takes what `observe` returns; returns the action of each episode, (B,) int64.
         """
         self.reset()
         rewards = []

@@ -4,8 +4,8 @@ An edit made of KEEP and CUT is a path through the units of a song; its additive
 sum over the steps of that path. Dynamic programming over (unit played now, length left) gives
 the value of every situation at once, for every target length (Bellman, 1957; joins between
 beats as a path problem: Wenner et al., "Scalable music: automatic music retargeting and
-synthesis", 2013). The tables serve four purposes: bound, baseline, teacher, and part of the
-policy.
+synthesis", 2013). The tables serve as an upper bound, a baseline, a source of good training edits,
+and a part of the policy.
 """
 
 from dataclasses import dataclass
@@ -30,19 +30,19 @@ class Plan:
     weights : (len(ADDITIVE),) or (S, len(ADDITIVE)) float64 array
         One set for all songs, or one for each.
     steps : (S, N + 1, N + 1) float32
-        Reward of hearing beat j right after beat i; index N is the start (row), end (column).
+        Reward of playing beat j right after beat i; index N is the start (row), end (column).
     landings : (S, N + 1, U + 1) float32
         `steps` at the first beat of each unit, and at the end (last column).
     again : (S, U) float32
-        Reward of hearing a unit's first beat right after itself.
+        Reward of playing a unit's first beat right after itself.
     moving : (S, U, 4) float32
-        Reward that REORDER +1 … +4 of a unit's first beat adds where all around it is kept, the
-        step over its place not counted; -inf where the song is over before.
+        Reward that REORDER +1 … +4 of a unit's first beat adds when all beats around it are kept,
+        without the step over its place; -inf where the song ends before.
     value : (S, B, U) float32
-        Best reward to come when unit u is played now and b ticks may still be played, the
-        step to its first beat not counted; -inf where the length can't come out.
+        Best future reward when unit u is played now and b ticks may still be played, without
+        the step to its first beat; -inf where the target length cannot be reached.
     invited : (S, U, 9) float32, optional
-        Added to the planned values of actions, so that some units are looped or reordered.
+        Bonus on the planned values of actions, so that some units are looped or reordered.
     """
 
     tensors: SongTensors
@@ -63,7 +63,7 @@ class Plan:
         steps = torch.zeros(size, beats + 1, beats + 1)
         weights = np.asarray(weights, dtype=np.float64)
         each = np.broadcast_to(weights, (size, weights.shape[-1]))
-        for song in dict.fromkeys(tensors.songs):  # a song may stand there more than once
+        for song in dict.fromkeys(tensors.songs):  # a song may occur more than once
             places = [s for s, other in enumerate(tensors.songs) if other is song]
             table = torch.from_numpy(step_table(song, each[places]))
             n = song.n_beats
@@ -103,14 +103,14 @@ class Plan:
     ) -> torch.Tensor:
         """Return the planned value of each action, (B, 9), -inf where it isn't allowed.
 
-        Exact for KEEP and CUT; LOOP and REORDER are valued as themselves followed by the best
-        KEEP and CUT (a REORDER assumes that the beats it jumps over are kept).
+        Exact for KEEP and CUT. The value of LOOP and REORDER assumes that the best KEEP and CUT
+        follow (and, for REORDER, that the beats it jumps over are kept).
 
         Parameters
         ----------
         song : (B,) int64
         last : (B,) int64
-            Beat heard last, N before the start.
+            Beat played last, N before the start.
         unit : int
             The unit to decide on.
         left : (B,) int64
@@ -168,7 +168,7 @@ class Plan:
 
 
 def rows(table: torch.Tensor, song: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-    """Return ``table[song, place]`` of a table of three dimensions; much faster on a CPU."""
+    """Return ``table[song, place]`` of a three-dimensional table; much faster on a CPU."""
     return table.flatten(0, 1).index_select(0, song * table.shape[1] + place)
 
 

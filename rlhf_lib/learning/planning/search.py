@@ -1,11 +1,11 @@
-"""Plans that also serve what does not add up over joins.
+"""Search over plans, for rewards that are not additive.
 
-The planner is exact for additive rewards only. What a whole edit is like (cuts crowded, a chorus
-broken, a level that builds up) it cannot see. But every set of additive weights has its own best
-edit, and all of them are good ones: so plan under a few random re-weightings of the reward and
-let the whole reward choose among their edits, for each song and length apart. Random search in
-the planner's few weights takes no training and generalises to any song (Mania et al., 2018,
-search a policy's parameters in the same plain way).
+The planner is exact for additive rewards only. It ignores descriptors of the whole edit (cuts
+close together, a broken chorus, a level that builds up). The search plans under several random
+re-weightings of the reward, each of which gives a different good edit, and keeps the plan whose
+edit has the highest whole reward, separately for each song and length. This random search in the
+planner's few weights needs no training and applies to any song (Mania et al., 2018, search the
+parameters of a policy in a similar way).
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ from rlhf_lib.learning.planning.planner import Plan
 from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
 
 _RARE = [place for place, one in enumerate(ADDITIVE) if one.rare]
-#: Additive matters of taste; `length` is decided by the target.
+#: Additive descriptors without a direction, except `length`, which follows from the target.
 _CONTENT = [k for k, one in enumerate(ADDITIVE) if one.direction == 0 and one.name != "length"]
-#: How many bars a plan may loop, and how many reorder.
+#: How many bars a plan loops, and how many it reorders; drawn from these numbers.
 _COUNTS = (0, 0, 0, 0, 0, 0, 1, 2, 3)
-#: Songs of more beats than this are planned under the reward's own weights only: a search would
+#: Songs with more beats than this are planned only under the reward's own weights: a search would
 #: take minutes.
 LONGEST_SEARCHED = 1000
 
@@ -40,25 +40,26 @@ LONGEST_SEARCHED = 1000
 def reweighted(
     song: Song, weights: np.ndarray, count: int, spread: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return `count` sets of additive weights, and the actions that each invites.
+    """Return `count` sets of additive weights, and the bonuses on actions that go with each.
 
-    Matters of taste (level, activity) are moved to either side as well, in proportion to the
-    weights as a whole. No weight makes a plan loop just a few bars, or move just a few beats
-    (what gains in one bar gains in most): so every set refuses both, but for the few bars where
-    they cost least.
+    Weights of descriptors without a direction (level, activity) are also shifted up or down, in
+    proportion to the weights as a whole. No weight gives a plan just a few loops or moved beats: if
+    one pays off in one bar, it pays off in most. So every set makes loops and moved beats
+    expensive, and a bonus makes them worthwhile in the few bars where they cost least.
 
     Returns
     -------
     sets : (count, N_ADDITIVE) float64
-        `weights` times log-normal factors.
+        `weights` times log-normal factors, changed as described above.
     invited : (count, units, 9) float32
-        What `Plan` adds to the values of actions.
+        Bonus that `Plan` adds to the values of actions.
     """
     sets = np.zeros((count, len(weights)))
     invited = np.zeros((count, len(song.decision_points), N_ACTIONS), dtype=np.float32)
     size = np.sqrt(np.mean(weights**2))
     extras = _extras(song)
-    for row, bonus in zip(sets, invited, strict=True):  # one by one: fewer are the first of more
+    # Drawn set by set: a smaller count gives the first sets of a larger one.
+    for row, bonus in zip(sets, invited, strict=True):
         row[:] = weights * np.exp(spread * rng.normal(size=len(weights)))
         row[_CONTENT] += spread * size * rng.normal(size=len(_CONTENT))
         row[_RARE] = -10 * size
@@ -72,9 +73,10 @@ def reweighted(
 
 
 def _extras(song: Song) -> np.ndarray:
-    """Return what LOOP x2 and REORDER +1 … +4 of each bar's first beat add, (5, bars, K).
+    """Return the descriptors that LOOP x2 and REORDER +1 … +4 add in each bar, (5, bars, K).
 
-    From the second bar to the last that can be reordered.
+    The actions apply to the first beat of a bar. The bars are those from the second to the last
+    one that can be reordered.
     """
     first = song.decision_points[1:]
     first = first[first + 5 < song.n_beats]
@@ -93,7 +95,7 @@ def _extras(song: Song) -> np.ndarray:
 
 
 def greedy_edits(env: EditingEnv) -> list[Edit]:
-    """Return the edits of the plan alone: its best action at every decision."""
+    """Return the edits of the plan: its best action at every decision."""
     env.walk(lambda slots, action_values: action_values.argmax(dim=-1))
     return env.edits()
 
@@ -106,7 +108,7 @@ def alternatives(
     spread: float,
     rng: np.random.Generator,
 ) -> dict[str, dict[float, list[Edit]]]:
-    """Return good edits that differ: planned under re-weightings of additive `weights`.
+    """Return different good edits, planned under re-weightings of additive `weights`.
 
     Returns
     -------
@@ -135,20 +137,21 @@ def planned_env(
     tries: int = 1,
     spread: float = 1.0,
 ) -> EditingEnv:
-    """Return an environment whose plans suit a whole linear reward.
+    """Return an environment whose plans are chosen by a whole linear reward.
 
     Parameters
     ----------
     tensors : SongTensors
     weights : (N_DESCRIPTORS,) array
-        The linear reward; its additive part is what plans are made under.
+        The linear reward; plans are made under its additive part.
     song : (B,) int64
         Which song each episode edits.
     target : (B,) float64
-        Keep ratio each episode aims at.
+        Target keep ratio of each episode.
     tries : int
-        Plans for each episode: the reward's own additive part, and random re-weightings of it
-        (always the same ones). The plan whose best edit has the highest whole reward is kept.
+        Plans for each episode: one under the reward's own additive part, the others under random
+        re-weightings of it (the same in every call). The plan whose best edit has the highest
+        whole reward is kept.
     spread : float
         Of the re-weightings, see `reweighted`.
     """

@@ -1,4 +1,4 @@
-"""Songs as padded tensors, cut into the units between two decisions."""
+"""Songs as padded tensors, divided into units from one decision point to the next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -13,8 +13,8 @@ from rlhf_lib.analysis.song import Song
 CONTEXT_BEATS = (-3, -2, -1, 0, 1, 2, 3)
 N_CONTEXT = len(CONTEXT_BEATS) * N_FEATURES
 N_GLOBAL = 5
-#: Lengths are counted in half beats (of the song's mean beat), so that songs whose tempo
-#: drifts still come out at the right length in seconds.
+#: Lengths are counted in half beats (of the song's mean beat), so that edits of songs
+#: whose tempo drifts also have the right length in seconds.
 TICKS_PER_BEAT = 2
 
 
@@ -42,11 +42,11 @@ class FeatureScale:
 
 @dataclass(frozen=True)
 class SongTensors:
-    """What planner, environment and policy need to know of S songs.
+    """The data of S songs that planner, environment and policy need.
 
     A *unit* is the run of beats from one decision point to the next (a bar, in songs of normal
-    length). U and N are the largest numbers of units and beats; padding repeats nothing and is
-    never reached.
+    length). U and N are the largest numbers of units and beats; shorter songs are padded, and
+    the padding is never played.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class SongTensors:
     unit_ticks, first_ticks : (S, U) int64
         Length of a unit and of its first beat, in ticks.
     total_ticks, window : (S,) int64
-        Length of the song; how many adjacent lengths count as hitting a target.
+        Length of the song; number of adjacent lengths that count as reaching a target.
     """
 
     songs: tuple[Song, ...]
@@ -124,7 +124,7 @@ class SongTensors:
         )
 
     def take(self, places: Sequence[int]) -> "SongTensors":
-        """Return the songs at `places`, padded no more than they need; one may stand twice."""
+        """Return the songs at `places`, padded no more than needed; a place may be repeated."""
         rows = torch.as_tensor(places, device=self.device)
         values = {f.name: getattr(self, f.name)[rows] for f in fields(self)[1:]}
         units, beats = int(values["n_units"].max()), int(values["n_beats"].max())
@@ -136,12 +136,12 @@ class SongTensors:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors lie."""
+        """The device of the tensors."""
         return self.context.device
 
     @cached_property
     def distinct(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The context of each different song, (D, U, 875), and which of them each is, (S,)."""
+        """The context of each different song, (D, U, 875), and each song's row in it, (S,)."""
         first = {}
         for place, song in enumerate(self.songs):
             first.setdefault(song, place)

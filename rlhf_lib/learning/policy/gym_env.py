@@ -1,6 +1,6 @@
-"""The editing environment as other libraries know one: a `gymnasium.Env`, one song at a time.
+"""The editing environment in the standard form, a `gymnasium.Env`, one song at a time.
 
-The rules, states and rewards are those of `EditingEnv`, which does the work.
+The rules, states and rewards are those of `EditingEnv`, which this class wraps.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,23 +23,23 @@ class SongEditing(gymnasium.Env):
     Parameters
     ----------
     plan : Plan
-        Songs and the additive reward that is paid decision by decision.
+        Songs and the additive reward that is given at each decision.
     targets : sequence of float
         Keep ratios to draw from.
     whole_reward : callable, optional
-        Edits → (n_edits,) rewards of whole edits. What was not paid of it on the way is paid at
-        the end, as in `ppo.collect`.
+        Edits → (n_edits,) rewards of whole edits. The last decision is given the rest of it, so
+        that the rewards of an episode add up to it, as in `ppo.collect`.
 
     Notes
     -----
-    Observations are the 889 numbers of `EditingEnv.state`, after the last decision zeros. The
-    nine actions are those of `Action`; `action_masks` tells which are allowed, in the form that
-    sb3-contrib's MaskablePPO asks for. An action that isn't allowed counts as KEEP, or as CUT
-    where KEEP isn't allowed either: a learner without masks can still use the environment. The
-    last step's info holds the finished ``edit``.
+    Observations are the 889 numbers of `EditingEnv.state`, zeros after the last decision. The
+    nine actions are those of `Action`; `action_masks` returns which are allowed, in the form that
+    sb3-contrib's MaskablePPO requires. An action that isn't allowed is replaced by KEEP, or by CUT
+    where KEEP isn't allowed either, so that a learner without masks can use the environment too.
+    The info of the last step holds the finished ``edit``.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012, the form gymnasium gives it
+    metadata = {"render_modes": []}  # noqa: RUF012, declared as in gymnasium
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class SongEditing(gymnasium.Env):
         Parameters
         ----------
         seed : int, optional
-            Of all draws from here on.
+            Of all later draws.
         options : dict, optional
             ``song`` (place in the plan) and ``target`` (keep ratio) instead of a draw.
 

@@ -7,17 +7,17 @@ from rlhf_lib.paths import atomic_path
 
 
 class MetricsLog:
-    """Keeps the rows of a run in ``metrics.csv`` and as TensorBoard scalars.
+    """Logs the rows of a run to ``metrics.csv`` and as TensorBoard scalars.
 
     Parameters
     ----------
     folder : path
-        Made when missing.
+        Created when missing.
     rows : list of dict
-        Rows of an interrupted run to go on from; what TensorBoard holds beyond them is
-        discarded, the CSV is rewritten.
+        Rows of an interrupted run that is resumed. Later TensorBoard entries are discarded, and
+        the CSV is rewritten.
     step : str
-        The column that counts.
+        The column that counts the steps.
     """
 
     def __init__(self, folder: str | Path, rows: list[dict[str, float]], step: str = "episode"):
@@ -30,14 +30,14 @@ class MetricsLog:
         self._board = SummaryWriter(str(Path(folder) / "tensorboard"), purge_step=begin)
 
     def add(self, row: dict[str, float]) -> None:
-        """Keep a row."""
+        """Add a row."""
         self.rows.append(row)
         for name, value in row.items():
             if name != self.step:
                 self._board.add_scalar(name, value, int(row[self.step]))
 
     def save(self) -> None:
-        """Bring everything kept so far to disk."""
+        """Write all rows so far to disk."""
         self._board.flush()
         if self.rows:
             with atomic_path(self.path) as part, part.open("w", newline="") as handle:
@@ -46,6 +46,6 @@ class MetricsLog:
                 writer.writerows(self.rows)
 
     def close(self) -> None:
-        """Save and let go of the files."""
+        """Save and close the files."""
         self.save()
         self._board.close()

@@ -2,9 +2,9 @@
 
 ``logits = (Q − max Q + network(state)) / τ`` where Q are the planner's action values under the
 current reward. This is residual policy learning (Silver et al., 2018; Johannink et al., 2019):
-the network corrects the plan's values, in units of reward, where the reward does not add up
-over joins. Training explores with a warm τ; with the cool τ of use the policy is nearly greedy.
-Plans are made anew whenever the reward changes, so the policy follows at once.
+the network corrects the plan's values, in units of reward, where the reward is not additive over
+joins. Training explores with a high temperature τ; in use τ is low and the policy nearly greedy.
+Plans are recomputed whenever the reward changes, so the policy adapts immediately.
 """
 
 from collections.abc import Callable
@@ -21,18 +21,18 @@ from rlhf_lib.learning.planning.planner import NEVER
 from rlhf_lib.learning.planning.search import planned_env
 from rlhf_lib.learning.planning.song_tensors import N_CONTEXT, FeatureScale, SongTensors
 
-#: The 875 context numbers would drown the 14 that matter.
+#: The 875 context numbers would otherwise outweigh the 14 slots, which matter more.
 CONTEXT_SCALE = 0.1
 
 
-#: Keep ratios that ask for cuts; 1.0 leaves nothing to decide.
+#: Keep ratios below 1; at 1.0 there is nothing to decide.
 TARGETS = tuple(target_keep_ratio(t) for t in TEMPERATURES)
 CUTTING_TARGETS = TARGETS[1:]
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """What rebuilds a policy.
+    """Configuration of a policy.
 
     Attributes
     ----------
@@ -41,10 +41,10 @@ class PolicyConfig:
     tau : float
         Temperature in reward units: the logits are (planned + network) / tau.
     search : int
-        Plans tried for each song and length (`plan_search`); 1 plans under the additive part
-        of the reward alone.
+        Plans tried for each song and length (`planning.search`); 1: only the plan under the
+        additive part of the reward.
     planner, network : bool
-        Whether each part speaks; switched off only to report the other alone.
+        Whether each part is used; one is switched off only to evaluate the other alone.
     """
 
     hidden: int = 256
@@ -55,13 +55,13 @@ class PolicyConfig:
 
 
 class Policy(nn.Module):
-    """Chooses one of nine actions per decision and estimates what is still to come.
+    """Chooses one of nine actions per decision and estimates the future reward.
 
     Parameters
     ----------
     config : PolicyConfig
     weights : (N_DESCRIPTORS,) array
-        The linear reward it plans with; part of the policy, so that a checkpoint edits songs
+        The linear reward of its plans; part of the policy, so that a checkpoint can edit songs
         without any other file.
     scale : FeatureScale
         Standardisation of the beat features.
@@ -88,7 +88,7 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def _zero_heads(self) -> None:
-        """Make both heads give 0; without a planner, make the policy start by keeping."""
+        """Set both last layers to zero; without a planner, bias the actor towards KEEP."""
         for head in (self.actor, self.critic):
             head[-1].weight.zero_()
             head[-1].bias.zero_()
@@ -126,8 +126,8 @@ class Policy(nn.Module):
     def embed(self, context: torch.Tensor) -> torch.Tensor:
         """Return the context's part of the first layer, (..., 2 · hidden).
 
-        It is most of the arithmetic and the same at every visit of a unit: compute it once for
-        each unit that is visited.
+        It is most of the computation and the same at every visit of a unit, so compute it once
+        for each visited unit.
         """
         return self.context(context * CONTEXT_SCALE)
 
@@ -165,7 +165,7 @@ class Policy(nn.Module):
     def on(
         self, env: EditingEnv, tau: float | None = None
     ) -> Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        """Return the policy as a function of what `env` observes, its contexts embedded once."""
+        """Return the policy as a function of observations of `env`; contexts are embedded once."""
         context, which = env.tensors.distinct
         embedded, which = self.embed(context), which[env.song]
         return lambda slots, action_values: self(
@@ -192,7 +192,7 @@ def rollout(
     Parameters
     ----------
     greedy : bool
-        Take the likeliest action; else sample with `generator`.
+        Take the most probable action; otherwise sample with `generator`.
     """
     look = policy.on(env)
     env.walk(lambda slots, action_values: choose(look(slots, action_values)[0], greedy, generator))

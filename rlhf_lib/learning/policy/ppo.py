@@ -13,18 +13,18 @@ from rlhf_lib.learning.policy.policy import Policy, choose
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """Hyper-parameters; the values are the ones that worked (docs/learning.md).
+    """Hyper-parameters; the defaults are the values that worked best (docs/learning.md).
 
     Attributes
     ----------
     episodes_per_update : int
-        Episodes walked side by side before each update.
+        Episodes walked in parallel before each update.
     gamma, gae_lambda : float
         Discount and the λ of generalised advantage estimation.
     clip : float
-        How far the probability ratio may move.
+        Largest change of the probability ratio.
     epochs, minibatches : int
-        Passes over the batch, parts per pass.
+        Passes over the batch; minibatches per pass.
     lr : float
         Adam's learning rate.
     entropy_coef, value_coef : float
@@ -34,7 +34,7 @@ class PPOConfig:
     max_grad_norm : float
         Gradient clipping.
     tau : float
-        Temperature of the policy while it explores, in reward units (see `Policy`).
+        Temperature of the policy during exploration, in reward units (see `PolicyConfig`).
     """
 
     episodes_per_update: int = 50
@@ -53,7 +53,7 @@ class PPOConfig:
 
 @dataclass
 class Batch:
-    """T decisions of B episodes; `mask` marks those before the end of each song."""
+    """T decisions of B episodes; `mask` is True before the end of each song."""
 
     slots: torch.Tensor  # (T, B, 14)
     action_values: torch.Tensor  # (T, B, 9), planned
@@ -78,7 +78,7 @@ def generalised_advantages(
     ----------
     rewards, values, mask : (T, B)
         Reward of each decision, the critic's value before it, and whether it took place.
-        Episodes end with their last decision that did.
+        An episode ends with its last decision that took place.
     """
     advantages = torch.zeros_like(rewards)
     following = torch.zeros_like(rewards[0])
@@ -107,13 +107,13 @@ def collect(
     generator: torch.Generator,
     tau: float | None = None,
 ) -> Batch:
-    """Walk all episodes once, sampling.
+    """Walk all episodes once with sampled actions.
 
     Parameters
     ----------
     whole_reward : callable, optional
-        Edits → (B,) reward of whole edits. What the environment has not paid of it step by
-        step is paid at the end. None: the environment's pay is all.
+        Edits → (B,) reward of whole edits. The last decision is given the rest of it, so that the
+        rewards of an episode add up to it. None: only the rewards of the environment.
     tau : float, optional
         Instead of the policy's own temperature.
     """
@@ -140,7 +140,7 @@ def collect(
 
 @dataclass
 class _Decisions:
-    """The N decisions of a batch that took place, in one row each."""
+    """The N decisions of a batch that took place, one per row."""
 
     context: torch.Tensor  # (units of all songs, 875)
     visit: torch.Tensor  # (N,), a row of `context`
@@ -191,7 +191,7 @@ def update(
     Parameters
     ----------
     reference : Policy, optional
-        Of the KL penalty, evaluated on the same states. None: no penalty.
+        Reference of the KL penalty, evaluated on the same states. None: no penalty.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def _losses(
     part: torch.Tensor,
     config: PPOConfig,
 ) -> dict[str, torch.Tensor]:
-    """Return the loss of a minibatch, what it is made of, and how far the policy moved."""
+    """Return the loss of a minibatch, its terms, and how far the policy moved."""
     visited, row = decisions.visit[part].unique(return_inverse=True)
     log_probs, values = policy(
         policy.embed(decisions.context[visited]).index_select(0, row),
@@ -270,7 +270,7 @@ def _losses(
 
 
 def _explained_variance(decisions: _Decisions) -> float:
-    """Return which share of the variance of the returns the critic explains."""
+    """Return the share of the variance of the returns that the critic explains."""
     spread = decisions.returns.var()
     if not spread > 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""Training a policy by PPO against a reward: logged, resumable, stopped when it goes wrong."""
+"""Train a policy by PPO on a reward: logged, resumable, stopped when training goes wrong."""
 
 import copy
 import hashlib
@@ -30,12 +30,13 @@ class PolicyTraining:
     Attributes
     ----------
     episodes : int
-        Edits made in all.
+        Total number of edits.
     ppo : PPOConfig
     log_every, checkpoint_every : int
-        Episodes; the latter a multiple of ``ppo.episodes_per_update``.
+        Episodes. `checkpoint_every` is a multiple of ``ppo.episodes_per_update``, which is a
+        multiple of `log_every`.
     kl_limit : float
-        Stop when the policy is this far from the reference (nats per decision).
+        Stop when the KL divergence from the reference exceeds this (nats per decision).
     drop_limit : float
         Stop when the held-out reward lies this far below its best value (in standard
         deviations of the reward) `patience` updates in a row.
@@ -66,7 +67,7 @@ class PolicyTraining:
 
 @dataclass
 class PolicyHistory:
-    """What a training run left behind.
+    """The results of a training run.
 
     Attributes
     ----------
@@ -77,7 +78,7 @@ class PolicyHistory:
     stopped : str
         Why training ended.
     best_episode : int
-        Episodes after which the held-out reward was best; the policy returned is that one.
+        Episodes after which the held-out reward was best; the policy is the one at that episode.
     """
 
     rows: list[dict[str, float]]
@@ -94,20 +95,21 @@ def train_policy(
     folder: str | Path,
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> PolicyHistory:
-    """Train `policy` in place; it ends as the snapshot that was best on held-out songs.
+    """Train `policy` in place and set it to the snapshot that was best on held-out songs.
 
-    The policy plans with ``reward.weights`` from the start, and under new ones its network starts
-    at zero (`Policy.follow`). The KL penalty is to that starting point: new preferences move the
-    plan freely, and the penalty keeps the network from exploiting the reward model.
+    The policy plans with ``reward.weights`` from the start. If these weights are new, the network's
+    last layers are set to zero first (`Policy.follow`). The KL penalty is to that starting point:
+    new preferences change the plan freely, and the penalty keeps the network from exploiting the
+    reward model.
 
-    An interrupted run goes on from its last checkpoint when called again with the same
-    arguments, and ends with the same result as an uninterrupted one; a finished run is not
-    run again before `forget_state`.
+    An interrupted run resumes from its last checkpoint when called again with the same arguments,
+    and gives the same result as an uninterrupted one. A finished run is not repeated until
+    `forget_state` is called.
 
     Parameters
     ----------
     songs, held_out : lists of Song
-        Trained on; used only to choose the snapshot and to stop when training goes wrong.
+        For training; for choosing the snapshot and for stopping when training goes wrong.
     folder : path
         For ``metrics.csv``, TensorBoard files, checkpoints.
     report : callable, optional
@@ -170,20 +172,20 @@ def train_policy(
 
 
 def forget_state(folder: str | Path) -> None:
-    """Remove what an interrupted run in `folder` would go on from, once its result is safe."""
+    """Remove the states that a run in `folder` would resume from, once its result is saved."""
     for path in Path(folder).glob("state_*.pt"):
         path.unlink(missing_ok=True)
 
 
 def load_snapshots(folder: str | Path, policy: Policy) -> list[tuple[int, Policy]]:
-    """Return the policies that a training run kept on its way, as (episode, policy) in order.
+    """Return the policies that a training run saved, as (episode, policy) in order.
 
     Parameters
     ----------
     folder : path
         The run's folder, with its ``policy_episode_….pt``.
     policy : Policy
-        Of the same architecture, such as the one the run ended with; it is copied.
+        A policy of the same architecture, for example the final one; it is copied.
 
     Raises
     ------
@@ -205,7 +207,7 @@ def load_snapshots(folder: str | Path, policy: Policy) -> list[tuple[int, Policy
 
 
 class _Run:
-    """Everything that changes while training: saved and restored as a whole."""
+    """Everything that changes during training; saved and restored as a whole."""
 
     def __init__(self, policy: Policy, config: PolicyTraining):
         self.policy, self.config = policy, config
@@ -223,10 +225,11 @@ class _Run:
         self.stopped = ""
 
     def note_held_out(self, rewards: np.ndarray) -> None:
-        """Remember the policy when it is clearly the best so far on the held-out songs.
+        """Keep the policy if it is clearly the best so far on the held-out songs.
 
-        Clearly: by more than two standard errors of the difference, edit by edit. This is tested
-        after every update, and one standard error (Breiman et al., 1984) let chance pass.
+        Clearly: by more than two standard errors of the difference, paired by edit. The test is
+        made after every update, so that one standard error (Breiman et al., 1984) would often be
+        passed by chance.
         """
         gain = rewards - self.best_rewards if len(self.best_rewards) else np.array([np.inf])
         error = gain.std() / np.sqrt(len(gain)) if len(self.best_rewards) else 0.0
@@ -237,7 +240,7 @@ class _Run:
         self.held_out_rewards.append(float(rewards.mean()))
 
     def check(self, diagnostics: dict[str, float]) -> None:
-        """Decide whether training has gone wrong."""
+        """Set `stopped` when training has gone wrong."""
         bad = [name for name, value in diagnostics.items() if not math.isfinite(value)]
         best, recent = max(self.held_out_rewards), self.held_out_rewards[-self.config.patience :]
         if bad:
@@ -248,7 +251,7 @@ class _Run:
             self.stopped = f"held-out reward fell from {best:.3f} to {recent[-1]:.3f}"
 
     def snapshot(self) -> dict:
-        """The policy as it is now, for looking back at the course of training."""
+        """Return the current policy, for a later look at the course of training."""
         return {"episode": self.episode, "state": self.policy.state_dict()}
 
     def state(self) -> dict:
@@ -297,7 +300,7 @@ def _fingerprint(
     held_out: list[Song],
     config: PolicyTraining,
 ) -> str:
-    """Tell runs apart: a state is only ever resumed by the run that wrote it."""
+    """Return a hash of the run's inputs: a state is resumed only by the run that wrote it."""
     digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
     for song in [*songs, *held_out]:
         digest.update(song.sha256.encode())

@@ -1,4 +1,4 @@
-"""Which pairs to ask people about."""
+"""Active learning: choose the pairs to ask people about."""
 
 from collections.abc import Callable
 
@@ -22,18 +22,18 @@ def disagreement(differences: np.ndarray) -> np.ndarray:
 
 
 def information(differences: np.ndarray) -> np.ndarray:
-    """Return how much an answer is expected to tell about the model, (n_pairs,) nats.
+    """Return the expected information of an answer about the model, (n_pairs,) nats.
 
     Mutual information between answer and member: the entropy of the mean prediction less the
-    mean entropy of the predictions (BALD: Houlsby et al., 2011). A pair that every member finds
-    hard, because the edits are equally good, tells nothing.
+    mean entropy of the predictions (BALD: Houlsby et al., 2011). It is 0 for a pair that every
+    member predicts at ½, because the edits are equally good.
     """
     p = expit(differences)
     mean = p.mean(axis=1)
     return entr(mean) + entr(1 - mean) - (entr(p) + entr(1 - p)).mean(axis=1)
 
 
-#: How pairs may be chosen; random ones need no model.
+#: Acquisition rules: how pairs are chosen. Random choice needs no model.
 RULES: dict[str, Callable[[np.ndarray], np.ndarray] | None] = {
     "disagreement": disagreement,
     "information": information,
@@ -44,7 +44,7 @@ RULES: dict[str, Callable[[np.ndarray], np.ndarray] | None] = {
 def select(
     differences: np.ndarray, n_pairs: int, rule: str, random_share: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose pairs: those a rule asks for, and a random share as a fair test stream.
+    """Choose pairs: the best under an acquisition rule, and a random share as unbiased test data.
 
     Parameters
     ----------
@@ -59,13 +59,13 @@ def select(
     Returns
     -------
     (n_pairs,) int array
-        The chosen places, those the rule wants most first, the random ones last.
+        The chosen places: in decreasing order under the rule, then the random ones.
 
     Raises
     ------
     InputError
-        When there are fewer pairs than asked for, the share is outside 0 … 1, or the rule is
-        unknown.
+        When `n_pairs` is below 1 or above the number of pairs, the share is outside 0 … 1, or
+        the rule is unknown.
     """
     if not 1 <= n_pairs <= len(differences):
         raise InputError(f"cannot choose {n_pairs} of {len(differences)} pairs; ask for fewer")

@@ -1,4 +1,4 @@
-"""What PPO maximises: mostly the learned reward, partly the dense one."""
+"""The reward that PPO maximises: mostly the learned reward, partly the dense one."""
 
 from collections.abc import Sequence
 
@@ -20,14 +20,14 @@ class CombinedReward:
     model : RewardModel or None
         None: the dense reward alone.
     reference : sequence of Edit
-        Edits of the reference policy; both rewards get mean 0 and variance 1 within songs on
-        them.
+        Edits of the reference policy; both rewards are scaled to mean 0 and variance 1
+        within songs on them.
     learned_share : float
 
     Attributes
     ----------
     weights : (N_DESCRIPTORS,) float64 array
-        The linear part: what a policy plans with.
+        The linear part, under which a policy plans.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Pairs of edits and which one was preferred: what a reward model learns from."""
+"""Pairs of edits and which one was preferred: the training data of a reward model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Comparison:
 def split_by_song(
     comparisons: Sequence[Comparison], held_out: float, seed: int
 ) -> tuple[list[Comparison], list[Comparison]]:
-    """Split comparisons into training and held-out ones so that no song is on both sides.
+    """Split comparisons into training and held-out ones; no song is in both.
 
     At least one song is held out when there are two or more.
     """

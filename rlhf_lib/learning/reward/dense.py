@@ -1,10 +1,10 @@
-"""The dense reward: what is good about an edit before anyone was asked.
+"""The dense reward: a fixed reward for edits, used before there is feedback.
 
-Four terms judge every join (transition quality, energy flow, phrase completeness, tempo
-consistency); the hook should survive, the intro and the ending should not be missing, odd
-beats may go. It is a fixed set of weights over the additive descriptors, so the best edit under
-it is known exactly (`planner`). Join costs enter squared: a linear cost is exploited by one
-long jump to the last beat.
+Four terms rate every join (transition quality, energy flow, phrase completeness, tempo
+consistency). Further terms reward keeping the hook, and penalise a missing intro or ending and odd
+beats. The reward is a fixed set of weights over the additive descriptors, so the best edit under
+it can be computed exactly (`planner`). Join costs enter squared: a linear cost would be exploited
+by one long jump to the last beat.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, describe_steps, weight_vector
 from rlhf_lib.editing.edit import Edit
 
-#: The four dense rewards and the descriptor each one reads.
+#: The four terms for joins, and the descriptor of each.
 DENSE_TERMS = {
     "tempo consistency": "tempo",
     "energy flow": "energy",
@@ -21,7 +21,7 @@ DENSE_TERMS = {
 }
 
 #: Weights of the dense reward. A seam with the worst possible transition costs as much as
-#: losing half of the hook.
+#: the loss of half of the hook.
 DENSE_WEIGHTS = weight_vector(
     {
         "seams": -0.1,
@@ -42,12 +42,12 @@ DENSE_WEIGHTS.flags.writeable = False
 
 
 def dense_reward(edit: Edit) -> float:
-    """Return the dense reward of an edit (the higher the better, no fixed range)."""
+    """Return the dense reward of an edit (higher is better, no fixed range)."""
     return float(describe_steps(edit).sum(axis=0, dtype=np.float64) @ DENSE_WEIGHTS)
 
 
 def dense_terms(edit: Edit) -> dict[str, float]:
-    """Return the four dense rewards of an edit, each in [0, 1].
+    """Return the four terms for joins of an edit, each in [0, 1].
 
     1 minus the mean squared cost over the seams; 1 for an edit without seams.
     """

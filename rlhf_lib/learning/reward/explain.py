@@ -1,4 +1,4 @@
-"""What a score is made of: per named descriptor and per seam."""
+"""The parts of a score: per descriptor and per seam."""
 
 from dataclasses import dataclass
 
@@ -17,16 +17,16 @@ from rlhf_lib.learning.reward.model import RewardModel
 
 @dataclass(frozen=True)
 class SeamPart:
-    """What one seam adds to the score.
+    """The part of the score that one seam contributes.
 
     Attributes
     ----------
     place : float
-        When it is heard, s from the start of the edit.
+        Its time, s from the start of the edit.
     left, reached : int
-        The beats on either side of it, in the song.
+        The beats before and after it, as numbers in the song.
     by_descriptor : dict
-        Additive descriptor → what it adds.
+        Additive descriptor → its part of the score.
     """
 
     place: float
@@ -36,26 +36,26 @@ class SeamPart:
 
     @property
     def total(self) -> float:
-        """What the seam adds in all."""
+        """The sum over all descriptors."""
         return sum(self.by_descriptor.values())
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A score taken apart; ensemble means, renormalised.
+    """A score and its parts; ensemble means, renormalised.
 
     Attributes
     ----------
     score : float
-        The sum of everything below.
+        The sum of `by_descriptor`, `transformer` and `offset`.
     by_descriptor : dict
-        Descriptor → what it adds.
+        Descriptor → its part of the score.
     transformer : float
-        What the transformer adds.
+        The transformer's part of the score.
     offset : float
-        The renormalisation's constant, the same for every edit.
+        The constant of the renormalisation, the same for every edit.
     seams : tuple of SeamPart
-        In playing order: the share of `by_descriptor` that lies at the seams.
+        In playing order. They are the part of `by_descriptor` that comes from seams.
     """
 
     score: float
@@ -66,7 +66,7 @@ class Explanation:
 
 
 def explain(model: RewardModel, edit: Edit) -> Explanation:
-    """Name what the score of an edit is made of.
+    """Return the parts of the score of an edit.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From annotations to comparisons: which answers are learned from, and why not the others."""
+"""Turn annotations into comparisons; answers left out are counted with the reason."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +16,7 @@ from rlhf_lib.learning.reward.comparisons import Comparison
 
 @dataclass(frozen=True)
 class AnswerSelection:
-    """Which answers are learned from.
+    """Which answers are used for training.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class AnswerSelection:
     exclude_raters : collection of str
         Raters whose answers are left out.
     max_failed_checks : int, optional
-        Raters who failed more obvious checks are left out.
+        Raters who failed more obvious checks than this are left out.
 
     Raises
     ------
@@ -46,7 +46,7 @@ class AnswerSelection:
 
 @dataclass(frozen=True)
 class FeedbackPairs:
-    """Comparisons from feedback and what was left out.
+    """Comparisons from feedback, and the answers left out.
 
     Attributes
     ----------
@@ -71,17 +71,17 @@ def comparisons_from_feedback(
 ) -> FeedbackPairs:
     """Turn current annotations into comparisons.
 
-    Left out are answers to obvious checks, answers "can't tell", answers whose confidence is
-    given and not above the least one selected, and all answers of excluded raters.
+    Answers to obvious checks, answers "can't tell", answers whose confidence is given and not
+    above ``min_confidence``, and all answers of excluded raters are left out.
 
-    Each rater has one vote on a pair: repeats share it. Equal answers of several raters become
-    one comparison that weighs as much as their votes; different answers to a pair stay beside
-    each other, whatever the order of its sides was.
+    Each rater has one vote on a pair; repeated answers share it. Equal answers of several raters
+    become one comparison whose weight is the sum of their votes; different answers to a pair
+    become separate comparisons. The order in which the two edits were presented does not matter.
 
     Parameters
     ----------
     annotations : sequence of Annotation
-        Superseded ones already dropped (``PreferenceStore.current``).
+        The current ones (``PreferenceStore.current``), without superseded ones.
     manifests : mapping
         manifest_id → Manifest.
     songs : mapping
@@ -91,7 +91,7 @@ def comparisons_from_feedback(
     Raises
     ------
     InputError
-        When an annotation refers to a manifest or a song that isn't there, or a rater to
+        When an annotation refers to a manifest or a song that is missing, or a rater to
         exclude gave no answer.
     """
     selection = selection or AnswerSelection()

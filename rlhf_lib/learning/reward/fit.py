@@ -1,11 +1,11 @@
 """Fitting a reward model to comparisons (Bradley & Terry, 1952; Christiano et al., 2017).
 
-The transformer stays as pretraining left it. Preferences decide what the score is made of: the
-weights of the descriptors and the mix of the auxiliary scores. These few numbers have a Gaussian
-prior around the weights of the first model, so that ten answers move them a little and four hundred
-as far as the answers ask. The optimum is found in seconds (L-BFGS-B: Byrd et al., 1995). The prior
-mean stays that of the first model in every cycle: each fit reads all answers again, so a fit that
-started from the last one would count the old answers twice.
+The transformer is not changed after pretraining. A fit changes the weights of the descriptors and
+the mix of the auxiliary scores. These few numbers have a Gaussian prior around the weights of the
+first model: ten answers move them a little, and with four hundred the answers dominate. The optimum
+is found in seconds (L-BFGS-B: Byrd et al., 1995). The prior mean is that of the first model in
+every cycle: each fit reads all answers again, so a prior around the last fit would count the old
+answers twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ class RewardTraining:
     epochs : int
         Passes over all pairs, at most; the optimum usually comes earlier.
     likelihood : str
-        How answers follow from score differences, see `likelihood`.
+        How answers depend on score differences, see `likelihood`.
     prior_sd : float
         Standard deviation of the Gaussian prior on the descriptor weights, in logits per typical
         difference of a descriptor; 0 leaves them as they are. Its mean is the prior mean
@@ -41,7 +41,7 @@ class RewardTraining:
     mix_prior_sd : float
         The same for the transformer's part of the score as a whole.
     seed : int
-        Of the bootstrap that makes the members differ.
+        Of the bootstrap by which the members differ.
     """
 
     epochs: int = 100
@@ -58,8 +58,8 @@ class RewardHistory:
     Attributes
     ----------
     epochs : list of dict
-        epoch, train_loss, train_accuracy, and where pairs were held out valid_loss,
-        valid_accuracy: of the ensemble mean. Epoch 0 is the model before training.
+        epoch, train_loss, train_accuracy, and with held-out pairs valid_loss,
+        valid_accuracy, all of the ensemble mean. Epoch 0 is the model before training.
     best_epoch : int
         Epoch of the lowest held-out loss (the last when nothing is held out).
     best_state : dict
@@ -103,7 +103,7 @@ def fit_pair_data(
     config: RewardTraining,
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> RewardHistory:
-    """Do what `fit` does, with the differences between the edits already computed."""
+    """Fit as `fit` does, to differences between edits that are already computed."""
     if config.likelihood not in LIKELIHOODS:
         raise InputError(
             f"unknown likelihood {config.likelihood!r}; choose one of {', '.join(LIKELIHOODS)}"
@@ -129,7 +129,7 @@ def fit_pair_data(
 def _paths(model: RewardModel, data: PairData, config: RewardTraining) -> np.ndarray:
     """Return all members' parameters after each pass, (passes + 1, members, n_parameters).
 
-    The start comes first; a member whose optimum comes early keeps it from there on.
+    The start comes first. A member that reaches its optimum early keeps it in later passes.
     """
     start = parameters(model)
     members, n_parameters = start.shape
@@ -164,13 +164,13 @@ def _optimise(objective: NegativeLogPosterior, epochs: int) -> list[np.ndarray]:
 
 
 def parameters(model: RewardModel) -> np.ndarray:
-    """Return what `fit` moves, (members, N_DESCRIPTORS + auxiliary tasks) float64."""
+    """Return what `fit` changes, (members, N_DESCRIPTORS + auxiliary tasks) float64."""
     both = torch.cat([model.linear, model.mix], dim=1)
     return both.detach().double().cpu().numpy()
 
 
 def set_parameters(model: RewardModel, values: np.ndarray) -> None:
-    """Put what `parameters` returned back into a model."""
+    """Set the parameters of a model to values returned by `parameters`."""
     n = model.linear.shape[1]
     with torch.no_grad():
         model.linear.copy_(torch.from_numpy(values[:, :n]))
@@ -193,7 +193,7 @@ def _loss_and_accuracy(difference: np.ndarray, answers: np.ndarray) -> dict[str,
 
 
 def loss_and_accuracy(model: RewardModel, comparisons: Sequence[Comparison]) -> dict[str, float]:
-    """Return loss and accuracy of the ensemble mean on whole edits; ties don't count as either.
+    """Return loss and accuracy of the ensemble mean; the accuracy leaves out ties.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How answers follow from score differences: the loss of one answer, and its gradient.
+"""How answers depend on score differences: the loss of one answer, and its gradient.
 
 Every function takes score differences (a − b, in logits), answers (1, ½, 0: a, tie, b, or a
 mean of several), strengths (0 … 3) and three shape numbers, and returns the loss of each answer
@@ -10,12 +10,12 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import expit, log_expit
 
-#: Where a difference stops being a tie, a slight, a moderate preference, in logits, before any
-#: answer was seen. The three shape numbers move the logarithms of the gaps between them.
+#: Upper limits of a tie, a slight and a moderate preference, in logits, before there is feedback.
+#: The three shape numbers are added to the logarithms of the gaps between them.
 THRESHOLDS = np.array([0.25, 1.5, 3.5])
 _GAPS = np.diff(THRESHOLDS, prepend=0.0)
-#: How much an answer counts by its strength (0 is a tie), and how far apart it says that two
-#: edits are.
+#: By the strength of an answer (0 is a tie): its weight, and the difference in logits that it
+#: indicates.
 STRENGTH_WEIGHTS = np.array([1.0, 0.5, 1.0, 1.5])
 STRENGTH_MARGINS = np.array([0.0, 0.75, 2.25, 4.0])
 
@@ -25,12 +25,12 @@ Likelihood = Callable[
 
 
 def plain(gap, answer, strength, shape):
-    """Bradley and Terry (1952); a tie counts half for each side, strength does not count."""
+    """Bradley and Terry (1952); a tie counts half for each side, strength is ignored."""
     return _shapeless(np.logaddexp(0, gap) - answer * gap, expit(gap) - answer)
 
 
 def weighted(gap, answer, strength, shape):
-    """Bradley and Terry, an answer counting by its strength."""
+    """Bradley and Terry, with each answer weighted by its strength."""
     loss, slope, none = plain(gap, answer, strength, shape)
     weight = STRENGTH_WEIGHTS[strength]
     return loss * weight, slope * weight, none
@@ -39,7 +39,7 @@ def weighted(gap, answer, strength, shape):
 def margin(gap, answer, strength, shape):
     """Bradley and Terry with strength as a margin that the difference has to pass.
 
-    As in Touvron et al. (2023), half the size the strength stands for.
+    As in Touvron et al. (2023); the margin is half of the difference that the strength indicates.
     """
     shift = (2 * answer - 1) * STRENGTH_MARGINS[strength] / 2
     return plain(gap - shift, answer, strength, shape)
@@ -54,10 +54,10 @@ def squared(gap, answer, strength, shape):
 def ordinal(gap, answer, strength, shape):
     """The seven answers as steps of one scale with logistic noise (Agresti, 1992).
 
-    An answer says that the noisy difference lies between two thresholds, symmetric about 0:
-    Bradley and Terry's model with ties and strengths, none of which is thrown away. An answer
-    without strength only says on which side of a tie it lies; a mean of several answers is
-    taken as Bradley and Terry would.
+    An answer means that the noisy difference lies between two thresholds, symmetric about 0. This
+    extends Bradley and Terry's model to ties and strengths. An answer without strength means only
+    that the difference is above the threshold of a tie on its side; a mean of several answers is
+    treated as in Bradley and Terry's model.
     """
     steps = _GAPS * np.exp(shape)
     bounds = np.concatenate([[0.0], np.cumsum(steps), [np.inf]])
@@ -68,7 +68,7 @@ def ordinal(gap, answer, strength, shape):
     top = np.where(tie, 1, np.where(strength == 0, 4, level + 1))
     high = bounds[top]
     width, above, below = high - low, high - gap * side, low - gap * side
-    # P = σ(above) − σ(below) as a product, which keeps its digits however small it is.
+    # P = σ(above) − σ(below) as a product, which is precise even for very small P.
     loss = -(log_expit(above) + log_expit(-below) + np.log(-np.expm1(-width)))
     slope = side * (expit(-above) - expit(below))
     by_high = -(expit(-above) + 1 / np.expm1(width))

@@ -1,10 +1,10 @@
-"""The reward model: how much a listener would like an edit.
+"""The reward model: predict how much a listener likes an edit.
 
 score = linear head on the descriptors + mean per-beat reward of a transformer over the played
-beats. In the linear head a cost stays a cost; it needs few pairs, and its additive part can be
+beats. The linear head keeps the sign of each cost and needs few pairs, and its additive part can be
 planned exactly. The transformer reads the beats, each with the join that leads to it. It is
 pretrained to predict the preferences of many synthetic raters (`pretraining`), one auxiliary score
-for each; its part of the score is a mix of these, so that new preferences decide few numbers.
+for each; its part of the score is a mix of these, so that new preferences change few numbers.
 The five members of the ensemble differ in their heads and in the weights of their pairs; their
 disagreement estimates the uncertainty of the model (Osband et al., 2016).
 """
@@ -31,14 +31,14 @@ from rlhf_lib.learning.planning.song_tensors import FeatureScale
 #: Per token: beat features, the step to it, the step from it, and five numbers on its place.
 N_TOKEN = N_FEATURES + 2 * N_ADDITIVE + 5
 
-#: Edits of a song share most of their beats, so means per beat differ by little; the gain lets
-#: them differ by as much as preferences do.
+#: Edits of a song share most of their beats, so means per beat differ by little; the gain
+#: scales these differences to the size of preferences.
 GAIN = 16.0
 
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """What rebuilds a reward model; the defaults make 2.63 million parameters.
+    """Configuration of a reward model; the defaults give 2.63 million parameters.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class RewardConfig:
     auxiliary_tasks : int
         Auxiliary scores that each member's head gives, one for each synthetic rater.
     window : int
-        Beats seen at once. Longer edits are read window by window, so the cost is linear.
+        Beats read at once. Longer edits are read window by window, so the cost is linear.
     """
 
     width: int = 256
@@ -65,7 +65,7 @@ class RewardConfig:
 
 
 class RewardModel(nn.Module):
-    """Scores edits; see the module's text.
+    """Scores edits; see the docstring of the module.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class RewardModel(nn.Module):
             layer, config.layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
         )
         self.head_in = nn.Linear(width, members * config.head)
-        # The auxiliary scores, and how much of each the score takes.
+        # The auxiliary scores, and the weight of each in the score.
         self.auxiliary_heads = nn.Parameter(
             torch.randn(members, config.auxiliary_tasks, config.head) / config.head**0.5
         )
@@ -144,7 +144,7 @@ class RewardModel(nn.Module):
         return self.linear / self.descriptor_scale
 
     def hidden(self, tokens: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """Return what the members' heads make of each beat, (B, T, members, head).
+        """Return the hidden layer of the members' heads at each beat, (B, T, members, head).
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class RewardModel(nn.Module):
     def auxiliary_scores(self, edits: list[Edit], batch: int = 64) -> torch.Tensor:
         """Return the auxiliary scores of whole edits, (n_edits, members, auxiliary tasks).
 
-        Each is a mean over the beats of an edit; only differences within a song mean anything.
+        Each is a mean over the beats of an edit; only differences within a song are meaningful.
         """
         device, window, scale = self.descriptor_scale.device, self.config.window, self.feature_scale
         pieces, owners = [], []
@@ -210,7 +210,7 @@ class RewardModel(nn.Module):
         """Renormalise on edits of the reference policy: mean 0, variance 1 within songs.
 
         Keeps the weight of the KL penalty comparable from one reward model to the next (Stiennon
-        et al., 2020). Only differences within a song ever count, so only they set the scale.
+        et al., 2020). Only differences within a song are used, so only they set the scale.
         """
         linear, transformer = self.score_parts(reference)
         scores = (linear + transformer).mean(1)
@@ -228,7 +228,7 @@ def within_song_std(scores: np.ndarray, edits: list[Edit]) -> float:
 
 
 def edit_tokens(edit: Edit, scale: FeatureScale) -> np.ndarray:
-    """Return what the transformer reads of an edit, (n_played, N_TOKEN) float32."""
+    """Return the tokens of an edit for the transformer, (n_played, N_TOKEN) float32."""
     order, n = edit.order, len(edit.order)
     steps = describe_steps(edit) * _step_scale(edit.song.n_beats)
     place = np.arange(n)
@@ -253,7 +253,7 @@ def edit_tokens(edit: Edit, scale: FeatureScale) -> np.ndarray:
 def pad(
     pieces: list[torch.Tensor], device: torch.device | str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack token windows of different lengths; return (tokens, which are real)."""
+    """Stack token windows of different lengths; return (tokens, mask: False in the padding)."""
     tokens = nn.utils.rnn.pad_sequence(pieces, batch_first=True)
     lengths = torch.tensor([len(piece) for piece in pieces])
     real = torch.arange(tokens.shape[1]) < lengths[:, None]
@@ -261,11 +261,11 @@ def pad(
 
 
 def _step_scale(n_beats: int) -> np.ndarray:
-    """What one beat adds to a share of the song is of order 1 / n_beats; bring it to 1."""
+    """Return factors that scale shares of the song, of order 1 / n_beats per beat, to order 1."""
     return np.array([n_beats if one.share else 1 for one in ADDITIVE], dtype=np.float64)
 
 
 def _sinusoids(length: int, width: int) -> torch.Tensor:
-    """Sinusoidal positions (Vaswani et al., 2017), (length, width)."""
+    """Return sinusoidal positions (Vaswani et al., 2017), (length, width)."""
     angle = torch.arange(length)[:, None] / 10000 ** (torch.arange(0, width, 2) / width)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)

@@ -1,4 +1,4 @@
-"""What a fit reads of each comparison: how its two edits differ, and the answer."""
+"""The data of a fit: the difference between the two edits of each comparison, and the answer."""
 
 import copy
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class PairData:
     ----------
     comparisons : sequence of Comparison
     model : RewardModel
-        Whose auxiliary scores and descriptor scale are used.
+        Provides the auxiliary scores and the descriptor scale.
 
     Attributes
     ----------

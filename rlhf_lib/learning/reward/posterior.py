@@ -1,9 +1,9 @@
-"""What a fit minimises: −log of the posterior of one member's parameters.
+"""The objective of a fit: −log of the posterior of one member's parameters.
 
-Likelihood, prior and bounds stand apart from each other and from the optimiser; each part returns
-its value and its gradient. The *parameters* are the weights of the descriptors, in logits per
-typical difference, and the mix of the auxiliary scores. Beside them four *shape numbers* are
-fitted: the logarithm of the prior scale, and three of the likelihood.
+Likelihood, prior and bounds are independent of each other and of the optimiser. Likelihood and
+prior return their value and their gradient. The *parameters* are the weights of the descriptors, in
+logits per typical difference, and the mix of the auxiliary scores. Four *shape numbers* are fitted
+too: the logarithm of the prior scale, and three of the likelihood.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from rlhf_lib.learning.reward.likelihood import Likelihood
 from rlhf_lib.learning.reward.pair_data import PairData
 
 #: Gaussian priors of the shape numbers: mean and standard deviation. The prior mean comes from a
-#: formula, not from people, so its scale in logits is fitted; −1 halves it and more.
+#: formula, not from people, so its scale in logits is fitted; −1 is a factor of 0.37.
 SHAPE_MEAN, SHAPE_SD = np.array([-1.0, 0.0, 0.0, 0.0]), np.array([1.0, 0.5, 0.5, 0.5])
 _SHAPE_LOW, _SHAPE_HIGH = np.array([-6.0, -3.0, -3.0, -3.0]), np.array([3.0, 3.0, 3.0, 3.0])
 
@@ -77,7 +77,7 @@ class Prior:
 class NegativeLogPosterior:
     """The objective of one member of the ensemble.
 
-    What the optimiser moves is one vector: the free parameters, then the four shape numbers.
+    The optimiser works on one vector: the free parameters, then the four shape numbers.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class NegativeLogPosterior:
     counts : (n_pairs,) array
         How often each pair counts for this member.
     start : (n_parameters,) array
-        Where the fit begins, and what parameters keep that are not fitted.
+        Start of the fit; parameters that are not fitted keep these values.
     prior : Prior
     likelihood : Likelihood
     """
@@ -123,7 +123,7 @@ class NegativeLogPosterior:
         return float(self.weights @ loss) + penalty, np.concatenate([by_parameters, by_shape])
 
     def bounds(self) -> np.ndarray:
-        """Return the bounds of every value, (n, 2): a cost stays a cost, a merit a merit."""
+        """Return the bounds of every value, (n, 2); they fix the signs of costs and merits."""
         direction = np.zeros(len(self.start))
         direction[: len(DIRECTION)] = DIRECTION
         low = np.where(direction > 0, 0.0, -np.inf)[self.free]
@@ -131,6 +131,6 @@ class NegativeLogPosterior:
         return np.stack([np.append(low, _SHAPE_LOW), np.append(high, _SHAPE_HIGH)], axis=1)
 
     def begin(self) -> np.ndarray:
-        """Return where the optimiser begins: the start, within the bounds, and shape numbers 0."""
+        """Return the initial values: `start`, clipped to the bounds, and shape numbers 0."""
         low, high = self.bounds()[: -len(SHAPE_MEAN)].T
         return np.append(np.clip(self.start[self.free], low, high), np.zeros(len(SHAPE_MEAN)))

@@ -4,8 +4,8 @@ Each task is a synthetic rater: random weights over numbers that describe an edi
 compare good and bad edits of the same songs, and the transformer learns to predict the preferences
 of each (multi-task learning: Caruana, 1997). A person's taste is then fitted as a mix of the
 auxiliary scores, which takes far fewer answers than training the transformer on them. The synthetic
-raters weigh the descriptors and further numbers: which sounds are kept, from where, in pieces of
-which size.
+raters weigh the descriptors and further numbers: which sounds are kept, from which part of the
+song, and in pieces of which size.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ from rlhf_lib.learning.reward.fit import RewardHistory
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.learning.reward.synthetic import synthetic_groups
 
-#: Parts that song and edit are cut into, to say where beats come from and how an edit runs.
+#: Parts of equal length that a song, and an edit, is divided into.
 _PARTS = 4
-#: Lengths (beats) of the pieces that are counted.
+#: Pieces up to these lengths (beats) are counted.
 _PIECES = (4, 8, 16, 32, 64)
 _COURSE = [FEATURE_NAMES.index(name) for name in ("rms_mean", "onset_mean")]
 #: Most numbers that one synthetic rater weighs.
@@ -35,18 +35,19 @@ _MOST = 4
 #: Typical utility difference of a synthetic rater, in units of the logistic noise.
 _DECIDEDNESS = 1.5
 #: Share of the steps in which the learning rate rises: a tenth, and a little more, because the
-#: schedule divides by zero where that is exactly one step.
+#: schedule divides by zero when a tenth is exactly one step.
 _RISE = 0.1 + 1e-9
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Settings.
+    """Settings of pretraining.
 
     Attributes
     ----------
     groups_per_song, group : int
-        Groups of edits of one length, edits in each; all pairs within a group are compared.
+        Number of groups of edits of one length, and edits per group; all pairs within a group
+        are compared.
     epochs, groups_per_step : int
     lr : float
         Peak learning rate; it rises over the first tenth and falls to 0 (Smith & Topin, 2018).
@@ -67,7 +68,7 @@ def bradley_terry_loss(gap: torch.Tensor, preference: torch.Tensor) -> torch.Ten
     gap : tensor
         score(a) − score(b).
     preference : tensor, broadcast with `gap`
-        1, ½ or 0, or anything between.
+        1, ½ or 0, or any value between.
     """
     return F.binary_cross_entropy_with_logits(gap, preference.expand_as(gap), reduction="none")
 
@@ -75,9 +76,9 @@ def bradley_terry_loss(gap: torch.Tensor, preference: torch.Tensor) -> torch.Ten
 def auxiliary_descriptors(edit: Edit) -> np.ndarray:
     """Return the numbers that a synthetic rater may weigh, (n_numbers,) float64.
 
-    The descriptors; the mean of each sound feature over what is played; for each quarter of
-    the song its share of what is played; for each quarter of the edit its level and activity;
-    the share of the edit in pieces up to some lengths.
+    The descriptors; the mean of each sound feature over the played beats; the share of the played
+    beats that comes from each quarter of the song; level and activity of each quarter of the edit;
+    the share of the edit in pieces up to given lengths.
     """
     song, order = edit.song, edit.order
     sound = song.features[:, :N_SOUND].astype(np.float64)
@@ -93,7 +94,7 @@ def auxiliary_descriptors(edit: Edit) -> np.ndarray:
 def random_tastes(count: int, n_numbers: int, rng: np.random.Generator) -> np.ndarray:
     """Return the weights of synthetic raters, (count, n_numbers).
 
-    Each weighs one to four numbers; every second choice is a descriptor.
+    Each weighs one to four numbers; half of the choices on average are descriptors.
     """
     weights = np.zeros((count, n_numbers))
     for row in weights:
@@ -126,7 +127,7 @@ class _AuxiliaryTasks:
         return cls(groups, torch.sigmoid(torch.tensor(gaps, dtype=torch.float32)))
 
     def part(self, songs: list[Song]) -> "_AuxiliaryTasks":
-        """Return the groups about these songs."""
+        """Return the groups of these songs."""
         ids = {song.sha256 for song in songs}
         places = [k for k, group in enumerate(self.groups) if group[0].song.sha256 in ids]
         return _AuxiliaryTasks([self.groups[k] for k in places], self.answers[places])
@@ -156,7 +157,7 @@ def pretrain(
     Parameters
     ----------
     songs, held_out : lists of Song
-        Trained on; only measured on. The second may be empty.
+        For training; for measuring only. The second may be empty.
     report : callable, optional
         Called with each epoch's line.
 

@@ -15,7 +15,7 @@ from rlhf_lib.learning.planning.search import alternatives
 from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 
-#: What synthetic pairs are compared by: the dense reward, and the length that was asked for.
+#: Weights by which synthetic pairs are compared: the dense reward, and the length error.
 SYNTHETIC_WEIGHTS = np.concatenate([DENSE_WEIGHTS, np.zeros(N_DESCRIPTORS - N_ADDITIVE)])
 SYNTHETIC_WEIGHTS[DESCRIPTOR_NAMES.index("length_error")] = -0.5
 #: Differences below this are ties.
@@ -28,12 +28,12 @@ N_REWEIGHTED = 4
 
 
 def synthetic_comparisons(songs: list[Song], pairs_per_song: int, seed: int) -> list[Comparison]:
-    """Return pairs judged by the dense reward, with hard negatives among them.
+    """Return pairs compared by the dense reward, hard negatives included.
 
-    Every pair aims at one length. The edits are good ones (planned under randomly re-weighted
-    rewards), and each kind of bad one a reward model must have met: a single random cut,
-    several, choppy beat-by-beat cutting, a missing intro or ending, a wrong length, stray LOOP
-    and REORDER. A model that never saw them is exploited there.
+    Both edits of a pair aim at one length. Some edits are good (planned under randomly re-weighted
+    rewards), the others bad in one of these ways: a single random cut, several random cuts, choppy
+    beat-by-beat cutting, a missing intro or ending, a wrong length, stray LOOP and REORDER. A
+    reward model that is not trained on such edits can be exploited by them.
     """
     out = []
     for a, b in synthetic_groups(songs, pairs_per_song, 2, seed):
@@ -46,7 +46,7 @@ def synthetic_comparisons(songs: list[Song], pairs_per_song: int, seed: int) -> 
 def synthetic_groups(
     songs: list[Song], groups_per_song: int, size: int, seed: int
 ) -> list[list[Edit]]:
-    """Return groups of `size` edits of one song that aim at one length, good and bad ones."""
+    """Return groups of `size` edits, good and bad, of one song and one target length."""
     rng = np.random.default_rng(seed)
     planned = alternatives(songs, DENSE_WEIGHTS, SYNTHETIC_TARGETS, N_REWEIGHTED, 1.0, rng)
     groups = []
@@ -62,8 +62,8 @@ def descriptor_scale(songs: list[Song], seed: int) -> np.ndarray:
     """Return how much good edits of one length differ in each descriptor, (N_DESCRIPTORS,).
 
     The root mean square difference; 1 where they don't differ. Rare descriptors (loops, returns)
-    are seams as well: they get at least the scale of seams, or a fit would blame or praise them
-    for what all seams do, and a plan would make many of them.
+    also count seams, so they get at least the scale of seams. Otherwise a fit would attribute the
+    effect of all seams to them, and a plan could contain many of them.
     """
     rng = np.random.default_rng(seed)
     differences = []
