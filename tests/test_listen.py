@@ -39,7 +39,7 @@ def test_a_file_and_a_span_of_it(noise, workspace):
     np.testing.assert_array_equal(samples, noise.samples[:4000])
     samples, _ = heard(listen("noise.wav", span=(1.5, 9.0)))
     np.testing.assert_array_equal(samples, noise.samples[12000:])
-    with pytest.raises(InputError, match=r"nothing of 2\.0 s"):
+    with pytest.raises(InputError, match=r"none of the sound's 2\.0 s"):
         listen(noise, span=(2.0, 3.0))
 
 
