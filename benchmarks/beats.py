@@ -73,7 +73,7 @@ def main() -> None:
         audio = mixed(folder)
         reference = midi_beats(folder / "notes.mid", audio.duration)
         started = time.perf_counter()
-        beats = estimate_beats(audio)
+        beats = estimate_beats(audio).times
         seconds = time.perf_counter() - started
         score, offset = best_f_measure(reference, beats)
         mono = librosa.resample(audio.mono(), orig_sr=audio.sample_rate, target_sr=22050)

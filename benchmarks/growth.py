@@ -74,7 +74,7 @@ def drums(beats: int) -> Downmix:
 
 def analysis(beats: int):
     sound = drums(beats)
-    return lambda: beat_features(sound, estimate_beats(sound))
+    return lambda: beat_features(sound, estimate_beats(sound).times)
 
 
 def table_of_values(beats: int):

@@ -41,7 +41,7 @@ FADE = 0.012
 def one_edit() -> tuple[Edit, Audio]:
     """Return a composed song of four minutes without every fourth bar."""
     made = compose_song(0, "rock", 240.0)
-    features, beats_per_bar, downbeat = beat_features(made.audio, made.beat_times)
+    features, metre = beat_features(made.audio, made.beat_times)
     song = Song(
         "song",
         Path("song.flac"),
@@ -49,8 +49,8 @@ def one_edit() -> tuple[Edit, Audio]:
         made.audio.sample_rate,
         made.audio.n_samples,
         made.beat_times,
-        beats_per_bar,
-        downbeat,
+        metre.beats_per_bar,
+        metre.downbeat,
         features,
     )
     actions = np.where(np.arange(song.n_beats) // 4 % 4 == 3, Action.CUT, Action.KEEP)

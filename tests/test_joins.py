@@ -124,7 +124,7 @@ def test_oddity_of_single_faults():
 @pytest.fixture(scope="module")
 def composed():
     truth = compose_song(5, "pop", seconds=100.0)
-    features, beats_per_bar, downbeat = beat_features(truth.audio, truth.beat_times)
+    features, metre = beat_features(truth.audio, truth.beat_times)
     audio = truth.audio
     song = Song(
         "pop",
@@ -133,8 +133,8 @@ def composed():
         audio.sample_rate,
         audio.n_samples,
         truth.beat_times,
-        beats_per_bar,
-        downbeat,
+        metre.beats_per_bar,
+        metre.downbeat,
         features,
     )
     return song, truth

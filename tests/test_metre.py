@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from rlhf_lib.analysis.metre import change, estimate_metre
+from rlhf_lib.analysis.confidence import LEAST_CONFIDENCE
+from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
+from rlhf_lib.analysis.metre import _bar_line_confidence, change, estimate_metre
 from rlhf_lib.analysis.sound import sound_features
 from rlhf_lib.composer.compose import compose_song
 
@@ -14,12 +17,12 @@ def test_metre_of_composed_songs_from_any_first_beat(style, beats_per_bar):
     assert song.beats_per_bar == beats_per_bar
     sound = sound_features(song.audio, song.beat_times)
     for first in range(beats_per_bar):
-        assert estimate_metre(sound[first:]) == (beats_per_bar, -first % beats_per_bar)
+        assert estimate_metre(sound[first:])[:2] == (beats_per_bar, -first % beats_per_bar)
 
 
 def test_a_few_beats_and_no_change_still_give_a_metre():
     for sound in (np.ones((16, 87)), np.ones((2, 87))):
-        assert estimate_metre(sound) == (4, 0)
+        assert estimate_metre(sound)[:2] == (4, 0)
 
 
 def test_change_by_hand():
@@ -27,3 +30,50 @@ def test_change_by_hand():
     # Two beats each side: means 0 | 1.5 at beat 3, 0 | 3 at beat 4; one of two beats before beat 1.
     expected = [0, 0, 0, 1.5**2, 9, 1.5**2, 0, 0]
     np.testing.assert_allclose(change(points, 2), expected)
+
+
+def beats_with_accents(bar, n_beats, first=0, seed=0):
+    """Beat features whose chords repeat every bar and change, with bass and onset, on its first."""
+    rng = np.random.default_rng(seed)
+    sound = 0.3 * rng.normal(size=(n_beats, 87))
+    chroma = FEATURE_GROUPS["chroma"]
+    sound[:, chroma] = 0.02 * rng.random((n_beats, 12))
+    of_place = rng.normal(size=(bar, 87))
+    place = (np.arange(n_beats) - first) % bar
+    sound += of_place[place]
+    sound[:, chroma] = np.abs(sound[:, chroma])
+    chord = rng.integers(0, 12, n_beats // bar + 2)[(np.arange(n_beats) - first + bar) // bar]
+    sound[np.arange(n_beats), chroma.start + chord] += 2.0
+    sound[place == 0, FEATURE_GROUPS["bands"].start : FEATURE_GROUPS["bands"].start + 2] += 6.0
+    sound[place == 0, FEATURE_NAMES.index("onset_start")] += 4.0
+    return sound
+
+
+@pytest.mark.parametrize("bar", [3, 4])
+def test_a_clear_metre_and_bar_line_are_sure(bar):
+    metre = estimate_metre(beats_with_accents(bar, 160, first=2))
+    assert (metre.beats_per_bar, metre.downbeat) == (bar, 2)
+    assert metre.confidence > 0.95 and metre.bar_line_confidence > 0.95
+
+
+@pytest.mark.parametrize("bar", [5, 7])
+def test_an_odd_metre_is_not_sure(bar):
+    for seed in range(3):
+        assert estimate_metre(beats_with_accents(bar, 210, seed=seed)).confidence < 0.5
+
+
+def test_beats_without_accents_have_no_sure_bar_line():
+    rng = np.random.default_rng(0)
+    sure = [
+        estimate_metre(rng.normal(size=(160, 87)) ** 2).bar_line_confidence > LEAST_CONFIDENCE
+        for _ in range(20)
+    ]
+    assert np.mean(sure) < 0.5  # the best of four places by chance is often well ahead
+
+
+def test_the_bar_line_confidence_is_that_of_a_paired_test():
+    """Four places; each rival is behind by 1, 2, 3 with a spread of 2 over 16 bars."""
+    accents = np.zeros((16, 4))
+    accents[:, 1:] = -np.array([1.0, 2.0, 3.0]) + 2.0 * np.tile([1, -1], 8)[:, None]
+    found = _bar_line_confidence(accents.ravel(), 4, 0)
+    assert found == pytest.approx(norm.cdf(1.0 / (2.0 / np.sqrt(16))))

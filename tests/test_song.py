@@ -1,6 +1,7 @@
 """Songs: loading, caching, unusable files, and properties derived from beats."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 
 from rlhf_lib.analysis import song as song_module
+from rlhf_lib.analysis.confidence import Confidence
 from rlhf_lib.analysis.song import Song, load_song, load_songs
 from rlhf_lib.errors import InputError
 
@@ -192,3 +194,20 @@ def test_load_songs_fails_when_no_file_is_usable(workspace):
         load_songs("empty")
     with pytest.raises(InputError, match="n_songs is 0"):
         load_songs("empty", n_songs=0)
+
+
+def test_an_uncertain_song_says_what_is_uncertain_and_what_to_do():
+    song = plain_song(40)
+    assert song.warning == ""
+    unsure = replace(song, confidence=Confidence(tempo=0.55, metre=0.9, bar_line=0.6))
+    assert "the tempo 0.55" in unsure.warning
+    assert "which beat begins the bar 0.60" in unsure.warning
+    assert "metre" not in unsure.warning and "s.beats" in unsure.warning
+
+
+def test_confidence_is_that_of_the_analysis_and_survives_the_cache(track):
+    first, again = load_song(track), load_song(track)
+    assert first.confidence == again.confidence
+    assert 0 <= min(vars(first.confidence).values()) <= max(vars(first.confidence).values()) <= 1
+    track.with_suffix(".beats").write_text("\n".join(str(0.5 * k) for k in range(24)))
+    assert load_song(track).confidence.tempo == 1.0  # beats that were given are sure

@@ -7,6 +7,7 @@ somewhere.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy import fft, ndimage
@@ -95,19 +96,29 @@ def _cover(beats: np.ndarray, duration: float) -> np.ndarray:
     return beats[(beats >= 0) & (beats < duration - 0.5 * last)]
 
 
-def estimate_beats(audio: Audio | Downmix) -> np.ndarray:
+class BeatGrid(NamedTuple):
+    """The estimated beats of a song.
+
+    Attributes
+    ----------
+    times : (n_beats,) float64 array
+        s, strictly increasing, within about 10 ms of tapped beats. The beats cover the file: the
+        first is less than one period from the start, the last less than one and a half periods
+        from the end.
+    confidence : float
+        In the tempo, 0 … 1; see `rlhf_lib.analysis.confidence.Confidence`.
+    """
+
+    times: np.ndarray
+    confidence: float
+
+
+def estimate_beats(audio: Audio | Downmix) -> BeatGrid:
     """Estimate the beat grid of a song.
 
     Parameters
     ----------
     audio : Audio or Downmix
-
-    Returns
-    -------
-    (n_beats,) float64
-        Times in s, strictly increasing, within about 10 ms of tapped beats. The beats cover the
-        file: the first is less than one period from the start, the last less than one and a half
-        periods from the end.
 
     Raises
     ------
@@ -116,7 +127,7 @@ def estimate_beats(audio: Audio | Downmix) -> np.ndarray:
         shorter than four beats.
     """
     onsets = onset_strength(audio)
-    period, clarity = local_period(onsets)
+    period, clarity, confidence = local_period(onsets)
     if clarity < _LEAST_CLARITY or len(onsets) < 4 * period.max():
         raise InputError(
             f"no beat found in {audio.duration:.1f} s: pulse clarity {clarity:.2f}, needed "
@@ -128,7 +139,7 @@ def estimate_beats(audio: Audio | Downmix) -> np.ndarray:
     followed = _follow(strength, period)
     rigid = _rigid(strength, float(np.median(period)))
     beats = rigid if _holds(strength, rigid, followed) else followed
-    return _cover(beats / FPS, audio.duration)
+    return BeatGrid(_cover(beats / FPS, audio.duration), confidence)
 
 
 def read_beats(path: str | Path, duration: float) -> np.ndarray:

@@ -4,12 +4,12 @@ import numpy as np
 
 from rlhf_lib.analysis.audio import Audio
 from rlhf_lib.analysis.downmix import Downmix
-from rlhf_lib.analysis.metre import estimate_metre
+from rlhf_lib.analysis.metre import Metre, estimate_metre
 from rlhf_lib.analysis.sound import sound_features
 from rlhf_lib.analysis.structure import structure_features
 
 
-def beat_features(audio: Audio | Downmix, beat_times: np.ndarray) -> tuple[np.ndarray, int, int]:
+def beat_features(audio: Audio | Downmix, beat_times: np.ndarray) -> tuple[np.ndarray, Metre]:
     """Return the features of every beat, and the metre they imply.
 
     Parameters
@@ -22,10 +22,12 @@ def beat_features(audio: Audio | Downmix, beat_times: np.ndarray) -> tuple[np.nd
     -------
     features : (n_beats, 125) float32 array
         Columns as in `FEATURE_TABLE`; raw units, always finite.
-    beats_per_bar, downbeat : int
+    metre : Metre
         See `estimate_metre`.
     """
     sound = sound_features(audio, beat_times)
-    beats_per_bar, downbeat = estimate_metre(sound)
-    structure = structure_features(sound, beat_times, audio.duration, beats_per_bar, downbeat)
-    return np.hstack([sound, structure]).astype(np.float32), beats_per_bar, downbeat
+    metre = estimate_metre(sound)
+    structure = structure_features(
+        sound, beat_times, audio.duration, metre.beats_per_bar, metre.downbeat
+    )
+    return np.hstack([sound, structure]).astype(np.float32), metre

@@ -1,6 +1,9 @@
 """Beats per bar and the first bar line, estimated from the sound of the beats."""
 
+from typing import NamedTuple
+
 import numpy as np
+from scipy.special import ndtr
 
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
 from rlhf_lib.analysis.likeness import beat_points, typical_unlikeness
@@ -9,25 +12,40 @@ from rlhf_lib.analysis.likeness import beat_points, typical_unlikeness
 _LAGS = np.array([lag for lag in range(2, 24) if lag % 12])
 #: Most music has four beats per bar; three must be clearly more regular than four.
 _TRIPLE_MARGIN = 0.02
+#: Bars whose regularity is compared for the confidence, and the standard deviation of a margin:
+#: of 30 composed songs the one with a wrong metre has a negative margin, the others 0.025 or more.
+_BARS, _METRE_SPREAD = (3, 4, 5, 7), 0.02
 
 
-def estimate_metre(sound: np.ndarray) -> tuple[int, int]:
+class Metre(NamedTuple):
+    """The metre of a song and the confidence in it.
+
+    Attributes
+    ----------
+    beats_per_bar : int
+        3 or 4.
+    downbeat : int
+        The first beat that begins a bar, 0 … beats_per_bar − 1.
+    confidence, bar_line_confidence : float
+        0 … 1; see `rlhf_lib.analysis.confidence.Confidence`.
+    """
+
+    beats_per_bar: int
+    downbeat: int
+    confidence: float
+    bar_line_confidence: float
+
+
+def estimate_metre(sound: np.ndarray) -> Metre:
     """Estimate the metre of a song.
 
-    Beats a whole number of bars apart sound more alike than others. Chords change, the bass
-    plays and sections begin at bar lines.
+    Beats a whole bar apart sound more alike than others; the bar line is where chords change,
+    the bass plays and sections begin.
 
     Parameters
     ----------
     sound : (n_beats, ≥ 87) float array
         Beat features; only the sound columns are read.
-
-    Returns
-    -------
-    beats_per_bar : int
-        3 or 4.
-    downbeat : int
-        The first beat that begins a bar, 0 … beats_per_bar − 1.
     """
     points = beat_points(sound)
     beats_per_bar = _beats_per_bar(points)
@@ -35,23 +53,57 @@ def estimate_metre(sound: np.ndarray) -> tuple[int, int]:
     by_place = [
         accents[place::beats_per_bar].mean() for place in range(min(beats_per_bar, len(sound)))
     ]
-    return beats_per_bar, int(np.argmax(by_place))
+    downbeat = int(np.argmax(by_place))
+    return Metre(
+        beats_per_bar,
+        downbeat,
+        _metre_confidence(points, beats_per_bar),
+        _bar_line_confidence(accents, beats_per_bar, downbeat),
+    )
+
+
+def _unlikeness(points: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """Return the mean squared distance of beats some lags apart, 1 = two random beats."""
+    typical = typical_unlikeness(points)
+    return np.array(
+        [np.mean(((points[lag:] - points[:-lag]) ** 2).sum(axis=1)) / typical for lag in lags]
+    )
 
 
 def _beats_per_bar(points: np.ndarray) -> int:
     lags = _LAGS[: np.searchsorted(_LAGS, len(points) // 2, side="right")]
     if 4 not in lags:
         return 4
-    typical = typical_unlikeness(points)
-    unlike = np.array(
-        [np.mean(((points[lag:] - points[:-lag]) ** 2).sum(axis=1)) / typical for lag in lags]
-    )
-    triple, quadruple = lags % 3 == 0, lags % 4 == 0
-    regularity = {
-        bar: unlike[~whole].mean() - unlike[whole].mean()
-        for bar, whole in ((3, triple), (4, quadruple))
-    }
+    unlike = _unlikeness(points, lags)
+    regularity = {bar: _regularity(unlike, lags, bar) for bar in (3, 4)}
     return 3 if regularity[3] > regularity[4] + _TRIPLE_MARGIN else 4
+
+
+def _regularity(unlike: np.ndarray, lags: np.ndarray, bar: int) -> float:
+    """Return how much more alike beats are that lie a multiple of `bar` apart."""
+    whole = lags % bar == 0
+    return float(unlike[~whole].mean() - unlike[whole].mean())
+
+
+def _metre_confidence(points: np.ndarray, beats_per_bar: int) -> float:
+    """Return Φ(margin / _METRE_SPREAD), the margin over the next most regular bar of _BARS."""
+    lags = np.arange(2, min(36, len(points) // 2 + 1))
+    if len(lags) < 2 * max(_BARS):  # too few beats to compare
+        return 0.5
+    unlike = _unlikeness(points, lags)
+    regularity = {bar: _regularity(unlike, lags, bar) for bar in _BARS}
+    margin = regularity.pop(beats_per_bar) - max(regularity.values())
+    return float(ndtr(margin / _METRE_SPREAD))
+
+
+def _bar_line_confidence(accents: np.ndarray, beats_per_bar: int, downbeat: int) -> float:
+    """Return Φ(t) of the closest rival: t of the accents' difference bar by bar (a paired test)."""
+    bars = accents[: len(accents) // beats_per_bar * beats_per_bar].reshape(-1, beats_per_bar)
+    if len(bars) < 2:
+        return 0.5
+    differences = bars[:, [downbeat]] - np.delete(bars, downbeat, axis=1)
+    error = differences.std(axis=0) / np.sqrt(len(bars))
+    return float(ndtr((differences.mean(axis=0) / np.maximum(error, 1e-9)).min()))
 
 
 def _accents(sound: np.ndarray, points: np.ndarray) -> np.ndarray:

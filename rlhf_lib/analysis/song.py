@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from rlhf_lib.analysis import song_cache
 from rlhf_lib.analysis.audio import find_audio
 from rlhf_lib.analysis.beats import beat_bounds, estimate_beats, read_beats
+from rlhf_lib.analysis.confidence import LEAST_CONFIDENCE, Confidence
 from rlhf_lib.analysis.downmix import load_downmix
 from rlhf_lib.analysis.feature_table import N_FEATURES
 from rlhf_lib.analysis.features import beat_features
@@ -54,6 +55,8 @@ class Song:
         The first beat that begins a bar, 0 … beats_per_bar − 1.
     features : (n_beats, 125) float32 array
         See `rlhf_lib.analysis.feature_table.FEATURE_TABLE`.
+    confidence : Confidence
+        In what was estimated; 1 throughout by default.
 
     Raises
     ------
@@ -70,6 +73,7 @@ class Song:
     beats_per_bar: int
     downbeat: int
     features: np.ndarray
+    confidence: Confidence = field(default_factory=Confidence)
 
     def __post_init__(self):
         times = np.array(self.beat_times, dtype=np.float64)
@@ -123,6 +127,19 @@ class Song:
         else:
             step = 1
         return _frozen(np.union1d([0], np.arange(self.downbeat % step, self.n_beats, step)))
+
+    @property
+    def warning(self) -> str:
+        """Which estimates are uncertain and what to do, in one sentence; empty when none is."""
+        uncertain = self.confidence.uncertain()
+        if not uncertain:
+            return ""
+        listed = ", ".join(f"{what} {value:.2f}" for what, value in uncertain.items())
+        return (
+            f"{self.song_id}: estimated with a confidence below {LEAST_CONFIDENCE}: {listed}. "
+            "Listen to the beats and bars in notebook 00. Right beats can be given in "
+            f"{self.path.stem}.beats, one time in s a line; in wrong bars seams fall inside bars"
+        )
 
     @cached_property
     def joins(self) -> JoinCosts:
@@ -187,9 +204,9 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
     sha256, beat_file, entry = _identified(path, cache_dir)
     values = song_cache.read(entry)
     if values is not None:
-        return Song(path.stem, path, sha256, **values)
+        return _song(path, sha256, values)
     values = _analyse(path, beat_file)
-    song = Song(path.stem, path, sha256, **values)
+    song = _song(path, sha256, values)
     if file_sha256(path) != sha256:
         raise InputError(f"{path} changed while it was read; load it again")
     song_cache.write(entry, values)
@@ -299,6 +316,11 @@ def _song_or_reason(path: Path, cache_dir: Path) -> Song | Skipped:
         return Skipped(path, str(error))
 
 
+def _song(path: Path, sha256: str, values: dict[str, object]) -> Song:
+    confidence = Confidence(*map(float, values["confidence"]))
+    return Song(path.stem, path, sha256, **values | {"confidence": confidence})
+
+
 def _analyse(path: Path, beat_file: Path | None) -> dict[str, object]:
     """Return the fields of `Song` other than its id, path and hash."""
     audio = load_downmix(path)
@@ -310,25 +332,26 @@ def _analyse(path: Path, beat_file: Path | None) -> dict[str, object]:
         raise InputError(f"{path} is silent (peak {audio.peak:.1g}); export it again with sound")
     if beat_file is None:
         try:
-            beat_times = estimate_beats(audio)
+            beat_times, tempo_confidence = estimate_beats(audio)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         remedy = f"write them into {path.with_suffix('.beats').name} if it has a beat"
     else:
-        beat_times = read_beats(beat_file, audio.duration)
+        beat_times, tempo_confidence = read_beats(beat_file, audio.duration), 1.0
         remedy = f"add the missing ones to {beat_file.name}"
     if len(beat_times) < MIN_BEATS:
         raise InputError(
             f"{path} has {len(beat_times)} beats, at least {MIN_BEATS} are needed; {remedy}"
         )
-    features, beats_per_bar, downbeat = beat_features(audio, beat_times)
+    features, metre = beat_features(audio, beat_times)
     return {
         "sample_rate": audio.sample_rate,
         "n_samples": audio.n_samples,
         "beat_times": beat_times,
-        "beats_per_bar": beats_per_bar,
-        "downbeat": downbeat,
+        "beats_per_bar": metre.beats_per_bar,
+        "downbeat": metre.downbeat,
         "features": features,
+        "confidence": np.array([tempo_confidence, metre.confidence, metre.bar_line_confidence]),
     }
 
 

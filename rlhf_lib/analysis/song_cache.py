@@ -12,7 +12,7 @@ import numpy as np
 from rlhf_lib.paths import atomic_path
 
 _NUMBERS = ("sample_rate", "n_samples", "beats_per_bar", "downbeat")
-_ARRAYS = ("beat_times", "features")
+_ARRAYS = ("beat_times", "features", "confidence")
 #: Libraries that affect the content of a cached song, besides this package's code.
 _LIBRARIES = ("numpy", "scipy", "soxr", "soundfile")
 

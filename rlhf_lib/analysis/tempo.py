@@ -27,6 +27,11 @@ _PHASES = 64  # phases of a beat that are compared
 #: Viterbi costs of a tempo change, in units of collected strength: per octave, and the most (a
 #: jump). A jump pays off after about 6 s.
 _DRIFT, _JUMP = 40.0, 30.0
+#: Tempi closer than this (octaves) are the same.
+_SAME_TEMPO = float(np.log2(1.08))
+#: A window may be moved to the song's octave when its tempo is this close to a whole number of
+#: octaves away and keeps this share of its strength there.
+_OCTAVE_WIDTH, _OCTAVE_SHARE = 0.25, 0.65
 
 
 def onset_strength(audio: Audio | Downmix) -> np.ndarray:
@@ -108,7 +113,7 @@ def _repetition(windows: np.ndarray) -> np.ndarray:
     return after[:, 0] + after[:, 1] + np.maximum(after[:, 2], after[:, 3])
 
 
-def local_period(onsets: np.ndarray) -> tuple[np.ndarray, float]:
+def local_period(onsets: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Return the local beat period and how clear the pulse is.
 
     Returns
@@ -117,6 +122,8 @@ def local_period(onsets: np.ndarray) -> tuple[np.ndarray, float]:
     clarity : float
         Strength that the beats of a window collect, in standard deviations of the strength of
         as many random frames; mean over the clearer half of the windows.
+    confidence : float
+        Share of the windows whose own best tempo is the one chosen for them.
     """
     width = min(int(_WINDOW * FPS), len(onsets))
     starts = np.arange(0, len(onsets) - width + 1, int(_WINDOW_STEP * FPS))
@@ -132,12 +139,31 @@ def local_period(onsets: np.ndarray) -> tuple[np.ndarray, float]:
     usual = np.exp(-0.5 * (np.log2(_TEMPI / _USUAL_TEMPO) / _USUAL_WIDTH) ** 2)
     score = strength * usual * np.exp(_REPETITION * _repetition(windows))
     octaves = np.abs(np.log2(_TEMPI[:, None] / _TEMPI))
-    path = _viterbi(score, np.minimum(_DRIFT * octaves, _JUMP))
+    path = _in_one_octave(_viterbi(score, np.minimum(_DRIFT * octaves, _JUMP)), strength)
+    confidence = np.mean(octaves[score.argmax(axis=1), path] < _SAME_TEMPO)
     row = np.arange(len(starts))
     periods = 60 * FPS / _TEMPI[path]
     clear = np.sort(strength[row, path])[len(starts) // 2 :].mean()
     period = np.interp(np.arange(len(onsets)), starts + width / 2, periods)
-    return period, float(clear)
+    return period, float(clear), float(confidence)
+
+
+def _in_one_octave(path: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """Return the path with windows moved to the octave of the song, where the beats allow it.
+
+    A window whose tempo is about twice or half the song's median is moved to the tempo in the
+    median's octave that collects most strength, when that is at least _OCTAVE_SHARE of its own.
+    """
+    usual = np.median(np.log2(_TEMPI[path]))
+    octaves = np.rint(np.log2(_TEMPI[path]) - usual)
+    near = np.abs(np.log2(_TEMPI[path]) - usual - octaves) < _OCTAVE_WIDTH
+    path = path.copy()
+    for row in np.flatnonzero(near & (octaves != 0)):
+        away = np.abs(np.log2(_TEMPI) + octaves[row] - np.log2(_TEMPI[path[row]]))
+        options = np.where(away < _SAME_TEMPO, strength[row], -np.inf)
+        if options.max() >= _OCTAVE_SHARE * strength[row, path[row]]:
+            path[row] = int(options.argmax())
+    return path
 
 
 def _viterbi(score: np.ndarray, cost: np.ndarray) -> np.ndarray:

@@ -276,6 +276,8 @@ def _songs(args: argparse.Namespace, n_songs: int | None = None):
     )
     for entry in skipped:
         print(f"skipped {entry.path}: {entry.reason}", file=sys.stderr)
+    for warning in filter(None, (song.warning for song in songs)):
+        print(f"WARNING: {warning}", file=sys.stderr)
     return songs
 
 

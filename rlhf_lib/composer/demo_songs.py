@@ -38,4 +38,6 @@ def songs_or_composed(
     print(f"{name}: {len(songs)} song{'s' if len(songs) > 1 else ''}")
     for entry in skipped:
         print(f"skipped {entry.path.name}: {entry.reason}")
+    for warning in filter(None, (song.warning for song in songs)):
+        print(warning)
     return songs
