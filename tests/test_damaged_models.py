@@ -106,6 +106,13 @@ def test_odd_weights(saved, tmp_path, kind):
             assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), name
 
 
+def test_a_checkpoint_of_an_earlier_version_is_refused_by_that_name(saved, tmp_path):
+    path, load = saved["policy"]
+    torch.save(load_archive(path) | {"format": 1}, tmp_path / "old.pt")
+    with pytest.raises(InputError, match=r"old\.pt was written by an earlier version \(format 1"):
+        load(tmp_path / "old.pt")
+
+
 class _Trap:
     """Writes a file when it is unpickled without protection."""
 

@@ -44,13 +44,13 @@ def beat_oddity(sound: np.ndarray, beat_times: np.ndarray, periods: np.ndarray) 
     chroma /= np.maximum(np.linalg.norm(chroma, axis=1, keepdims=True), 1e-9)
     edges = sound[:, _EDGES].astype(np.float64)
     edges = (edges - edges.mean(axis=0)) / np.maximum(edges.std(axis=0), 0.5)
-    doubts = [
+    signs = [
         _loneliness(chroma, 0.02),
         _loneliness(edges, 0.2),
         np.clip(loss / _LEVEL_SPAN_DB, 0.0, 1.0),
         np.clip(slip / _TIME_SPAN, 0.0, 1.0),
     ]
-    return 1.0 - np.prod([1.0 - doubt for doubt in doubts], axis=0)
+    return 1.0 - np.prod([1.0 - sign for sign in signs], axis=0)
 
 
 def _loneliness(points: np.ndarray, least_spread: float) -> np.ndarray:

@@ -228,7 +228,8 @@ def evaluate_policies(args: argparse.Namespace) -> None:
     seen = {song["sha256"] for song in about["songs"] + old_about["songs"]}
     unseen = [song for song in songs if song.sha256 not in seen]
     if unseen:
-        print(f"judged on {len(unseen)} songs that neither policy was trained on")
+        number = "1 song" if len(unseen) == 1 else f"{len(unseen)} songs"
+        print(f"judged on {number} that neither policy was trained on")
     else:
         print(f"WARNING: all {len(songs)} songs were trained on; give others for a fair result")
     judge = SimulatedRater("judge", args.taste, args.noise, seed=args.seed)
