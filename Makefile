@@ -57,8 +57,9 @@ notebooks: $(STAMP) ## Run every notebook in full and store its plots and tables
 	    echo "$$notebook"; \
 	done
 
+# The settings switch off the question about news, which would cover the annotator's buttons.
 lab: $(STAMP) ## Open JupyterLab on the notebooks
-	$(BIN)/python -m jupyterlab notebooks
+	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/python -m jupyterlab notebooks
 
 # For raters without Jupyter, on this machine only; docs/listening-test.md describes how to give
 # others access. Several raters may rate at once: they share the tasks.

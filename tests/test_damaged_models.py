@@ -17,6 +17,7 @@ from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 from rlhf_lib.steps.checkpoints import load_policy, load_reward_model, save_model
+from rlhf_lib.steps.lineage import next_version
 
 SMALL = {"width": 16, "heads": 2, "layers": 1, "feedforward": 32, "members": 2, "head": 8}
 
@@ -29,7 +30,7 @@ def saved(tmp_path_factory):
     torch.manual_seed(0)
     policy = Policy(PolicyConfig(hidden=8), np.ones(N_DESCRIPTORS), scale)
     model = RewardModel(RewardConfig(**SMALL), scale, np.ones(N_DESCRIPTORS))
-    facts = {"songs": [{"sha256": "0" * 64}], "held_out": []}
+    facts = {"songs": [{"sha256": "0" * 64}], "held_out": [], "parents": {}}
     return {
         "policy": (save_model(folder / "p.pt", policy, name="policy_v14", **facts), load_policy),
         "reward": (
@@ -64,7 +65,7 @@ ODD = {
     "features": [None, [], ["f"] * 125],
     "config": [None, {}, [], {"hidden": 8}, "x"],
     "state": [None, {}, [], {"a": 1}, {1: torch.zeros(3)}, {"weights": torch.zeros(3)}],
-    "about": [None, [], {}, {"name": 3}, {"name": "x", "songs": 3}, {"name": "x", "songs": [3]}],
+    "about": [None, [], {}, {"name": 3}],
 }
 
 
@@ -78,6 +79,74 @@ def test_odd_content(saved, tmp_path, kind, part):
         assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), odd
     torch.save({key: value for key, value in content.items() if key != part}, tmp_path / "less.pt")
     assert not read_or_refuse(tmp_path / "less.pt", load, _is_whole)
+
+
+@pytest.mark.parametrize("field", ["name", "songs", "held_out", "parents"])
+def test_missing_or_odd_origins_are_refused_by_field(saved, tmp_path, field):
+    path, load = saved["policy"]
+    content = load_archive(path)
+    about = content["about"]
+    odd = [about | {field: value} for value in (None, 3, [3], {"a": 3}, [{"sha256": 3}])]
+    for origin in [{key: value for key, value in about.items() if key != field}, *odd]:
+        save_archive(tmp_path / "odd.pt", content | {"about": origin})
+        with pytest.raises(InputError, match=rf"odd\.pt: '{field}'"):
+            load(tmp_path / "odd.pt")
+
+
+#: Names that are no file names, or lead out of a folder.
+BAD_NAMES = ("", ".", "..", ".hidden", "../policy_v14", "/tmp/policy_v14", "a/b", "a\\b", "C:x")
+BAD_NAMES += ("policy v14", "policy_v14\n", "политика_v14", "policy_v١٤", "x" * 201)
+BAD_NAMES += ("policy_v" + "9" * 5000,)
+
+
+@pytest.mark.parametrize("kind", ["policy", "reward"])
+@pytest.mark.parametrize("name", BAD_NAMES, ids=range(len(BAD_NAMES)))
+def test_a_name_is_no_path(saved, tmp_path, kind, name):
+    path, load = saved[kind]
+    content = load_archive(path)
+    save_archive(tmp_path / "odd.pt", content | {"about": content["about"] | {"name": name}})
+    with pytest.raises(InputError, match=r"odd\.pt: 'name' is .*up to 200"):
+        load(tmp_path / "odd.pt")
+
+
+def test_good_names_are_loaded(saved, tmp_path):
+    path, load = saved["policy"]
+    content = load_archive(path)
+    for name in ("policy_v14", "Policy-2.1_v9", "x" * 200):
+        save_archive(tmp_path / "good.pt", content | {"about": content["about"] | {"name": name}})
+        assert load(tmp_path / "good.pt")[1]["name"] == name
+
+
+def test_next_version_converts_no_endless_number():
+    assert next_version("policy_v14") == "policy_v15"
+    assert next_version("policy_v999999999") == "policy_v1000000000"
+    for name in ("policy_v" + "9" * 5000, "policy_v1234567890", "policy_v١٤", "policy"):
+        with pytest.raises(InputError, match="version such as _v9"):
+            next_version(name)
+
+
+def test_inflated_archives_are_refused_before_they_are_loaded(saved, tmp_path, monkeypatch):
+    """A compressed member, and members that share their bytes, could fill the memory."""
+    path, load = saved["policy"]
+    with (
+        zipfile.ZipFile(path) as archive,
+        zipfile.ZipFile(tmp_path / "deflated.pt", "w", zipfile.ZIP_DEFLATED) as deflated,
+        zipfile.ZipFile(tmp_path / "shared.pt", "w") as shared,
+    ):
+        for name in archive.namelist():
+            deflated.writestr(name, archive.read(name))
+            shared.writestr(name, archive.read(name))
+        largest = max(shared.infolist(), key=lambda member: member.file_size)
+        shared.filelist += [largest] * 50
+    (tmp_path / "legacy.pt").write_bytes(pickle.dumps(1) + path.read_bytes())
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was loaded"))
+    for name, reason in (
+        ("deflated", "compressed"),
+        ("shared", "declare"),
+        ("legacy", "not a zip"),
+    ):
+        with pytest.raises(InputError, match=rf"{name}\.pt is not a readable.*{reason}"):
+            load(tmp_path / f"{name}.pt")
 
 
 @pytest.mark.parametrize("kind", ["policy", "reward"])

@@ -38,7 +38,8 @@ def prepared(tmp_path_factory):
     songs, _ = load_songs(folder / "data/test_songs", cache_dir=folder / ".cache/songs")
     torch.manual_seed(0)
     policy = Policy(PolicyConfig(hidden=8), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
-    save_model(folder / "models/policy_final.pt", policy, name="policy_v14", songs=[], held_out=[])
+    facts = {"name": "policy_v14", "songs": [], "held_out": [], "parents": {}}
+    save_model(folder / "models/policy_final.pt", policy, **facts)
     return folder
 
 
@@ -164,7 +165,7 @@ def test_training_goes_on_where_it_was_killed(workspace):
     small = RewardConfig(width=16, heads=2, layers=1, feedforward=32, members=2, head=8)
     scale = FeatureScale.fit(songs)
     model = RewardModel(small, scale, np.ones(N_DESCRIPTORS), SYNTHETIC_WEIGHTS)
-    facts = {"name": "reward_model_v9", "songs": [], "held_out": []}
+    facts = {"name": "reward_model_v9", "songs": [], "held_out": [], "parents": {}}
     save_model(workspace / "models/reward.pt", model, **facts)
 
     def train(name):

@@ -136,9 +136,10 @@ def test_wrong_settings():
 
 
 def test_checkpoint_round_trip_and_lineage(tmp_path, policy):
-    path = save_model(tmp_path / "p.pt", policy, name="policy_v14", parents={"x": "0" * 64})
+    facts = {"name": "policy_v14", "parents": {"x": "0" * 64}, "songs": [], "held_out": []}
+    path = save_model(tmp_path / "p.pt", policy, **facts)
     loaded, about = load_policy(path)
-    assert about == {"name": "policy_v14", "parents": {"x": "0" * 64}}
+    assert about == facts
     for name, value in policy.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[name])
     assert loaded.config == policy.config

@@ -1,10 +1,15 @@
 """The search for rewards that are not additive, against a choice by hand among the same plans."""
 
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from toy import toy_song
+from tqdm import tqdm
 
+from rlhf_lib import parallel
 from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, N_ADDITIVE, describe, weight_vector
 from rlhf_lib.editing.edit import Action
 from rlhf_lib.learning.planning import search as plan_search
@@ -49,6 +54,32 @@ def test_one_try_is_the_plain_plan(tensors, where):
     assert torch.equal(env.plan.value, plain.plan.value)
     for ours, other in zip(greedy_edits(env), greedy_edits(plain), strict=True):
         assert (ours.actions == other.actions).all()
+
+
+def test_the_bar_of_the_search_moves_song_by_song(tensors, where, monkeypatch, capsys):
+    monkeypatch.setattr(plan_search, "tqdm", partial(tqdm, mininterval=0))
+    planned_env(tensors, FEW_LOOPS, *where, tries=2)
+    shown = capsys.readouterr().err
+    assert all(f"plans: {share} {at}/2" in _without_bars(shown) for share, at in BAR_OF_TWO)
+
+
+#: Share and place of a bar of two songs.
+BAR_OF_TWO = (("0%", 0), ("50%", 1), ("100%", 2))
+
+
+def _without_bars(text: str) -> str:
+    return " ".join(re.sub(r"\|[^|]*\|", " ", text).split())
+
+
+def test_processes_draw_no_bars_over_each_other(capfd):
+    songs = [toy_song(64, seed=1), toy_song(64, seed=2)]
+    parallel.run(_plan_one, songs, jobs=2)
+    assert "plans" not in capfd.readouterr().err
+
+
+def _plan_one(song):
+    where = torch.tensor([0]), torch.tensor([0.5], dtype=torch.float64)
+    planned_env(SongTensors.build([song], FeatureScale.fit([song])), FEW_LOOPS, *where, tries=2)
 
 
 def test_the_search_takes_the_best_of_its_plans(tensors, songs, where):

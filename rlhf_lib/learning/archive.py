@@ -33,11 +33,10 @@ def load_archive(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; train it first or give another path")
-    if not _is_zip(path):
-        raise InputError(f"{path} is not a readable checkpoint (not a zip archive); train it anew")
     try:
+        _refuse_inflated(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types on damaged archives
+    except Exception as error:  # zipfile and torch raise many types on damage
         reason = str(error).strip().partition("\n")[0][:200]
         raise InputError(
             f"{path} is not a readable checkpoint ({reason}); train it anew"
@@ -55,8 +54,19 @@ def load_archive(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _is_zip(path: Path) -> bool:
-    try:
-        return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # a damaged end of the archive
-        return False
+def _refuse_inflated(path: Path) -> None:
+    """Refuse a file that would take far more memory than its size, before anything is loaded.
+
+    torch stores the members of its archives uncompressed, one after the other.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":  # torch reads such a file as a pickle
+            raise ValueError("not a zip archive")
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"member {member.filename!r} is compressed, which ours never are")
+    declared, size = sum(member.file_size for member in members), path.stat().st_size
+    if declared > size:
+        raise ValueError(f"its members declare {declared} bytes, the file has {size}")

@@ -1,5 +1,6 @@
 """Checkpoints: policies and reward models on disk, with their lineage."""
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +21,8 @@ from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 
 #: Largest size that a configuration may have.
 _LARGEST = 4096
+#: A name becomes the name of a file, such as policy_v14.pt.
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")
 
 
 def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> Path:
@@ -31,8 +34,8 @@ def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> P
         Replaced atomically.
     model : Policy or RewardModel
     **about
-        Plain values on the origin of the model: name, seed, training, metrics, parents
-        (name → SHA-256), feedback_sha256.
+        Plain values on the origin of the model: name, songs, held_out and parents (name →
+        SHA-256), which loading needs; seed, training, metrics, feedback_sha256.
     """
     content = {
         "kind": type(model).__name__,
@@ -144,11 +147,22 @@ def _config(path: str | Path, values: Any, config_cls: type) -> Any:
 
 
 def _about(path: str | Path, about: Any) -> dict[str, Any]:
-    """Check the values that the library reads: the name, and the hashes of the songs."""
-    if not isinstance(about, dict) or not isinstance(about.get("name"), str):
-        raise InputError(f"{path} holds no name under 'about'; train it anew")
+    """Check the values that the library reads: the name, the parents, the hashes of the songs."""
+    if not isinstance(about, dict):
+        raise InputError(f"{path} holds no values under 'about'; train it anew")
+    name = about.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(
+            f"{path}: 'name' is {quote(name)}; a model's name has up to 200 letters (a … z), "
+            "digits, '_', '-' and '.', and does not start with '.'; train it anew"
+        )
+    parents = about.get("parents")
+    if not isinstance(parents, dict) or not all(
+        isinstance(text, str) for pair in parents.items() for text in pair
+    ):
+        raise InputError(f"{path}: 'parents' does not list names and hashes; train it anew")
     for part in ("songs", "held_out"):
-        listed = about.get(part, [])
+        listed = about.get(part)
         if not isinstance(listed, list) or not all(
             isinstance(song, dict) and isinstance(song.get("sha256"), str) for song in listed
         ):

@@ -9,6 +9,7 @@ from typing import Any
 
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.validation import quote
 from rlhf_lib.paths import atomic_path, file_sha256, workspace
 
 
@@ -33,11 +34,11 @@ def next_version(name: str) -> str:
     Raises
     ------
     InputError
-        When the name does not end in ``_v`` and a number.
+        When the name does not end in ``_v`` and a number of at most nine digits.
     """
-    match = re.fullmatch(r"(.*_v)(\d+)", name)
+    match = re.fullmatch(r"(.*_v)([0-9]{1,9})", name)
     if match is None:
-        raise InputError(f"model name {name!r} does not end in a version such as _v9")
+        raise InputError(f"model name {quote(name)} does not end in a version such as _v9")
     return f"{match[1]}{int(match[2]) + 1}"
 
 

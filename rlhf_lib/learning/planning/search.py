@@ -10,6 +10,7 @@ parameters of a policy in a similar way).
 
 from collections.abc import Sequence
 from itertools import pairwise
+from multiprocessing import parent_process
 
 import numpy as np
 import torch
@@ -159,7 +160,9 @@ def planned_env(
     if tries == 1:
         return EditingEnv(Plan.build(tensors, additive), song, target)
     kept, sets, bonuses, place = [], [], [], torch.zeros_like(song)
-    for number in tqdm(song.unique().tolist(), "planning", unit="song", leave=False, delay=2):
+    alone = parent_process() is None  # the bars of several processes would overwrite each other
+    numbers = song.unique().tolist()
+    for number in tqdm(numbers, "plans", unit="song", leave=False, disable=not alone):
         ours = torch.nonzero(song == number).squeeze(1)
         source = tensors.songs[number]
         count = tries if source.n_beats <= LONGEST_SEARCHED else 1

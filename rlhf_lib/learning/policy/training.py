@@ -200,9 +200,9 @@ def load_snapshots(folder: str | Path, policy: Policy) -> list[tuple[int, Policy
         content, then = load_archive(path), copy.deepcopy(policy)
         try:
             then.load_state_dict(content["state"])
-        except (RuntimeError, KeyError) as error:
+            snapshots.append((int(content["episode"]), then))
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} does not fit the policy: {error}") from error
-        snapshots.append((int(content["episode"]), then))
     return sorted(snapshots, key=lambda snapshot: snapshot[0])
 
 
