@@ -119,6 +119,17 @@ class PreferenceStore:
             )
         return manifest
 
+    def find_manifest(self, manifest_id: str) -> Manifest | None:
+        """Return a manifest of the feedback folder, or None when it is not there.
+
+        Raises
+        ------
+        InputError
+            When the file was changed.
+        """
+        known = manifest_id.isalnum() and self._manifest_path(manifest_id).is_file()
+        return self.load_manifest(manifest_id) if known else None
+
     def manifests(self) -> dict[str, Manifest]:
         """Return all manifests of the feedback folder by id; InputError when one was changed."""
         found = sorted((self.folder / "manifests").glob("*.json"))
