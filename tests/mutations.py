@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,10 @@ ODD = (
     *("x" * 20_000, [], {}, [[]], {"a": {}}),
 )
 #: Texts that are inserted.
-ODD_TEXT = ("nan", "-1", "1e999", "inf", '"', ",", "\x00", "\n", "\r", "é", "=1+1", "{", "[", "'")
+ODD_TEXT = (
+    *("nan", "-1", "1e999", "inf", '"', ",", "\x00", "\n", "\r", "é", "=1+1", "{", "[", "'"),
+    *("＝1", ";=1", "\t", "\r\n", "'=", ",,"),
+)
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
@@ -63,6 +67,15 @@ def odd_json(content: Any, chance: random.Random) -> str:
         case _:
             holder[key] = chance.choice(ODD)
     return json.dumps(content)
+
+
+def named_twice(data: bytes, chance: random.Random) -> str:
+    """Return JSON text in which one object has a field twice, first with an odd value."""
+    text = data.decode()
+    field = chance.choice(list(re.finditer(r'"\w+":', text)))
+    return (
+        f"{text[: field.start()]}{field[0]}{json.dumps(chance.choice(ODD))},{text[field.start() :]}"
+    )
 
 
 def _places(node: Any) -> Iterator[tuple[Any, Any]]:

@@ -11,6 +11,7 @@ from rating_material import small_manifest, small_songs
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.listening import stopwatch
+from rlhf_lib.listening.session import AnnotationSession
 from rlhf_lib.listening.task_order import presentations
 from rlhf_lib.studio.annotator import Annotator, annotate
 
@@ -285,6 +286,23 @@ def test_a_later_sitting_of_the_same_rater_takes_over(folder):
     assert stored() == []
     rate(second, "A")
     assert len(stored()) == 1
+
+
+def test_the_page_says_once_that_earlier_answers_are_about_other_pairs(folder):
+    gone = small_songs(3, n_beats=40, period=0.05)
+    other = small_manifest({"song_x": gone["song_003"]}, n_candidates=3)
+    store = PreferenceStore("feedback")
+    earlier = AnnotationSession(other, store, "anna", repeat_share=0.0)
+    while earlier.task is not None:
+        earlier.answer("left", 1)
+    annotator = start()
+    assert annotator.screen["notice"] == annotator.session.notice
+    assert "pairs that are not in this manifest: 3. They stay" in annotator.screen["notice"]
+    rate(annotator, "A", heard=HEARD | {"left": float("nan")})
+    assert annotator.screen["notice"]  # until an answer is stored
+    rate(annotator, "A")
+    assert annotator.screen["notice"] == ""
+    assert start("bert").screen["notice"] == ""
 
 
 def test_pause_and_break(folder, monkeypatch):

@@ -16,9 +16,11 @@ from browsing import (
     wait_for_sound,
 )
 from listening_material import N_BEATS, PERIOD, heard_in_song, listening_folder
+from rating_material import small_manifest, small_songs
 
 from rlhf_lib.editing.edit import output_order, seam_places
 from rlhf_lib.feedback.store import PreferenceStore
+from rlhf_lib.listening.session import AnnotationSession
 from rlhf_lib.listening.task_order import presentations
 
 need_browser()
@@ -271,6 +273,24 @@ def test_reloaded_page_and_killed_kernel_resume_at_the_right_task(rating):
     claims = json.loads((rating.folder / "feedback" / "claims.json").read_text())
     claim = claims[rating.manifest.manifest_id][rating.rater]
     assert claim["task"] == plan[2].task.task_id
+
+
+def test_a_notice_about_earlier_answers_is_shown_until_the_first_answer(lab):
+    other = small_manifest(small_songs(1))
+    store = PreferenceStore(lab.folder / "feedback")
+    earlier = AnnotationSession(other, store, "carol")
+    for _ in range(2):
+        earlier.answer("left", 1)
+    lab.run()
+    lab.sign_in("carol")
+    notice = lab.root.locator(".notice")
+    assert "pairs that are not in this manifest: 2." in notice.inner_text()
+    lab.listen_to_both()
+    assert notice.is_visible()
+    lab.page.keyboard.press("4")
+    lab.page.keyboard.press("Enter")
+    lab.wait_for_count("1 of")
+    assert notice.is_hidden()
 
 
 def test_the_notebook_file_holds_no_sound(rating):

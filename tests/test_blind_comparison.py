@@ -65,7 +65,11 @@ def made(tmp_path, monkeypatch):
     return blind_comparison("new", "old", songs, REF, tmp_path), tmp_path
 
 
-def answer(made, temperature, preference, rater="ann", new="a", song="song_001", **more):
+#: Toy songs have the hashes 0…0 and 0…1; they share the first 8 digits, so the ids have all 64.
+FIRST, SECOND = f"song_{'0' * 64}", f"song_{'0' * 63}1"
+
+
+def answer(made, temperature, preference, rater="ann", new="a", song=FIRST, **more):
     ids = [f"new_{temperature}", f"old_{temperature}"]
     ids = ids if new == "a" else ids[::-1]
     strength = 0 if preference == "tie" else 2
@@ -85,7 +89,7 @@ def answer(made, temperature, preference, rater="ann", new="a", song="song_001",
 def test_tasks_are_only_pairs_that_differ(made):
     manifest, folder = made
     assert [task.task_id for task in manifest.tasks] == [
-        f"song_00{k}__{t}" for k in (1, 2) for t in (0.3, 0.7)
+        f"{song}__{t}" for song in (FIRST, SECOND) for t in (0.3, 0.7)
     ]
     assert module.Manifest.load(folder / "evaluation_manifest.json") == manifest
     assert len(manifest.songs[0].candidates) == 8
@@ -105,8 +109,8 @@ def test_votes_are_wins_of_the_new_policy(made):
     # The two lengths with identical edits, of the one song that was rated.
     even = votes[votes["rater"] == ""]
     assert even[["song", "temperature", "win"]].to_numpy().tolist() == [
-        ["song_001", 0.5, 0.5],
-        ["song_001", 0.9, 0.5],
+        [FIRST, 0.5, 0.5],
+        [FIRST, 0.9, 0.5],
     ]
 
 

@@ -1,22 +1,32 @@
 """Candidates from songs to manifest, with real audio."""
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 from feedback_examples import answer
+from toy import toy_song
 
 from rlhf_lib.analysis.song import load_songs
 from rlhf_lib.composer.compose import compose_songs
 from rlhf_lib.editing.descriptors import N_DESCRIPTORS
 from rlhf_lib.editing.edit import TEMPERATURES, target_keep_ratio
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.carry_over import answers_to
 from rlhf_lib.feedback.manifest import Manifest, PolicyRef
 from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
-from rlhf_lib.steps.candidate_files import MANIFEST_NAME, load_manifest_songs, load_rated_songs
+from rlhf_lib.steps.candidate_files import (
+    MANIFEST_NAME,
+    load_manifest_songs,
+    load_rated_songs,
+    song_ids,
+)
 from rlhf_lib.steps.candidates import (
     candidate_edits,
     comparison_tasks,
@@ -65,17 +75,56 @@ def test_the_folder_is_self_contained(made):
 
 def test_a_changed_original_is_noticed(made, tmp_path):
     folder, _, _, manifest = made
-    (tmp_path / "song_001").mkdir()
+    (tmp_path / manifest.songs[0].id).mkdir()
     other = folder / "out" / manifest.songs[1].path
     (tmp_path / manifest.songs[0].path).write_bytes(other.read_bytes())
     with pytest.raises(InputError, match="not the song"):
         load_manifest_songs(manifest, tmp_path, folder / "cache")
 
 
+def test_a_song_keeps_its_id_and_its_audio_when_others_come_and_go(made, tmp_path, monkeypatch):
+    folder, songs, policy, _ = made
+    files = sorted((folder / "songs").glob("*.flac"))
+    ids = [f"song_{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}" for path in files]
+    ref = PolicyRef(name="policy_v14", sha256="0" * 64)
+
+    def written(manifest):
+        sounds = [path for path in tmp_path.rglob("*.wav") if manifest.songs[-1].id in path.name]
+        return {path: path.stat().st_mtime_ns for path in sounds}
+
+    # Without checks, which are drawn among the songs and may change a song's candidates.
+    monkeypatch.setattr("rlhf_lib.steps.candidates.n_checks", lambda n: 0)
+    last = generate_candidates(songs[1:], policy, ref, tmp_path, per_song=2)
+    before = written(last)
+    both = generate_candidates(songs, policy, ref, tmp_path, per_song=2)
+    assert [entry.id for entry in last.songs] == ids[1:]
+    assert [entry.id for entry in both.songs] == ids
+    assert all(one.path.startswith(f"{both.songs[1].id}/") for one in both.songs[1].candidates)
+    assert len(before) == 2 and written(both) == before, "rendered again"
+    first = generate_candidates(songs[:1], policy, ref, tmp_path, per_song=2)
+    assert [entry.id for entry in first.songs] == ids[:1]
+    assert written(both) == before, "the folder of a song that is gone was touched"
+    # An answer under the first manifest is found in the second one, and not in the third.
+    rated = answer(song_id=ids[1], edit_b_id="temp_0.3", manifest_id=last.manifest_id)
+    kept = {last.manifest_id: last}.get
+    assert [one.task_id for one in answers_to(both, [rated], kept)] == [last.tasks[0].task_id]
+    assert answers_to(first, [rated], kept) == []
+
+
+def test_songs_that_share_the_short_id_get_the_long_one():
+    alike, other = "ab" * 4, "cd" * 32
+    hashes = [alike + "0" * 56, other, alike + "1" * 56]
+    songs = [replace(toy_song(40), song_id=name, sha256=name) for name in hashes]
+    assert song_ids(songs) == [f"song_{hashes[0]}", "song_cdcdcdcd", f"song_{hashes[2]}"]
+    assert song_ids(songs[:2]) == ["song_abababab", "song_cdcdcdcd"]
+    with pytest.raises(InputError, match=r"'x' and 'y' have the same content"):
+        song_ids([replace(songs[0], song_id="x"), replace(songs[0], song_id="y")])
+
+
 def test_tasks_compare_different_edits(made):
     _, songs, policy, manifest = made
     ids = {(t.song_id, t.edit_a_id, t.edit_b_id) for t in manifest.tasks}
-    assert ("song_001", "temp_0.1", "temp_0.9") in ids
+    assert (manifest.songs[0].id, "temp_0.1", "temp_0.9") in ids
     for song_id, a, b in ids:
         one, other = (manifest.candidate(song_id, name) for name in (a, b))
         assert one.actions != other.actions
@@ -93,8 +142,8 @@ def test_originals_of_several_cycles_are_found_by_their_content(made, tmp_path):
     try:
         manifests = {one.manifest_id: one for one in (first, second)}
         rated = [
-            answer(song_id="song_001", manifest_id=first.manifest_id),
-            answer(song_id="song_001", manifest_id=second.manifest_id),
+            answer(song_id=first.songs[0].id, manifest_id=first.manifest_id),
+            answer(song_id=second.songs[0].id, manifest_id=second.manifest_id),
         ]
         loaded = load_rated_songs(rated, manifests, tmp_path, folder / "cache")
         assert set(loaded) == {song.sha256 for song in songs}
@@ -102,7 +151,8 @@ def test_originals_of_several_cycles_are_found_by_their_content(made, tmp_path):
         assert set(only) == {songs[1].sha256}
         both = [tmp_path / "second", folder / "songs"]
         assert set(load_rated_songs(rated, manifests, both, folder / "cache")) == set(loaded)
-        with pytest.raises(InputError, match=r"original of song 'song_001' .*give the folder"):
+        missing = rf"original of song '{first.songs[0].id}' .*give the folder"
+        with pytest.raises(InputError, match=missing):
             load_rated_songs(rated, manifests, tmp_path / "second", folder / "cache")
     finally:
         (tmp_path / "first").rename(folder / "out")
@@ -135,7 +185,7 @@ def test_some_tasks_are_obvious_checks(made):
     chop = manifest.candidate(task.song_id, worse)
     assert (better.id, chop.id) == ("temp_0.9", "check")
     assert abs(chop.keep_ratio - better.keep_ratio) <= 0.03
-    song = songs[int(task.song_id[-1]) - 1]
+    song = songs[[entry.id for entry in manifest.songs].index(task.song_id)]
     # Half the beats drawn at random: a seam at about every fourth beat of the song.
     assert len(chop.edit(song).seams) > song.n_beats / 6
     assert len(chop.edit(song).seams) > 4 * len(better.edit(song).seams)

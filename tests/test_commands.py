@@ -56,6 +56,18 @@ def test_the_whole_loop(workspace, capsys):
     table = pd.read_csv(workspace / "runs/evaluation.csv")
     assert set(table["mode"]) == {"greedy", "sampled"}
     assert run("select_pairs", "--n_pairs", 4) == 0
+    selected = "eval_outputs/selected_manifest.json"
+    tasks = {task["task_id"] for task in json.loads((workspace / selected).read_text())["tasks"]}
+    mine = [a["task_id"] for a in answers if a["rater_id"] == "simulated_1"]
+    gone = sum(task_id not in tasks for task_id in mine)
+    capsys.readouterr()
+    assert run("simulate_feedback", "--rater_id", "simulated_1", "--manifest", selected) == 0
+    printed = capsys.readouterr().out
+    assert f"'simulated_1' about pairs that are not in this manifest: {gone}. They" in printed
+    assert 0 < gone < len(mine)
+    known = json.loads((workspace / "feedback/preferences.json").read_text())
+    repeated = [a["task_id"] for a in known[len(answers) :]]
+    assert set(repeated) <= tasks & set(mine), "pairs are asked again only as repeats"
 
     models = workspace / "models"
     _, policy = load_policy(models / "policy_v15.pt")

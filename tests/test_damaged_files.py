@@ -4,6 +4,8 @@ No damage may lead to an error of a library, a value that is not a number, a han
 the file; `read_or_refuse` checks this. The damage is random with fixed seeds.
 """
 
+import csv
+import io
 import json
 import random
 import re
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from feedback_examples import answer, manifest
-from mutations import ODD_TEXT, damaged, odd_json, read_or_refuse
+from mutations import ODD_TEXT, damaged, named_twice, odd_json, read_or_refuse
 
 from rlhf_lib.analysis import song_cache
 from rlhf_lib.analysis.audio import load_audio
@@ -21,7 +23,7 @@ from rlhf_lib.analysis.beats import read_beats
 from rlhf_lib.analysis.song import load_song
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation
-from rlhf_lib.feedback.exchange import import_feedback
+from rlhf_lib.feedback.exchange import export_feedback, import_feedback
 from rlhf_lib.feedback.manifest import Manifest
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.feedback.validation import quote
@@ -152,6 +154,17 @@ def test_preferences(tmp_path, change):
     _rounds(store.path, store.path.read_bytes(), load_and_add, check, change)
 
 
+def test_preferences_with_a_field_twice(tmp_path):
+    store = PreferenceStore(tmp_path)
+    store.add([answer(listening={"seconds_a": 1.0}, tags=["x"]), answer()])
+    data = store.path.read_bytes()
+
+    def load(path):
+        return PreferenceStore(path).load()
+
+    assert _rounds(store.path, data, load, None, named_twice) == 0
+
+
 def _check_import(result):
     for annotation in result.annotations:
         _is_annotation(annotation)
@@ -175,6 +188,39 @@ def test_imports_of_every_shape(tmp_path, name):
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name.endswith(".json")])
 def test_imports_with_odd_values(tmp_path, name):
     _rounds(tmp_path / name, EXAMPLES[name].encode(), _read_import, _check_import, _odd)
+
+
+NOTES = ("first\rsecond", "\t=1", "fine;=1+1", "＝1", 'a "b",\r\nc', "'=x")
+
+
+def test_csv_exports(tmp_path):
+    given = [answer(reasoning=note, tags=["+energy", "x, y"]) for note in NOTES]
+    data = export_feedback(given, tmp_path / "out.csv").read_bytes()
+    loaded = _rounds(tmp_path / "out.csv", data, _read_export, _check_import)
+    assert loaded > ROUNDS / 2
+
+
+def test_csv_exports_with_odd_cells(tmp_path):
+    given = [answer(reasoning=note, tags=["+energy", "x, y"]) for note in NOTES]
+    path = export_feedback(given, tmp_path / "out.csv")
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        rows = list(csv.reader(handle))
+
+    def change(_, chance):
+        text = io.StringIO(newline="")
+        cells = [list(row) for row in rows]
+        row = chance.choice(cells)
+        row[chance.randrange(len(row))] = chance.choice(ODD_TEXT)
+        if chance.randrange(2):  # columns without a name
+            cells = [[*row, ""] for row in cells]
+        csv.writer(text, quoting=csv.QUOTE_ALL).writerows(cells)
+        return text.getvalue()
+
+    assert _rounds(path, b"", _read_export, _check_import, change) > ROUNDS / 2
+
+
+def _read_export(path):
+    return import_feedback(path, stored=[])
 
 
 def test_csv_cells_with_odd_values(tmp_path):

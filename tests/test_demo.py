@@ -4,6 +4,7 @@ import pytest
 
 from rlhf_lib.app.demo import run_demo
 from rlhf_lib.errors import InputError
+from rlhf_lib.paths import file_sha256
 
 
 def test_demo_leaves_audio_models_curves_and_a_report(workspace, capsys):
@@ -13,11 +14,12 @@ def test_demo_leaves_audio_models_curves_and_a_report(workspace, capsys):
     printed = capsys.readouterr().out
     for title in ("Win rate of v15 over v14 (simulated", "Accuracy of", "Mean keep ratio"):
         assert title in printed
+    song = f"song_{file_sha256(folder / 'songs/song_001.flac')[:8]}"
     for name in (
         "models/policy_v15.pt",
         "models/reward_model_v9_feedback_final.pt",
         "eval_outputs/evaluation_manifest.json",
-        "eval_outputs/song_001/song_001_temp_0.9.wav",
+        f"eval_outputs/{song}/{song}_temp_0.9.wav",
         "feedback/preferences.json",
         "feedback/quality_report.json",
         "runs/policy_v15/metrics.csv",

@@ -261,6 +261,23 @@ def test_a_missing_file_is_named(tmp_path):
         import_feedback(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize("empty", [",", ",,,", ",notes,,"])
+def test_csv_columns_without_a_name_may_be_empty(tmp_path, empty):
+    columns = "song_id,edit_a_id,edit_b_id,preference,strength"
+    blank = "," * empty.count(",")
+    text = f"{columns}{empty}\ns,x,y,a,1{blank}\ns,x,y,b,1\n,,,,{blank}\n"
+    result = import_feedback(_write(tmp_path, text, "f.csv"), **WHO)
+    assert result.refused == ()
+    assert [taken.preference for taken in result.annotations] == ["a", "b"]
+
+
+def test_csv_text_in_columns_without_a_name_is_refused(tmp_path):
+    text = "song_id,,edit_a_id,edit_b_id,preference,strength,\ns,,x,y,a,1,late\ns,early,x,y,a,1\n"
+    result = import_feedback(_write(tmp_path, text, "f.csv"), **WHO)
+    told = [(refusal.index, refusal.field, refusal.value) for refusal in result.refused]
+    assert told == [(0, "column 7", "late"), (1, "column 2", "early")]
+
+
 def test_csv_cells_beyond_the_columns_are_refused(tmp_path):
     text = "song_id,edit_a_id,edit_b_id,preference,strength,notes\ns,x,y,a,1,so, so\n"
     (refusal,) = import_feedback(_write(tmp_path, text, "f.csv"), **WHO).refused

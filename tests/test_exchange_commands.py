@@ -47,6 +47,14 @@ def test_a_refused_record_is_reported_and_the_rest_imported(feedback, workspace,
     assert "refused record 1, field 'strength': 3 does not fit a tie" in told.err
 
 
+def test_names_are_printed_as_they_are(feedback, workspace, capsys):
+    PreferenceStore(feedback).add([answer(rater_id="Bén"), answer(rater_id="李")])
+    assert _run("check_feedback") == 0
+    printed = capsys.readouterr().out
+    assert "Bén" in printed and "李" in printed
+    assert "\\u" not in printed
+
+
 def test_strict_refuses_the_file(feedback, workspace, capsys):
     (workspace / "sheet.csv").write_text(SHEET + GOOD + GOOD.replace("b,2", "b,9"))
     assert _import("sheet.csv", "--strict") == 2

@@ -84,6 +84,12 @@ def _hashes(folder) -> dict[str, str]:
     }
 
 
+def _song(workspace, number) -> str:
+    """Return the id of a composed song."""
+    content = (workspace / f"data/test_songs/song_{number:03d}.flac").read_bytes()
+    return f"song_{hashlib.sha256(content).hexdigest()[:8]}"
+
+
 def _generate(out) -> tuple:
     return ("generate_eval_candidates", "--output_dir", out)
 
@@ -109,7 +115,8 @@ def test_candidates_go_on_where_they_were_killed(workspace, monkeypatch):
                 == _hashes(whole)[path.relative_to(out).as_posix()]
             )
     assert kills >= 2
-    finished = {path: path.stat().st_mtime_ns for path in out.rglob("song_001_*.wav")}
+    first = _song(workspace, 1)
+    finished = {path: path.stat().st_mtime_ns for path in out.rglob(f"{first}_*.wav")}
     assert finished
     assert _finished(*_generate(out)) == 0
     assert not list(out.rglob(".song_*")), "parts left behind"
@@ -121,13 +128,14 @@ def test_finished_candidates_are_believed_only_when_intact(workspace):
     out = workspace / "again"
     assert _finished(*_generate(out)) == 0
     whole = _hashes(out)
-    sound = out / "song_002/song_002_temp_0.5.wav"
-    original = next((out / "song_003").glob("song_003_original.*"))
+    one, two, three = (_song(workspace, number) for number in (1, 2, 3))
+    sound = out / f"{two}/{two}_temp_0.5.wav"
+    original = next((out / three).glob(f"{three}_original.*"))
     for path, content in (
         (sound, sound.read_bytes()[:-1000]),
         (original, b""),
-        (out / "song_001/song_001.json", b"{"),
-        (out / "song_001/song_001_temp_0.1.wav", None),
+        (out / f"{one}/{one}.json", b"{"),
+        (out / f"{one}/{one}_temp_0.1.wav", None),
     ):
         path.unlink() if content is None else path.write_bytes(content)
         assert _finished(*_generate(out)) == 0
@@ -140,7 +148,8 @@ def test_a_manifest_never_stands_beside_sounds_of_another(workspace):
     assert _finished(*_generate(out)) == 0
     manifest = out / "evaluation_manifest.json"
     first = Manifest.load(manifest)
-    changed = out / "song_001/song_001_temp_0.1_v2.wav"
+    song = _song(workspace, 1)
+    changed = out / f"{song}/{song}_temp_0.1_v2.wav"
     arguments = (*_generate(out), "--candidates_per_song", 6)
     assert _killed_when(changed.exists, *arguments)
     assert not manifest.exists()

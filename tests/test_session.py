@@ -132,8 +132,6 @@ def test_answers_of_another_seed_count_and_others_answers_do_not(store):
     assert session_for(store, repeat_share=0).finished
     assert session_for(store).progress == (N_TASKS, N_TASKS + N_REPEATS)
     assert AnnotationSession(MANIFEST, store, "bert").progress[0] == 0
-    other = small_manifest(small_songs(2))
-    assert AnnotationSession(other, store, "anna").progress[0] == 0
 
 
 def test_undo_supersedes_and_never_deletes(store):

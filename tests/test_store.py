@@ -108,6 +108,29 @@ def test_a_bad_record_is_named_by_index_field_and_value(store):
         store.load()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ('"strength":2', '"strength":2,"strength":3', "'strength'"),
+        ('"strength":2', '"strength":2,"strength":2', "'strength'"),
+        ('"preference":"a"', '"prefer\\u0065nce":"b","preference":"a"', "'preference'"),
+        ('"seams_heard":0', '"seams_heard":0,"seams_heard":5', "'seams_heard'"),
+    ],
+)
+def test_a_field_given_twice_is_refused_by_name(store, old, new, field):
+    store.add([answer(listening=Listening()) for _ in range(3)])
+    lines = store.path.read_text().splitlines()
+    assert old in lines[2]
+    lines[2] = lines[2].replace(old, new)
+    store.path.write_text("\n".join(lines))
+    before = store.path.read_bytes()
+    other = PreferenceStore(store.folder)  # as a program that has not read the file before
+    for attempt in (other.load, lambda: other.add(answer())):
+        with pytest.raises(InputError, match=rf"json, record 1: the field {field} occurs twice"):
+            attempt()
+    assert store.path.read_bytes() == before
+
+
 def test_repeated_ids_in_the_file_are_refused(store):
     store.add(answer(annotation_id="x"))
     line = store.path.read_text().splitlines()[1]

@@ -91,6 +91,8 @@ def simulate_feedback(args: argparse.Namespace) -> None:
     session = AnnotationSession(
         manifest, store, rater.rater_id, "simulated", args.seed, max_tasks=args.max_tasks
     )
+    if session.notice:
+        print(session.notice)
     answers = run_rater(session, rater, load_manifest_songs(manifest, path.parent))
     print(f"{len(answers)} answers of the simulated rater {rater.rater_id} in {store.path}")
 
@@ -149,7 +151,8 @@ def check_feedback(args: argparse.Namespace) -> None:
 
     path = write_quality_report(PreferenceStore(resolve(args.feedback)))
     report = json.loads(path.read_text(encoding="utf-8"))
-    print(json.dumps({name: report[name] for name in ("counts", "balance")}, indent=2))
+    shown = {name: report[name] for name in ("counts", "balance")}
+    print(json.dumps(shown, indent=2, ensure_ascii=False))
     for warning in report["warnings"]:
         print(f"WARNING: {warning['found']}\n  {warning['do']}")
     print(path)

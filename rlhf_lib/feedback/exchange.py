@@ -146,7 +146,7 @@ def export_feedback(annotations: Iterable[Annotation], path: str | Path) -> Path
 
     ``.csv`` is for spreadsheets, ``.jsonl`` (one record per line) for other programs, and
     ``.json`` is a list as in preferences.json. In a CSV, text that a spreadsheet would run as a
-    formula (starting with = + - @) gets an apostrophe in front, which the import removes.
+    formula (= + - @ where a cell may start) gets an apostrophe in front, which the import removes.
 
     Raises
     ------

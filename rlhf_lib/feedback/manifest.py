@@ -58,7 +58,7 @@ class Candidate(Record):
 class SongEntry(Record):
     """A song of a manifest with its beat grid and its candidates."""
 
-    id: Id = Field(description="a name unique within the manifest, e.g. song_001")
+    id: Id = Field(description="a name unique within the manifest, e.g. song_3f2a9c01")
     path: RelativePath = Field(description="the original, relative to the manifest's folder")
     sha256: Sha256 = Field(description="the hash of the original's audio file")
     duration: Positive = Field(description="the length of the song in s")

@@ -37,8 +37,16 @@ _BLOCKS = {
     "metadata": ("timestamp", "confidence", "notes"),
 }
 _SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
-# Spreadsheets run cells that start like this; an apostrophe before them makes them text.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+# Spreadsheets run cells that start like this; an apostrophe before them makes them text. A cell
+# may also start within our text: after a semicolon or tab where these separate the columns, and
+# after a line end, because quotes do not count there. Blanks and quotes before the formula are
+# passed over. The full-width forms are run too.
+_FORMULA = r"[=+\-@＝＋－＠]"
+_CELL_START = r"(?:^|[;\t\r\n])[ \"]*"
+_RUN = re.compile(rf"{_CELL_START}(?='*{_FORMULA})")
+_DEFUSED = re.compile(rf"({_CELL_START})'(?='*{_FORMULA})")
+# Spreadsheets drop these at the start of a cell and then look at what follows.
+_BLANK_FIRST = re.compile(r"'*[\t\r\n]")
 
 
 def read_records(path: Path) -> tuple[list[Any], Counter]:
@@ -171,25 +179,26 @@ def _csv_records(text: str, path: Path) -> list[Any]:
                 f"{path}: its first line {quote(header)} names no known column; start the file "
                 "with song_id,edit_a_id,edit_b_id,preference,strength,notes,rater_id"
             )
-        if len(set(columns)) < len(columns):
-            name = Counter(columns).most_common(1)[0][0]
-            raise InputError(f"{path}: column {name!r} occurs twice; keep one of the two")
+        for name, times in Counter(columns).items():
+            if name and times > 1:  # spreadsheets add empty columns without a name
+                raise InputError(f"{path}: column {name!r} occurs twice; keep one of the two")
         return [_csv_record(columns, row) for row in rows if any(row)]
     except csv.Error as error:
         raise InputError(f"{path}, line {rows.line_num}: {error}; correct the quotes") from error
 
 
 def _csv_record(columns: list[str], row: list[str]) -> Any:
-    if len(row) > len(columns):
-        return Refused(
-            f"column {len(columns) + 1}",
-            row[len(columns)],
-            "is beyond the named columns; put text with separators in quotes",
-        )
     record, listening = {}, {}
-    for name, cell in zip(columns, row, strict=False):
+    for place, cell in enumerate(row):
         if cell == "":
             continue  # an empty cell means not given
+        name = columns[place] if place < len(columns) else ""
+        if not name:
+            return Refused(
+                f"column {place + 1}",
+                cell,
+                "is in no named column; name the column, or put text with separators in quotes",
+            )
         value = _cell_value(ALIASES.get(name, name), cell)
         (listening if name in Listening.model_fields else record)[name] = value
     return record | ({"listening": listening} if listening else {})
@@ -198,27 +207,26 @@ def _csv_record(columns: list[str], row: list[str]) -> Any:
 def _cell_value(name: str, cell: str) -> Any:
     """Return a cell as the type of its column (number, truth value, list), or as text."""
     if name in ("strength", "seams_heard"):
-        return int(cell) if re.fullmatch(r"-?[0-9]{1,9}", cell) else cell
+        return int(cell) if re.fullmatch(r"-?[0-9]{1,4300}", cell) else cell
     if name in ("confidence", "seconds_spent", *Listening.model_fields):
         return float(cell) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", cell) else cell
     if name == "cant_tell":
         return {"true": True, "false": False}.get(cell.lower(), cell)
-    if name == "tags":
-        return [tag.strip() for tag in cell.split(";")]
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    if cell.startswith("'") and _BLANK_FIRST.match(cell):
+        cell = cell[1:]
+    text = _DEFUSED.sub(r"\1", cell)
+    return [tag.strip() for tag in text.split(";")] if name == "tags" else text
 
 
 def to_csv_text(annotations: Iterable[Annotation]) -> str:
     """Return annotations as CSV with `CSV_COLUMNS`; they can be read back unchanged."""
-    text = io.StringIO(newline="")
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(CSV_COLUMNS)
+    lines = [",".join(CSV_COLUMNS)]
     for annotation in annotations:
         values = annotation.model_dump(mode="json")
         values |= values.pop("listening") or {}
         values["tags"] = "; ".join(values["tags"])
-        rows.writerow([_cell(values.get(name)) for name in CSV_COLUMNS])
-    return text.getvalue()
+        lines.append(",".join(_quoted(_cell(values.get(name))) for name in CSV_COLUMNS))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _cell(value: Any) -> str:
@@ -227,5 +235,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f"'{value}" if _FORMULA.match(value) else value
+        text = _RUN.sub(r"\g<0>'", value)
+        return f"'{text}" if _BLANK_FIRST.match(text) else text
     return repr(value)
+
+
+def _quoted(cell: str) -> str:
+    # Python's own writer leaves a lone carriage return bare, and a reader ends the row there.
+    return '"' + cell.replace('"', '""') + '"' if re.search(r'[",\r\n]', cell) else cell

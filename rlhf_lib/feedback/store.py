@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.history import History, current_annotations
 from rlhf_lib.feedback.manifest import Manifest
-from rlhf_lib.feedback.validation import as_input_error
+from rlhf_lib.feedback.validation import as_input_error, quote
 from rlhf_lib.paths import atomic_path, resolve
 
 _ANNOTATIONS = TypeAdapter(list[Annotation])
@@ -119,6 +120,17 @@ class PreferenceStore:
             )
         return manifest
 
+    def find_manifest(self, manifest_id: str) -> Manifest | None:
+        """Return a manifest of the feedback folder, or None when it is not there.
+
+        Raises
+        ------
+        InputError
+            When the file was changed.
+        """
+        known = manifest_id.isalnum() and self._manifest_path(manifest_id).is_file()
+        return self.load_manifest(manifest_id) if known else None
+
     def manifests(self) -> dict[str, Manifest]:
         """Return all manifests of the feedback folder by id; InputError when one was changed."""
         found = sorted((self.folder / "manifests").glob("*.json"))
@@ -150,6 +162,8 @@ class PreferenceStore:
                 f"{problem}. The file was left as it is: fix that record, restore the file from "
                 "a copy, or read files of other shapes with import_feedback"
             ) from None
+        if not self._is_sealed(text):  # a store never writes a name twice
+            self._refuse_repeated_names(text)
         history = History([])
         for index, annotation in enumerate(annotations):
             where = f"{self.path}, record {index}"
@@ -160,6 +174,23 @@ class PreferenceStore:
                 )
         self._parsed = (text, annotations)
         return list(annotations)
+
+    def _refuse_repeated_names(self, text: bytes) -> None:
+        """Raise InputError when an object has a name twice; readers would take the last value."""
+        record = 0
+
+        def check(pairs: list[tuple]) -> None:
+            nonlocal record
+            names = [name for name, _ in pairs]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise InputError(
+                    f"{self.path}, record {record}: the field {quote(twice)} occurs twice; keep "
+                    "one of its two values. The file was left as it was"
+                )
+            record += "annotation_id" in names  # objects inside a record end before it
+
+        json.loads(text, object_pairs_hook=check)
 
     def _write(self, text: bytes) -> None:
         # All writers hold the lock, so a part file found here was left by a killed writer.

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation, Listening
+from rlhf_lib.feedback.carry_over import CarryOver
 from rlhf_lib.feedback.manifest import Manifest
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.feedback.validation import Id, as_input_error
@@ -41,6 +42,9 @@ class AnnotationSession:
     one stopped, and replaces it: the earlier session can store nothing more. Tasks that another
     rater of the same kind answered or has on screen are left out, except the share that every
     rater gets. The store is read again before each task.
+
+    Answers given under another manifest of the store count when this one asks about the same pair
+    (`CarryOver`); `unmatched_answers` counts the rater's other ones.
 
     Parameters
     ----------
@@ -92,6 +96,7 @@ class AnnotationSession:
         self._order = TaskOrder(manifest, rater_id, seed, **shares)
         self._claims = Claims(store.folder, manifest.manifest_id, rater_id)
         store.keep_manifest(manifest)
+        self._carry_over = CarryOver(manifest, store.find_manifest)
         self._most = None
         with self._claims.exclusive(take_over=True) as elsewhere:
             self._look(elsewhere)
@@ -104,7 +109,7 @@ class AnnotationSession:
     def _look(self, elsewhere: set[str]) -> None:
         """Read the store and find the next task, given those on other raters' screens."""
         self._history = RaterHistory.read(
-            self.store.load(), self.manifest, self.rater_id, self.rater_kind
+            self.store.load(), self._carry_over, self.rater_id, self.rater_kind
         )
         past = self._history.past
         taken = self._order.exclusive & (self._history.others | elsewhere)
@@ -137,8 +142,30 @@ class AnnotationSession:
 
     @property
     def can_undo(self) -> bool:
-        """True when there is an answer before the present task."""
-        return bool(self._history.past) and self._back != 0
+        """True when the answer before the present task was given under this manifest."""
+        place = self._place_before
+        ours = self.manifest.manifest_id
+        return place >= 0 and self._history.answers[place].manifest_id == ours
+
+    @property
+    def _place_before(self) -> int:
+        """The place of the answer before the present task; −1 when there is none."""
+        return (len(self._history.past) if self._back is None else self._back) - 1
+
+    @property
+    def unmatched_answers(self) -> int:
+        """The number of this rater's current answers about pairs that the manifest lacks."""
+        return self._history.unmatched
+
+    @property
+    def notice(self) -> str:
+        """A sentence about `unmatched_answers` for the rater; '' when there are none."""
+        if not self.unmatched_answers:
+            return ""
+        return (
+            f"Earlier answers of {self.rater_id!r} about pairs that are not in this manifest: "
+            f"{self.unmatched_answers}. They stay in the store and still count in training."
+        )
 
     @property
     def previous_answer(self) -> Annotation | None:
@@ -153,8 +180,8 @@ class AnnotationSession:
             return None
         if earlier.preference == "tie":
             return ("can't tell" if earlier.cant_tell else "tie"), 0
-        first = self.task.shown_first
-        return ("left" if earlier.preference == first else "right"), earlier.strength
+        preferred = earlier.edit_a_id if earlier.preference == "a" else earlier.edit_b_id
+        return ("left" if preferred == self.task.left_id else "right"), earlier.strength
 
     @property
     def seconds_left(self) -> float:
@@ -232,13 +259,16 @@ class AnnotationSession:
         return annotation
 
     def undo(self) -> bool:
-        """Go back to the task answered before this one; False when there is none.
+        """Go back to the task answered before this one; False when `can_undo` is.
+
+        An answer given under another manifest cannot be undone here, because an answer supersedes
+        only one to the same pair of the same manifest.
 
         The earlier answer stays on disk and counts until a new one supersedes it.
         """
         if not self.can_undo:
             return False
-        self._back = (len(self._history.past) if self._back is None else self._back) - 1
+        self._back = self._place_before
         self.stopwatch.restart()
         return True
 

@@ -14,7 +14,7 @@ from rlhf_lib.feedback.annotation import VOTE_FOR_A, Annotation
 from rlhf_lib.feedback.manifest import Manifest, PolicyRef, Task
 from rlhf_lib.learning.policy.policy import Policy
 from rlhf_lib.parallel import run
-from rlhf_lib.steps.candidate_files import MANIFEST_NAME, CandidateEdit, song_on_disk
+from rlhf_lib.steps.candidate_files import MANIFEST_NAME, CandidateEdit, song_ids, song_on_disk
 from rlhf_lib.steps.evaluation import policy_edits
 
 _SIDES = ("new", "old")
@@ -46,8 +46,8 @@ def blind_comparison(
     folder = Path(folder)
     made = [policy_edits(policy, songs, greedy=True) for policy in (new, old)]
     work, tasks = [], []
-    for number, song in enumerate(songs, 1):
-        name, edits = f"song_{number:03d}", []
+    for song, name in zip(songs, song_ids(songs), strict=True):
+        edits = []
         pairs = [pair for pair in zip(*made, strict=True) if pair[0].song is song]
         for pair in pairs:
             temperature = _TEMPERATURE[pair[0].target]
@@ -77,7 +77,8 @@ def blind_votes(answers: Sequence[Annotation], manifest: Manifest) -> pd.DataFra
     Parameters
     ----------
     answers : sequence of Annotation
-        The current ones (``PreferenceStore.current``); answers to other manifests are ignored.
+        The current ones; those to other manifests are ignored, so pass them through
+        `rlhf_lib.feedback.carry_over.answers_to` if the songs of the test have changed.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """The files of a manifest: write edits and originals as audio, and find the originals again."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from rlhf_lib.feedback.validation import inside
 from rlhf_lib.paths import atomic_path, file_sha256
 
 MANIFEST_NAME = "evaluation_manifest.json"
+_ID_DIGITS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,30 @@ class CandidateEdit:
     temperature: float
     variant: int
     edit: Edit
+
+
+def song_ids(songs: Sequence[Song]) -> list[str]:
+    """Return an id for each song: ``song_`` and the first 8 hex digits of its file's sha256.
+
+    So a song keeps its id when other songs are added or removed. Songs that share these digits
+    get all of them.
+
+    Raises
+    ------
+    InputError
+        When two songs have the same content.
+    """
+    names: dict[str, str] = {}
+    for song in songs:
+        if song.sha256 in names:
+            raise InputError(
+                f"songs {names[song.sha256]!r} and {song.song_id!r} have the same content; "
+                "give each song once"
+            )
+        names[song.sha256] = song.song_id
+    times = Counter(sha256[:_ID_DIGITS] for sha256 in names)
+    short = {sha256: sha256[:_ID_DIGITS] for sha256 in names}
+    return [f"song_{sha256 if times[short[sha256]] > 1 else short[sha256]}" for sha256 in names]
 
 
 def song_on_disk(job: tuple[Song, str, Sequence[CandidateEdit]], folder: Path) -> SongEntry:

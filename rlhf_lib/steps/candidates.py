@@ -21,6 +21,7 @@ from rlhf_lib.steps.candidate_files import (
     MANIFEST_NAME,
     CandidateEdit,
     load_manifest_songs,
+    song_ids,
     song_on_disk,
 )
 
@@ -136,6 +137,8 @@ def generate_candidates(
 
     After an interruption the same call resumes: songs finished with the same edits, whose files
     are intact, are not rendered again. An older manifest is removed before its audio is replaced.
+    A song's id and folder depend on its content alone (`song_ids`), so songs may be added or
+    removed; the folders of songs that are gone stay.
 
     Parameters
     ----------
@@ -157,7 +160,7 @@ def generate_candidates(
         As written to ``evaluation_manifest.json``.
     """
     output_dir = Path(output_dir).absolute()
-    ids = [f"song_{number:03d}" for number in range(1, len(songs) + 1)]
+    ids = song_ids(songs)
     edits_of = dict(
         zip(ids, candidate_edits(policy, songs, per_song, seed, jobs, scheduler), strict=True)
     )

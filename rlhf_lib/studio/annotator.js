@@ -218,6 +218,10 @@ function render({ model, el }) {
     const left = screen.minutes_left ? ` · about ${screen.minutes_left} min left` : "";
     parts.progress.textContent = `${screen.rater} · ${done} of ${total} rated${left}`;
     parts.rest.disabled = screen.stage !== "rate" || screen.paused;
+    const notice = screen.notice ?? "";
+    // Set only when it differs: screen readers read each change aloud.
+    if (parts.notice.textContent !== notice) parts.notice.textContent = notice;
+    parts.notice.hidden = !notice;
   }
 
   function hint() {

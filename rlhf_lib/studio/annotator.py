@@ -137,6 +137,7 @@ class Annotator(anywidget.AnyWidget):
         self._min_seconds = min_seconds
         self._encoding = encoding
         self._serial = 0
+        self._notice = ""
         self._shown: dict[int, tuple[Presentation, Annotation | None]] = {}
         self.on_msg(lambda _, message, __: self.receive(message))
         self._show()
@@ -151,6 +152,7 @@ class Annotator(anywidget.AnyWidget):
     def begin(self, rater_id: str) -> None:
         """Open, or take over, the sitting of this rater."""
         self.session = self._open_session(rater_id)
+        self._notice = self.session.notice  # shown until the first answer
         self._show()
 
     def close(self) -> None:
@@ -197,6 +199,7 @@ class Annotator(anywidget.AnyWidget):
                 tags=message["tags"],
                 heard=Heard(**message["heard"]),
             )
+            self._notice = ""
 
     def _show(self, error: str = "") -> None:
         """Send the screen to the page; every call sends one, because the page waits for it."""
@@ -210,6 +213,7 @@ class Annotator(anywidget.AnyWidget):
             "progress": list(session.progress),
             "minutes_left": round(session.seconds_left / 60),
             "can_undo": session.can_undo,
+            "notice": self._notice,
             "rater": session.rater_id,
         }
         if session.finished:

@@ -96,6 +96,7 @@ export function build(act, tags, confidences) {
     bar: element("progress", { "aria-label": "Comparisons rated" }),
     progress: element("span", { class: "count" }),
     rest: button("", "Pause", "Pause this sitting", act.rest),
+    notice: element("p", { class: "notice", role: "status" }),
     place: element("span", { class: "place" }),
     hint: element("p", { class: "hint", role: "status" }),
     message: element("p", { class: "message", role: "status" }),
@@ -166,6 +167,7 @@ export function build(act, tags, confidences) {
     },
     signIn,
     element("div", { class: "header" }, parts.bar, parts.progress, parts.rest),
+    parts.notice,
     element("div", { class: "stage" }, parts.task, parts.cover),
   );
   return parts;
