@@ -1,4 +1,4 @@
-"""Failures that need a separate process: no rights, no space to write."""
+"""Failures that need a separate process: no permissions, no space to write."""
 
 import os
 import resource
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def told_by_a_child(run: Callable[[], object]) -> str:
-    """Run in a forked process, which may drop its rights; return its error as text."""
+    """Run in a forked process, which may drop its permissions; return its error as text."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -32,7 +32,7 @@ def full_disk(n_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
 
 
-def no_rights() -> None:
+def no_permissions() -> None:
     """Become the user nobody, because root can write to read-only folders."""
     if os.getuid() == 0:
         os.setuid(65534)

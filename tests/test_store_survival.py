@@ -1,4 +1,4 @@
-"""The store under failures: killed writers, a full disk, no rights, many writers at once."""
+"""The store under failures: killed writers, a full disk, no permissions, many writers at once."""
 
 import errno
 import multiprocessing
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from children import full_disk, no_rights, told_by_a_child
+from children import full_disk, no_permissions, told_by_a_child
 from feedback_examples import answer
 
 from rlhf_lib import paths
@@ -169,11 +169,11 @@ def test_a_read_only_folder_is_a_clear_error(lockable):
             Path(f"{store.path}.lock").chmod(0o666)
         store.folder.chmod(0o555)
 
-        def without_rights():
-            no_rights()
+        def without_permissions():
+            no_permissions()
             store.add(answer())
 
-        error = told_by_a_child(without_rights)
+        error = told_by_a_child(without_permissions)
         assert error.startswith("InputError") and "make the folder writable" in error
         assert store.path.read_bytes() == before
     finally:
