@@ -5,18 +5,20 @@ import pytest
 import torch
 from toy import toy_song
 
-from rlhf_lib.editing.descriptors import weight_vector
+from rlhf_lib.editing.descriptors import N_DESCRIPTORS, weight_vector
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig, every_target
 from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
+from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.raters.simulated import SimulatedRater
 from rlhf_lib.steps.candidate_files import CandidateEdit
 from rlhf_lib.steps.evaluation import (
     accuracy,
+    accuracy_table,
     best_of,
     clustered_rate,
     compare_policies,
@@ -87,6 +89,27 @@ def test_accuracy_by_hand(songs):
     assert (longer.value, longer.n) == (pytest.approx(2 / 3), 3)
     even = accuracy(lambda edits: np.zeros(len(edits)), pairs)
     assert even.value == 0.5
+
+
+def test_the_accuracy_table_has_the_share_of_a_as_a_baseline(songs):
+    config = RewardConfig(width=16, heads=2, layers=1, feedforward=32, members=2, head=8)
+    model = RewardModel(config, FeatureScale.fit(songs), np.ones(N_DESCRIPTORS))
+    actions = np.zeros(120, int)
+    actions[60:] = Action.CUT
+    answers = {0: [1, 1, 1, 0.5], 1: [1, 0, 0, 0], 2: [1, 1, 0.5, 0.5]}
+    pairs = [
+        Comparison(Edit(songs[k], np.zeros(120, int), 1.0), Edit(songs[k], actions, 0.5), one)
+        for k, given in answers.items()
+        for one in given
+    ]
+    table = accuracy_table(model, pairs).set_index("scorer")
+    always = table.loc["baseline: always a"]
+    assert (always.accuracy, always.pairs) == (pytest.approx(6 / 9), 9)
+    # The interval draws songs: at worst the second one alone, at best none of it.
+    assert (always.low, always.high) == (pytest.approx(0.25), pytest.approx(1.0))
+    # Here edit a is always the longer one, of the cooler temperature.
+    assert (table.filter(like="baseline", axis=0)["accuracy"] == always.accuracy).all()
+    assert len(table) == 6
 
 
 def test_a_policy_that_plans_with_the_taste_wins_up_to_the_bound(songs):

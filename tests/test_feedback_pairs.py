@@ -5,7 +5,12 @@ from rating_material import small_manifest, small_songs
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation
-from rlhf_lib.learning.reward.feedback_pairs import AnswerSelection, comparisons_from_feedback
+from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.learning.reward.feedback_pairs import (
+    AnswerSelection,
+    comparisons_from_feedback,
+    teaches_little,
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,81 @@ def test_what_is_left_out_is_told_with_its_reason(pairs, answer):
     }
     assert result.n_answers == 3
     assert sum(result.excluded.values()) + result.n_answers == 10
+
+
+@pytest.fixture
+def answered(pairs, answer, material):
+    """Return the warnings about answers to the first of 20 pairs: a letter (a, b, t) for each."""
+
+    def make(**letters):
+        given = []
+        for rater, preferences in letters.items():
+            for task, letter in zip(material[0].tasks, preferences, strict=False):
+                ids = {"edit_a_id": task.edit_a_id, "edit_b_id": task.edit_b_id}
+                preference = "tie" if letter == "t" else letter
+                given.append(answer(preference, rater_id=rater, song_id=task.song_id, **ids))
+        return teaches_little(pairs(given).comparisons)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("letters", "told"),
+    [
+        ({"ann": "a" * 20}, "edit a was preferred in 20 of 20 decided"),
+        ({"ann": "b" * 20}, "edit b was preferred in 20 of 20 decided"),
+        ({"ann": "a" * 10 + "t" * 10}, "edit a was preferred in 10 of 10 decided"),
+        ({"ann": "b" + "a" * 19}, "edit a was preferred in 19 of 20 decided"),  # 95 %
+        ({"ann": "t" * 5}, "all 5 comparisons are ties"),
+        ({"ann": "ab" * 10, "bob": "ba" * 10}, "on 20 of the 20 pairs that several rated"),
+        # Ten shared pairs, of which six cancel out.
+        ({"ann": "ab" * 10, "bob": "bababaabab"}, "on 6 of the 10 pairs that several rated"),
+    ],
+)
+def test_answers_that_teach_little_are_reported_with_their_numbers(answered, letters, told):
+    (warning,) = answered(**letters)
+    assert told in warning
+    assert "rate" in warning  # what to do
+
+
+@pytest.mark.parametrize(
+    "letters",
+    [
+        {},
+        {"ann": "a" * 9},  # too few to tell
+        {"ann": "bb" + "a" * 18},  # 90 %
+        {"ann": "ab" * 10, "bob": "ab" * 10},
+        {"ann": "ab" * 10, "bob": "ba" * 5 + "ab" * 5},  # they differ on 10 of 20
+        {"ann": "ab" * 10, "bob": "babababab"},  # nine shared pairs
+        {"ann": "ab" * 10, "bob": "ab" * 10, "cid": "ba" * 10},  # a majority on every pair
+        {"ann": "ab" * 10, "bob": "t" * 20},
+    ],
+)
+def test_good_or_few_answers_give_no_warning(answered, letters):
+    assert answered(**letters) == []
+
+
+def test_contradictions_are_found_whichever_side_an_edit_is_on(pairs, answer, material):
+    tasks = material[0].tasks
+    given = [
+        answer(song_id=task.song_id, edit_a_id=task.edit_a_id, edit_b_id=task.edit_b_id)
+        for task in tasks
+    ]
+    for_a = pairs(given).comparisons
+    swapped = [Comparison(one.b, one.a, 1.0) for one in for_a]
+    told = "raters contradict each other on 20 of the 20 pairs"
+    assert any(told in warning for warning in teaches_little([*for_a, *swapped]))
+    alike = [Comparison(one.b, one.a, 0.0) for one in for_a]
+    assert not any("contradict" in warning for warning in teaches_little([*for_a, *alike]))
+
+
+def test_a_raters_own_repeats_are_no_contradiction_of_raters(pairs, answer, material):
+    given = [
+        answer(preference, song_id=task.song_id, edit_a_id=task.edit_a_id, edit_b_id=task.edit_b_id)
+        for task in material[0].tasks
+        for preference in "ab"
+    ]
+    assert teaches_little(pairs(given).comparisons) == []
 
 
 @pytest.mark.parametrize(

@@ -185,10 +185,12 @@ def train_from_feedback(args: argparse.Namespace) -> None:
             device_named(args.device),
             _print_epoch,
         )
-    if held_out:
+    if any(pair.preference != 0.5 for pair in held_out):
         from rlhf_lib.steps.evaluation import accuracy_table
 
         print(accuracy_table(model, held_out).round(3).to_string(index=False))
+    elif held_out:
+        print("every held-out comparison is a tie, so there is no accuracy to report")
     print(f"best epoch {history.best_epoch}; wrote the …_best.pt and …_final.pt in {models}")
 
 

@@ -226,7 +226,7 @@ def accuracy(
     decided = [c for c in comparisons if c.preference != 0.5]
     if not decided:
         raise InputError("every comparison is a tie, so there is no accuracy; collect more")
-    scores = score([edit for c in decided for edit in (c.a, c.b)])
+    scores = score([edit for c in decided for edit in c.edits])  # a, b, a, b, …
     right = wins(scores[0::2], scores[1::2])
     answers = np.array([c.preference for c in decided])
     return clustered_rate(
@@ -235,10 +235,11 @@ def accuracy(
 
 
 def accuracy_table(model: RewardModel, comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """Return the accuracy of the model, of its two parts alone and of two baselines.
+    """Return the accuracy of the model, of its two parts alone and of three baselines.
 
-    The baselines read only the length: "longer is better" prefers the longer edit, "cooler
-    temperature" the one with the higher target keep ratio.
+    Two baselines read only the length: "longer is better" prefers the longer edit, "cooler
+    temperature" the one with the higher target keep ratio. "always a" reads nothing: it is the
+    share of decided pairs in which edit a was preferred.
 
     Returns
     -------
@@ -251,6 +252,7 @@ def accuracy_table(model: RewardModel, comparisons: Sequence[Comparison]) -> pd.
         "transformer alone": lambda edits: model.score_parts(edits)[1].mean(1),
         "baseline: longer is better": lambda edits: np.array([e.duration for e in edits]),
         "baseline: cooler temperature": lambda edits: np.array([e.target for e in edits]),
+        "baseline: always a": lambda edits: np.resize([1.0, 0.0], len(edits)),
     }
     rates = {name: accuracy(score, comparisons) for name, score in scores.items()}
     return pd.DataFrame(

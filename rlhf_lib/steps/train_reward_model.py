@@ -17,6 +17,7 @@ from rlhf_lib.learning.reward.feedback_pairs import (
     AnswerSelection,
     FeedbackPairs,
     comparisons_from_feedback,
+    teaches_little,
 )
 from rlhf_lib.learning.reward.fit import RewardHistory, RewardTraining, fit, loss_and_accuracy
 from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
@@ -101,7 +102,7 @@ def train_from_feedback(
 
     Write ``reward_model_v9_feedback_best.pt`` (lowest held-out loss), ``…_final.pt`` (last
     epoch) and ``…_history.json`` into `models_dir`. Print which answers were left out, and
-    a warning when there are few pairs.
+    warnings when there are few pairs or they can teach little (`teaches_little`).
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ def _pairs(
     candidates_dir: str | Path | Sequence[str | Path],
     selection: AnswerSelection,
 ) -> FeedbackPairs:
-    """Return the comparisons for training, and print which answers were left out."""
+    """Return the comparisons for training; print which answers were left out, and warnings."""
     manifests = {
         name: store.load_manifest(name)
         for name in {a.manifest_id for a in annotations if a.manifest_id}
@@ -180,6 +181,8 @@ def _pairs(
             f"only {len(pairs.comparisons)} comparisons; below {FEW_PAIRS} a reward model "
             "learns little and its held-out accuracy is unreliable: collect more"
         )
+    for warning in teaches_little(pairs.comparisons):
+        print(f"WARNING: {warning}")
     return pairs
 
 

@@ -13,6 +13,9 @@ from rlhf_lib.feedback.quality.agreement import by_pair
 from rlhf_lib.feedback.quality.checks import failed_checks
 from rlhf_lib.learning.reward.comparisons import Comparison
 
+# `teaches_little` warns from this many comparisons, and from this share on one side.
+_LEAST, _ONE_SIDED = 10, 0.95
+
 
 @dataclass(frozen=True)
 class AnswerSelection:
@@ -111,6 +114,57 @@ def comparisons_from_feedback(
     pairs = by_pair(used).values()
     comparisons = [one for answers in pairs for one in _of_pair(answers, manifests, songs)]
     return FeedbackPairs(comparisons, dict(excluded), len(used), len(pairs))
+
+
+def teaches_little(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return warnings about comparisons that a reward model can learn little from.
+
+    There are three: no comparison is decided; nearly all of at least 10 decided ones prefer the
+    same side; or on most of at least 10 pairs with several raters, the votes for both sides are
+    equal.
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison
+        From `comparisons_from_feedback`: the weights on a pair add up to its number of raters.
+    """
+    decided = [one for one in comparisons if one.preference != 0.5]
+    warnings = []
+    if comparisons and not decided:
+        warnings.append(
+            f"all {len(comparisons)} comparisons are ties, so no preference can be learned: rate "
+            "pairs that differ more, and answer with a tie only where both edits are equally good"
+        )
+    for_a = sum(one.preference > 0.5 for one in decided)
+    most = max(for_a, len(decided) - for_a)
+    if len(decided) >= _LEAST and most >= _ONE_SIDED * len(decided):
+        side = "a" if most == for_a else "b"
+        warnings.append(
+            f"edit {side} was preferred in {most} of {len(decided)} decided comparisons, so always "
+            f"answering {side} is as accurate as any model. Where temperatures differ, edit a is "
+            "the one with the lower temperature, the longer one: rate pairs of equal length "
+            "(--candidates_per_song 20), and leave out raters who do not listen (check_feedback, "
+            "--exclude_raters)"
+        )
+    shared = [votes for votes in _votes(comparisons) if sum(votes.values()) > 1.5]
+    cancelled = sum(votes[1.0] > 0 and abs(votes[1.0] - votes[0.0]) < 1e-6 for votes in shared)
+    if len(shared) >= _LEAST and cancelled > len(shared) / 2:
+        warnings.append(
+            f"raters contradict each other on {cancelled} of the {len(shared)} pairs that several "
+            "rated, so that their answers cancel out: see who disagrees with check_feedback, and "
+            "train on one group of raters at a time (--exclude_raters)"
+        )
+    return warnings
+
+
+def _votes(comparisons: Sequence[Comparison]) -> list[Counter]:
+    """Return for each pair the votes by preference, 1 for its first edit."""
+    pairs: dict[frozenset, Counter] = defaultdict(Counter)
+    for one in comparisons:
+        a, b = ((e.song.sha256, e.target, e.actions.tobytes()) for e in one.edits)
+        preference = one.preference if a <= b else 1 - one.preference
+        pairs[frozenset((a, b))][preference] += one.weight
+    return list(pairs.values())
 
 
 def _distrusted(annotations: Sequence[Annotation], selection: AnswerSelection) -> dict[str, str]:
