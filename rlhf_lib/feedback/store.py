@@ -146,7 +146,7 @@ class PreferenceStore:
             return b"[]"
         except OSError as error:
             raise InputError(
-                f"{self.path}: cannot be read ({error.strerror}); check the path and its permissions"
+                f"{self.path}: cannot be read ({error.strerror}); check path and permissions"
             ) from error
 
     def _parse(self, text: bytes) -> list[Annotation]:
