@@ -28,8 +28,9 @@ _ENCODINGS = {
     ".flac": ("FLAC", "PCM_16"),
     ".ogg": ("OGG", "VORBIS"),
 }
-#: Channels are opposed when their mean has less than this share of their power (−30 dB).
-_OPPOSED = 1e-3
+#: Channels are opposed when their mean has less than this share of their power. Ten recorded songs
+#: have 0.87 and more, with one channel turned over up to 0.13; the codec of an OGG leaves 0.02.
+_OPPOSED = 0.1
 _BLOCK = 1 << 16  # keeps intermediate arrays small
 
 
@@ -105,9 +106,9 @@ def channel_power(samples: np.ndarray) -> np.ndarray:
 
 
 def are_opposed(power: np.ndarray) -> bool:
-    """Return whether the channels cancel each other out (left = −right, a reversed wire).
+    """Return whether the channels cancel each other out (left ≈ −right, as by a reversed wire).
 
-    Their mean would be rounding noise; the first channel is analysed instead.
+    Their mean would be what rounding and codecs leave; the first channel is analysed instead.
 
     Parameters
     ----------

@@ -74,8 +74,9 @@ def decode(path: str | Path) -> Blocks:
                 n_samples += len(block)
                 yield block, rate
     except (soundfile.LibsndfileError, MemoryError) as error:
+        reason = getattr(error, "error_string", error)  # of libsndfile: without the file's name
         raise InputError(
-            f"cannot decode {path} ({error}); give a WAV, FLAC, OGG, Opus or MP3 file that plays "
+            f"cannot decode {path} ({reason}); give a WAV, FLAC, OGG, Opus or MP3 file that plays "
             "elsewhere"
         ) from error
     except OSError as error:

@@ -7,7 +7,7 @@ table (Xing, Info or VBRI) with the number of frames; LAME adds how many samples
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,7 +75,7 @@ class _Stream:
     cut: bool = False
 
 
-@cache
+@lru_cache(4096)
 def header(head: bytes) -> Header | None:
     """Return the frame header in four bytes; None when they are none."""
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
