@@ -226,6 +226,14 @@ def test_chunks_and_tags_after_the_sound_of_a_wav_are_no_sound(tmp_path, n_bytes
             assert loaded(written(tmp_path / "a.wav", data + chunk * 2)).n_samples == 2 * RATE
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_an_odd_number_of_bytes_is_followed_by_chunks(tmp_path, padded):
+    data = encoded(music(2.0)[: RATE + 1], RATE, "WAV", "PCM_U8")[: 44 + RATE + 1]
+    chunk = b"LIST" + (100_000).to_bytes(4, "little") + bytes(100_000)
+    path = written(tmp_path / "a.wav", data + bytes(padded) + chunk)
+    assert loaded(path).n_samples == RATE + 1
+
+
 # Songs
 
 

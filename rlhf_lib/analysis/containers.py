@@ -109,7 +109,9 @@ def declared(path: Path) -> Declared | None:
             elif name in (b"data", b"SSND"):
                 if large and length == 0xFFFFFFFF:
                     length = large
-                return Declared(start - 4, length, _rest(handle, start + length, size, order))
+                ends = {start + length, start + length + length % 2}  # some omit the odd byte
+                rest = min(_rest(handle, end, size, order) for end in ends)
+                return Declared(start - 4, length, rest)
     return None
 
 
@@ -126,7 +128,7 @@ def _chunks(
 
 def _rest(handle: BinaryIO, place: int, size: int, order: str) -> int:
     """Return how many bytes from a place on are neither chunks without sound nor tags."""
-    for name, start, length in _chunks(handle, place + place % 2, size, order):
+    for name, start, length in _chunks(handle, place, size, order):
         if name.startswith(_TAGS):
             return 0
         known = name.isascii() and name.decode().isprintable() and name not in _OF_SOUND
