@@ -91,6 +91,23 @@ def test_a_cut_mp3_is_found_with_and_without_header(tmp_path, loud_first):
                 load_audio(path)
 
 
+def test_an_mp3_that_is_cut_in_its_first_frames_is_refused(tmp_path):
+    data = mp3(music(1.0))
+    for length in range(1, 1500):
+        with pytest.raises(InputError, match=r"a\.mp3"):
+            load_audio(written(tmp_path / "a.mp3", data[:length]))
+
+
+def test_a_table_that_was_never_filled_in_is_no_length(tmp_path):
+    data = bytearray(mp3(music(3.0)))
+    at = data.index(b"Info") + 8
+    n_frames = int.from_bytes(data[at : at + 4], "big")
+    data[at : at + 4] = bytes(4)
+    assert loaded(written(tmp_path / "a.mp3", data)).n_samples == n_frames * 1152 - MP3_DELAY
+    with pytest.raises(InputError, match="cut short"):
+        load_audio(written(tmp_path / "a.mp3", data[: len(data) * 3 // 4]))
+
+
 def test_a_hole_in_an_mp3_is_found_with_and_without_header(tmp_path):
     tagged = mp3(music(4.0))
     for data in (tagged, without_header(tagged)[0]):

@@ -183,19 +183,19 @@ def _next_candidate(data: bytes, place: int) -> int:
 
 
 def _table(frame: bytes, found: Header) -> tuple[int | None, int, int] | None:
-    """Return (frames, delay, padding) from a Xing, Info or VBRI table; None without one."""
+    """Return (frames or None, delay, padding) from a Xing, Info or VBRI table; None without one."""
     if frame[36:40] == b"VBRI":
-        return int.from_bytes(frame[50:54], "big"), 0, 0
+        return int.from_bytes(frame[50:54], "big") or None, 0, 0
     first = found.samples == 1152
     at = 4 + ((17, 32) if first else (9, 17))[found.channels - 1]
-    if found.layer != 3 or frame[at : at + 4] not in (b"Xing", b"Info"):
+    if found.layer != 3 or frame[at : at + 4] not in (b"Xing", b"Info") or len(frame) < at + 8:
         return None
     flags, frames = frame[at + 7], int.from_bytes(frame[at + 8 : at + 12], "big")
     lame = at + 8 + 4 * (flags & 1) + 2 * (flags & 2) + 25 * (flags & 4) + (flags & 8) // 2
     gaps = int.from_bytes(frame[lame + 21 : lame + 24], "big") if any(frame[lame:][:9]) else 0
     delay, padding = gaps >> 12, gaps & 0xFFF
     return (
-        frames if flags & 1 else None,
+        frames if flags & 1 and frames else None,  # a pipe leaves 0
         delay + _DECODER_DELAY if gaps else 0,
         max(padding - _DECODER_DELAY, 0),
     )
