@@ -9,6 +9,7 @@ import io
 import json
 import random
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,14 @@ import pytest
 import soundfile
 from feedback_examples import answer, manifest
 from mutations import ODD_TEXT, damaged, named_twice, odd_json, read_or_refuse
+from sound_files import (
+    encoded,
+    flac_of_unknown_length,
+    mp3,
+    music,
+    wav_declaring,
+    without_header,
+)
 
 from rlhf_lib.analysis import song_cache
 from rlhf_lib.analysis.audio import load_audio
@@ -43,10 +52,10 @@ def _odd(data: bytes, chance: random.Random) -> str:
     return odd_json(json.loads(data), chance)
 
 
-def _rounds(path, data, read, check, change=damaged) -> int:
+def _rounds(path, data, read, check, change=damaged, rounds=ROUNDS) -> int:
     """Damage and read a file many times; return how often it was loaded."""
     loaded = 0
-    for seed in range(ROUNDS):
+    for seed in range(rounds):
         changed = change(data, random.Random(f"{path.name} {seed}"))
         path.write_bytes(changed if isinstance(changed, bytes) else changed.encode())
         loaded += read_or_refuse(path, read, check)
@@ -81,6 +90,28 @@ def test_songs(tmp_path, name, form, subtype):
     _rounds(path, path.read_bytes(), load_audio, _is_sound)
 
 
+OTHER_SONGS = {
+    "vbr_without_header.mp3": lambda wave: without_header(mp3(wave, 16000, "VARIABLE"))[0],
+    "joined.mp3": lambda wave: mp3(wave, 16000) + mp3(wave, 16000, "VARIABLE"),
+    "chained.ogg": lambda wave: encoded(wave, 16000, "OGG", "VORBIS") * 2,
+    "chained.opus": lambda wave: encoded(wave, 16000, "OGG", "OPUS") * 2,
+    "unknown_length.flac": lambda wave: flac_of_unknown_length(wave, 16000),
+    "joined.flac": lambda wave: (
+        flac_of_unknown_length(wave, 16000) + encoded(wave, 16000, "FLAC", "PCM_16")
+    ),
+    "short_header.wav": lambda wave: wav_declaring(wave, 20_000, 16000),
+    "piped.wav": lambda wave: wav_declaring(wave, 0, 16000),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_SONGS)
+def test_songs_without_header_or_of_several_streams(tmp_path, name):
+    data = OTHER_SONGS[name](music(2.0, 16000, 2))
+    (tmp_path / name).write_bytes(data)
+    assert read_or_refuse(tmp_path / name, load_audio, _is_sound) == (name != "short_header.wav")
+    _rounds(tmp_path / name, data, load_audio, _is_sound, rounds=50)
+
+
 def _rise(times):
     assert np.isfinite(times).all()
     assert (np.diff(times) > 0).all()
@@ -91,6 +122,12 @@ def _rise(times):
 def test_beat_files(tmp_path):
     data = "".join(f"{beat / 2:.6f}\n" for beat in range(40)).encode()
     assert 0 < _rounds(tmp_path / "a.beats", data, lambda path: read_beats(path, 30.0), _rise) < 100
+
+
+def test_beat_files_with_a_byte_order_mark(tmp_path):
+    data = "".join(f"{beat / 2:.6f}\r\n" for beat in range(40)).encode("utf-8-sig")
+    read = partial(read_beats, duration=30.0)
+    assert 0 < _rounds(tmp_path / "bom.beats", data, read, _rise, rounds=50) < 50
 
 
 def test_a_song_over_a_damaged_cache_is_the_song(workspace):

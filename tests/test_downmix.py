@@ -39,6 +39,30 @@ def test_a_recording_beyond_full_scale_is_scaled_down_as_a_whole(tmp_path):
     np.testing.assert_allclose(heard.samples, Downmix.of(load_audio(path)).samples, atol=1e-6)
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_channels_that_cancel_each_other_are_heard_by_the_first(tmp_path, suffix):
+    time = np.arange(4 * 44100) / 44100
+    left = 0.5 * np.exp(-4 * (time % 0.5)) * np.sin(2 * np.pi * np.outer((110, 440, 999), time))
+    left = left.mean(axis=0)[:, None]
+    path, mono = tmp_path / f"song.{suffix}", tmp_path / "mono.wav"
+    soundfile.write(path, np.hstack([left, -left]), 44100)
+    soundfile.write(mono, load_audio(path).samples[:, :1], 44100, subtype="FLOAT")
+    heard = load_downmix(path)
+    for same in (Downmix.of(load_audio(path)), load_downmix(mono)):
+        np.testing.assert_allclose(heard.samples, same.samples, atol=1e-6)
+    assert heard.samples.std() == pytest.approx(left.std(), rel=0.05)
+
+
+def test_channels_that_cancel_each_other_for_a_while_are_averaged(tmp_path):
+    sound = sounding(4, 44100, 1, level=0.2).clip(-1, 1)
+    sign = np.where(np.arange(len(sound)) < 3 * 44100, -1, 1)[:, None]
+    soundfile.write(tmp_path / "a.wav", np.hstack([sound, sign * sound]), 44100)
+    heard = load_downmix(tmp_path / "a.wav")
+    np.testing.assert_array_equal(heard.samples, Downmix.of(load_audio(tmp_path / "a.wav")).samples)
+    assert np.abs(heard.samples[: int(2.9 * 22050)]).max() < 1e-3
+    assert heard.samples[int(3.1 * 22050) :].std() > 0.1
+
+
 def test_a_downmix_is_returned_unchanged(tmp_path):
     soundfile.write(tmp_path / "a.wav", sounding(1, 44100, 2), 44100)
     heard = load_downmix(tmp_path / "a.wav")

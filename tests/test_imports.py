@@ -25,6 +25,7 @@ CONFINED = {
     "matplotlib": {"plots"},
     "ipywidgets": {"studio"},
     "anywidget": {"studio"},
+    "av": {"analysis"},
     "librosa": set(),  # importing takes a second, and fails when two processes compile it at once
 }
 
@@ -135,7 +136,17 @@ def test_heavy_libraries_stay_in_their_rooms(name):
     "code", ["import rlhf_lib", "from rlhf_lib.app import cli; cli.main(['--help'])"]
 )
 def test_the_package_and_its_help_load_no_heavy_library(code):
-    heavy = {"torch", "librosa", "numba", "matplotlib", "pandas", "scipy", "dask", "gymnasium"}
+    heavy = {
+        "torch",
+        "librosa",
+        "numba",
+        "matplotlib",
+        "pandas",
+        "scipy",
+        "dask",
+        "gymnasium",
+        "av",
+    }
     code = f"""if True:
         import atexit, sys
         atexit.register(lambda: print("loaded:", *sorted({heavy} & set(sys.modules))))

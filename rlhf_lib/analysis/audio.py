@@ -1,10 +1,9 @@
 """Sound in memory and on disk: decode, encode, resample."""
 
 import io
+import logging
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +12,13 @@ import numpy as np
 import soundfile
 import soxr
 
+from rlhf_lib.analysis.decode import decode
 from rlhf_lib.errors import InputError
 from rlhf_lib.paths import atomic_path
 
-#: Suffixes of the formats that libsndfile decodes.
+_log = logging.getLogger(__name__)
+
+#: Suffixes of the formats that can be decoded.
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au")
 )
@@ -26,13 +28,10 @@ _ENCODINGS = {
     ".flac": ("FLAC", "PCM_16"),
     ".ogg": ("OGG", "VORBIS"),
 }
-#: Seconds by which the declared length may exceed the decoded one: MP3 encoders round to frames.
-_SLACK = 0.5
-#: Hz. Other rates come from damaged headers; a rate far too low would turn a minute into hours.
-_LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
-#: In 32-bit headers, sizes from here on mean "unknown".
-_NEVER_FILLED_IN = 0x7FFFF000
-_LONGEST_OGG_PAGE = 65_307  # bytes
+#: Channels are opposed when their mean has less than this share of their power. Ten recorded songs
+#: have 0.87 and more, with one channel turned over up to 0.13; the codec of an OGG leaves 0.02.
+_OPPOSED = 0.1
+_BLOCK = 1 << 16  # keeps intermediate arrays small
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +86,10 @@ class Audio:
         return largest_jump(self.samples)
 
     def mono(self) -> np.ndarray:
-        """Return the mean of the channels, (n_samples,) float32."""
-        return mixed_down(self.samples)
+        """Return one channel, (n_samples,) float32: see `mixed_down`, `are_opposed`."""
+        blocks = range(0, self.n_samples, _BLOCK)
+        power = sum(channel_power(self.samples[start : start + _BLOCK]) for start in blocks)
+        return self.samples[:, 0] if are_opposed(power) else mixed_down(self.samples)
 
 
 def mixed_down(samples: np.ndarray) -> np.ndarray:
@@ -98,17 +99,36 @@ def mixed_down(samples: np.ndarray) -> np.ndarray:
     return (samples[:, 0] + samples[:, 1]) * np.float32(0.5)  # numpy's mean takes ten times as long
 
 
+def channel_power(samples: np.ndarray) -> np.ndarray:
+    """Return the power, summed over samples (n, channels), of their mean and of the channels."""
+    flat, mean = samples.ravel(), mixed_down(samples)
+    return np.array([mean @ mean, flat @ flat / samples.shape[1]], np.float64)
+
+
+def are_opposed(power: np.ndarray) -> bool:
+    """Return whether the channels cancel each other out (left ≈ −right, as by a reversed wire).
+
+    Their mean would be what rounding and codecs leave; the first channel is analysed instead.
+
+    Parameters
+    ----------
+    power : (2,) float64 array
+        Sum of `channel_power` over a whole file.
+    """
+    mean, channels = power
+    return bool(mean < _OPPOSED * channels)
+
+
 def largest_jump(samples: np.ndarray) -> float:
     """Return the largest step between successive samples of (n, channels)."""
-    block = 1 << 16  # keeps intermediate arrays small
     return max(
-        float(np.abs(np.diff(samples[start : start + block + 1], axis=0)).max(initial=0.0))
-        for start in range(0, len(samples), block)
+        float(np.abs(np.diff(samples[start : start + _BLOCK + 1], axis=0)).max(initial=0.0))
+        for start in range(0, len(samples), _BLOCK)
     )
 
 
 def load_audio(path: str | Path) -> Audio:
-    """Decode a file with libsndfile.
+    """Decode a whole file.
 
     A recording beyond full scale (as loud MP3, Vorbis and float files can be) is scaled down as a
     whole so that its peak is 1; otherwise the samples are unchanged.
@@ -125,94 +145,17 @@ def load_audio(path: str | Path) -> Audio:
     Raises
     ------
     InputError
-        When the file is missing, empty, not audio, cut short, has more than two channels, an
-        impossible sample rate or samples that are not numbers.
+        When the file cannot be used as it is; see `rlhf_lib.analysis.decode.decode`.
     """
-    with opened(path) as handle:
-        samples = handle.read(dtype="float32", always_2d=True)
-        check_whole(handle, len(samples))
+    blocks, rate = [], 0
+    for block, rate in decode(path):  # noqa: B007
+        blocks.append(block)
+    samples = np.concatenate(blocks)
     peak = max(float(samples.max()), -float(samples.min()))
-    check_numbers(path, samples)
     if peak > 1:
         samples /= np.float32(peak)
         np.clip(samples, -1, 1, out=samples)  # rounding can leave 1 + 1e-7
-    return Audio(samples, handle.samplerate)
-
-
-@contextmanager
-def opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    """Open an audio file for reading; errors of libsndfile become an `InputError`."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no audio file at {path}; check the path")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes); copy or export it again")
-    try:
-        with soundfile.SoundFile(path) as handle:
-            channels, rate = handle.channels, handle.samplerate
-            if channels > 2:
-                raise InputError(f"{path} has {channels} channels; mix it down to mono or stereo")
-            if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
-                raise InputError(
-                    f"{path} has a sample rate of {rate} Hz, outside {_LOWEST_RATE} … "
-                    f"{_HIGHEST_RATE}; export it again, 44100 Hz is usual"
-                )
-            yield handle
-    except (soundfile.LibsndfileError, MemoryError) as error:
-        raise InputError(
-            f"cannot decode {path} ({error}); give a WAV, FLAC, OGG, Opus or MP3 file that plays "
-            "elsewhere"
-        ) from error
-
-
-def check_whole(handle: soundfile.SoundFile, n_samples: int) -> None:
-    """Raise an `InputError` when fewer samples could be read than the file declares."""
-    path, rate = Path(handle.name), handle.samplerate
-    declared = max(handle.frames, _promised_frames(handle.extra_info, handle.frames))
-    if n_samples == 0:
-        raise InputError(f"{path} holds no sound (0 samples); copy or export it again")
-    if n_samples < declared - _SLACK * rate:
-        raise InputError(
-            f"{path} is cut short: {n_samples / rate:.1f} s decoded of {declared / rate:.1f} s "
-            "declared; copy or export it again"
-        )
-    if not _ends_as_ogg_should(path):
-        raise InputError(f"{path} is cut short: its last page is missing; copy it again")
-
-
-def check_numbers(path: str | Path, samples: np.ndarray, first: int = 0) -> None:
-    """Raise an `InputError` when samples (n, channels) are not finite; row 0 has index `first`."""
-    if not (np.isfinite(samples.max()) and np.isfinite(samples.min())):  # max propagates NaN
-        bad = int(np.flatnonzero(~np.isfinite(samples).all(axis=1))[0])
-        raise InputError(
-            f"{path} holds {samples[bad].tolist()} at sample {first + bad}, which is not a "
-            "number; export it again"
-        )
-
-
-def _promised_frames(log: str, found: int) -> int:
-    """Return how many frames the header of an uncompressed file declares, from libsndfile's log.
-
-    libsndfile reads a truncated file without an error. A size near the end of the number range
-    was never filled in, as in a piped recording, and is ignored.
-    """
-    for promised, present in re.findall(
-        r"^\W*(?:data|SSND|Data Size|riff)\W*(\d+) \(should be (\d+)\)", log, re.M
-    ):
-        if int(promised) < _NEVER_FILLED_IN and int(present):
-            return found * int(promised) // int(present)
-    return found
-
-
-def _ends_as_ogg_should(path: Path) -> bool:
-    """Return False for an Ogg file whose last page lacks the end-of-stream flag (RFC 3533)."""
-    with path.open("rb") as handle:
-        if handle.read(4) != b"OggS":
-            return True
-        handle.seek(-min(_LONGEST_OGG_PAGE, path.stat().st_size), os.SEEK_END)
-        tail = handle.read()
-    flags = tail[tail.rfind(b"OggS") + 5 :][:1]
-    return bool(flags and flags[0] & 4)
+    return Audio(samples, rate)
 
 
 def save_audio(path: str | Path, audio: Audio) -> None:
@@ -295,6 +238,10 @@ def resample(mono: np.ndarray, sr_from: int, sr_to: int) -> np.ndarray:
 def find_audio(folder: str | Path) -> list[Path]:
     """Return the audio files below `folder`, by suffix, sorted; hidden ones are left out.
 
+    Linked folders are searched too. A folder that several paths lead to is searched once; links
+    to `folder` or a folder above it are left out. What is no regular file (pipes, devices) and
+    folders that cannot be read are left out with a warning.
+
     Raises
     ------
     InputError
@@ -303,12 +250,40 @@ def find_audio(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"no folder at {folder}; check the path")
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(root, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
-        ]
+    found: list[Path] = []
+    tops, seen = [folder], {*folder.resolve().parents}
+    for top in tops:  # grows by the links that are found
+        for root, folders, files in os.walk(top, onerror=_warn_unreadable):
+            place = Path(root).resolve()
+            folders[:] = [] if place in seen else sorted(_visible(folders))
+            files = [] if place in seen else files
+            seen.add(place)
+            tops += [link for name in folders if (link := Path(root, name)).is_symlink()]
+            found += [path for name in _visible(files) if _is_audio(path := Path(root, name))]
     return sorted(found)
+
+
+def _visible(names: list[str]) -> list[str]:
+    return [name for name in names if not name.startswith(".")]
+
+
+def _is_audio(path: Path) -> bool:
+    if path.suffix.lower() not in AUDIO_SUFFIXES:
+        return False
+    if is_endless(path):
+        _log.warning("%s is left out: it is a pipe or device, not a file", path)
+        return False
+    return True
+
+
+def is_endless(path: Path) -> bool:
+    """Return whether a path leads to a pipe, socket or device: reading it may never end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # whoever reads it will find out
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _warn_unreadable(error: OSError) -> None:
+    _log.warning("%s is left out: %s", error.filename, error.strerror)

@@ -6,6 +6,7 @@ through the Fourier transform of the whole file, replaces them unless it misses 
 somewhere.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,10 @@ _RIGID_SHARE, _STRETCH = 0.47, 25.0
 #: Least pulse clarity (see `local_period`) of music. Noise of 20 s or more has 1.9 … 2.8 (3.6 seen
 #: in 10 s), the songs of `benchmarks/beats.py` and composed ones have more than 5.
 _LEAST_CLARITY = 3.0
+
+
+#: `float` would also take 1_0, nan and the digits of other scripts.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def _follow(strength: np.ndarray, period: np.ndarray) -> np.ndarray:
@@ -142,8 +147,19 @@ def estimate_beats(audio: Audio | Downmix) -> BeatGrid:
     return BeatGrid(_cover(beats / FPS, audio.duration), confidence)
 
 
+def beat_file(audio: Path) -> Path | None:
+    """Return the beat file next to an audio file (``song.beats``); None when there is none."""
+    path = audio.with_suffix(".beats")
+    try:
+        return path if path.is_file() else None
+    except OSError:  # the name is too long, so there is no such file
+        return None
+
+
 def read_beats(path: str | Path, duration: float) -> np.ndarray:
     """Read a beat file: one time in s a line, rising; blank lines and # comments are skipped.
+
+    The text is UTF-8, with or without a byte order mark.
 
     Parameters
     ----------
@@ -164,21 +180,24 @@ def read_beats(path: str | Path, duration: float) -> np.ndarray:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise InputError(f"cannot read beat file {path} ({error}); check the path") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file; write one time in s a line") from error
+        raise InputError(
+            f"{path} is not UTF-8 text; save it as UTF-8, with one time in s a line"
+        ) from error
     times: list[float] = []
     for number, line in enumerate(lines, start=1):
         text = line.split("#")[0].strip()
         if not text:
             continue
-        where = f"{path}, line {number}: {text!r}"
-        try:
-            time = float(text)
-        except ValueError as error:
-            raise InputError(f"{where} is not a number; write one time in s a line") from error
+        where = f"{path}, line {number}: {text[:40]!r}"
+        if re.fullmatch(r"\d+,\d+", text):
+            raise InputError(f"{where} has a decimal comma; write a point, as in 12.34")
+        if not _NUMBER.fullmatch(text):
+            raise InputError(f"{where} is not a number; write one time in s a line, as in 12.34")
+        time = float(text)
         if not 0 <= time < duration:
             raise InputError(f"{where} is not within the song, 0 … {duration:.3f} s; use seconds")
         if times and time <= times[-1]:

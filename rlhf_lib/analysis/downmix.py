@@ -3,17 +3,18 @@
 An hour of stereo takes 320 MB this way; the file's own samples would take 1.3 GB.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soxr
 
-from rlhf_lib.analysis.audio import Audio, check_numbers, check_whole, mixed_down, opened, resample
+from rlhf_lib.analysis.audio import Audio, are_opposed, channel_power, mixed_down, resample
+from rlhf_lib.analysis.decode import decode
 
 #: Hz.
 ANALYSIS_RATE = 22050
-_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +55,29 @@ def load_downmix(path: str | Path) -> Downmix:
 
     Returns the same as ``Downmix.of(load_audio(path))`` and raises the same errors.
     """
-    n_samples, peak, mono = 0, 0.0, []
-    with opened(path) as handle:
-        stream = soxr.ResampleStream(handle.samplerate, ANALYSIS_RATE, 1, dtype="float32")
-        while len(block := handle.read(_BLOCK, dtype="float32", always_2d=True)):
-            check_numbers(path, block, n_samples)
-            n_samples += len(block)
-            peak = max(peak, float(block.max()), -float(block.min()))
-            mono.append(stream.resample_chunk(mixed_down(block)))
-        check_whole(handle, n_samples)
+    downmix, power = _downmix(path, mixed_down)
+    if are_opposed(power):
+        downmix, _ = _downmix(path, _first_channel)
+    return downmix
+
+
+def _downmix(
+    path: str | Path, one_channel: Callable[[np.ndarray], np.ndarray]
+) -> tuple[Downmix, np.ndarray]:
+    """Return the downmix of a file by (n, channels) → (n,), and its `channel_power`."""
+    n_samples, peak, power, stream, mono = 0, 0.0, np.zeros(2), None, []
+    for block, rate in decode(path):
+        stream = stream or soxr.ResampleStream(rate, ANALYSIS_RATE, 1, dtype="float32")
+        n_samples += len(block)
+        peak = max(peak, float(block.max()), -float(block.min()))
+        power += channel_power(block)
+        mono.append(stream.resample_chunk(one_channel(block)))
     mono.append(stream.resample_chunk(np.empty(0, np.float32), last=True))
     samples = np.concatenate(mono)
     if peak > 1:  # as `load_audio` does
         samples /= np.float32(peak)
-    return Downmix(samples, n_samples, handle.samplerate, min(peak, 1.0))
+    return Downmix(samples, n_samples, rate, min(peak, 1.0)), power
+
+
+def _first_channel(block: np.ndarray) -> np.ndarray:
+    return block[:, 0]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from rlhf_lib.analysis import song_cache
-from rlhf_lib.analysis.audio import find_audio
-from rlhf_lib.analysis.beats import beat_bounds, estimate_beats, read_beats
+from rlhf_lib.analysis.audio import find_audio, is_endless
+from rlhf_lib.analysis.beats import beat_bounds, beat_file, estimate_beats, read_beats
 from rlhf_lib.analysis.confidence import LEAST_CONFIDENCE, Confidence
 from rlhf_lib.analysis.downmix import load_downmix
 from rlhf_lib.analysis.feature_table import N_FEATURES
@@ -187,7 +187,8 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
     cache_dir : path, optional
         Folder of the cache, by default ``.cache/songs`` in the workspace. A file's name is a
         hash of everything it depends on (audio, beat file, this package's code), so the files
-        never go stale. They may be deleted at any time.
+        never go stale. They may be deleted at any time. A cache that cannot be read or written
+        costs time and a warning.
 
     Returns
     -------
@@ -200,31 +201,47 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
         When the file cannot be read, lasts less than MIN_DURATION s, is silent, or has fewer
         than MIN_BEATS beats.
     """
-    path = resolve(path)
-    sha256, beat_file, entry = _identified(path, cache_dir)
-    values = song_cache.read(entry)
-    if values is not None:
-        return _song(path, sha256, values)
-    values = _analyse(path, beat_file)
-    song = _song(path, sha256, values)
-    if file_sha256(path) != sha256:
-        raise InputError(f"{path} changed while it was read; load it again")
-    song_cache.write(entry, values)
+    cache_dir = resolve(cache_dir or ".cache/songs")
+    song, problem = _load(resolve(path), cache_dir)
+    if problem:
+        song_cache.warn_once(cache_dir, problem)
     return song
 
 
-def _identified(path: Path, cache_dir: str | Path | None) -> tuple[str, Path | None, Path]:
+def _load(path: Path, cache_dir: Path) -> tuple[Song, str | None]:
+    """Return a song and why the cache does not work, None when it does; see `load_song`."""
+    sha256, beats, entry = _identified(path, cache_dir)
+    values, problem = None, None
+    try:
+        values = song_cache.read(entry)
+    except InputError as error:
+        problem = str(error)
+    cached = values is not None
+    values = values or _analyse(path, beats)
+    confidence = Confidence(*map(float, values["confidence"]))
+    song = Song(path.stem, path, sha256, **values | {"confidence": confidence})
+    if not cached:
+        if file_sha256(path) != sha256:
+            raise InputError(f"{path} changed while it was read; load it again")
+        try:
+            song_cache.write(entry, values)
+        except InputError as error:
+            problem = problem or str(error)
+    return song, problem
+
+
+def _identified(path: Path, cache_dir: Path) -> tuple[str, Path | None, Path]:
     """Return the hash of a file, the beat file next to it, and the song's cache file."""
+    if is_endless(path):
+        raise InputError(f"cannot read {path}: it is a pipe or device; give an audio file")
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise InputError(f"the name {str(path)!r} is not UTF-8; rename the file") from error
     sha256 = file_sha256(path)
-    beat_file = path.with_suffix(".beats")
-    beat_file = beat_file if beat_file.is_file() else None
-    beats_hash = file_sha256(beat_file) if beat_file else "estimated"
-    cache_dir = resolve(cache_dir if cache_dir is not None else ".cache/songs")
-    return sha256, beat_file, song_cache.entry_path(cache_dir, sha256, beats_hash)
+    beats = beat_file(path)
+    beats_hash = file_sha256(beats) if beats else "estimated"
+    return sha256, beats, song_cache.entry_path(cache_dir, sha256, beats_hash)
 
 
 def load_songs(
@@ -293,35 +310,34 @@ def load_songs(
 def _loaded(
     paths: list[Path], cache_dir: str | Path | None, jobs: int | None, scheduler: str | None
 ) -> list[Song | Skipped]:
-    load = partial(_song_or_reason, cache_dir=resolve(cache_dir or ".cache/songs"))
+    cache_dir = resolve(cache_dir or ".cache/songs")
+    load = partial(_song_or_reason, cache_dir=cache_dir)
     found = {}
     if jobs != 1 and scheduler is None:  # starting processes takes longer than reading a cache
         found = {path: load(path) for path in paths if _is_cached(path, cache_dir)}
     others = [path for path in paths if path not in found]
     found |= zip(others, run(load, others, jobs, scheduler, "songs"), strict=True)
-    return [found[path] for path in paths]
+    for _, problem in found.values():
+        if problem:
+            song_cache.warn_once(cache_dir, problem)
+    return [found[path][0] for path in paths]
 
 
-def _is_cached(path: Path, cache_dir: str | Path | None) -> bool:
+def _is_cached(path: Path, cache_dir: Path) -> bool:
     try:
         return _identified(path, cache_dir)[2].is_file()
-    except InputError:
+    except (InputError, OSError):
         return False
 
 
-def _song_or_reason(path: Path, cache_dir: Path) -> Song | Skipped:
+def _song_or_reason(path: Path, cache_dir: Path) -> tuple[Song | Skipped, str | None]:
     try:
-        return load_song(path, cache_dir)
+        return _load(path, cache_dir)
     except InputError as error:
-        return Skipped(path, str(error))
+        return Skipped(path, str(error)), None
 
 
-def _song(path: Path, sha256: str, values: dict[str, object]) -> Song:
-    confidence = Confidence(*map(float, values["confidence"]))
-    return Song(path.stem, path, sha256, **values | {"confidence": confidence})
-
-
-def _analyse(path: Path, beat_file: Path | None) -> dict[str, object]:
+def _analyse(path: Path, beats: Path | None) -> dict[str, object]:
     """Return the fields of `Song` other than its id, path and hash."""
     audio = load_downmix(path)
     if audio.duration < MIN_DURATION:
@@ -330,15 +346,15 @@ def _analyse(path: Path, beat_file: Path | None) -> dict[str, object]:
         )
     if audio.peak < _SILENT_PEAK:
         raise InputError(f"{path} is silent (peak {audio.peak:.1g}); export it again with sound")
-    if beat_file is None:
+    if beats is None:
         try:
             beat_times, tempo_confidence = estimate_beats(audio)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         remedy = f"write them into {path.with_suffix('.beats').name} if it has a beat"
     else:
-        beat_times, tempo_confidence = read_beats(beat_file, audio.duration), 1.0
-        remedy = f"add the missing ones to {beat_file.name}"
+        beat_times, tempo_confidence = read_beats(beats, audio.duration), 1.0
+        remedy = f"add the missing ones to {beats.name}"
     if len(beat_times) < MIN_BEATS:
         raise InputError(
             f"{path} has {len(beat_times)} beats, at least {MIN_BEATS} are needed; {remedy}"

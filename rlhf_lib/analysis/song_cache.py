@@ -9,15 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from rlhf_lib.errors import InputError
 from rlhf_lib.paths import atomic_path
 
 _NUMBERS = ("sample_rate", "n_samples", "beats_per_bar", "downbeat")
 _ARRAYS = ("beat_times", "features", "confidence")
 #: Libraries that affect the content of a cached song, besides this package's code.
-_LIBRARIES = ("numpy", "scipy", "soxr", "soundfile")
+_LIBRARIES = ("numpy", "scipy", "soxr", "soundfile", "av")
 
 _SEAL_BYTES = hashlib.sha256().digest_size
 
+#: Folders of which `warn_once` has warned.
+_warned: set[Path] = set()
 _log = logging.getLogger(__name__)
 
 
@@ -28,14 +31,19 @@ def entry_path(cache_dir: Path, *content: str) -> Path:
 
 
 def read(entry: Path) -> dict[str, object] | None:
-    """Return the values in a cache file; None when it is missing or damaged."""
+    """Return the values in a cache file; None when it is missing or damaged.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read.
+    """
     try:
         data = entry.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        _log.warning("rebuilding the unreadable cache file %s (%s)", entry, error)
-        return None
+        raise InputError(f"{entry}: cannot be read ({error}); make it readable") from error
     # The content is parsed only after its hash has confirmed that it is as written.
     content, seal = data[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
     if hashlib.sha256(content).digest() != seal:
@@ -49,11 +57,24 @@ def read(entry: Path) -> dict[str, object] | None:
 
 
 def write(entry: Path, values: dict[str, object]) -> None:
-    """Write values and a hash of their content to a cache file, atomically."""
+    """Write values and a hash of their content to a cache file, atomically.
+
+    Raises
+    ------
+    InputError
+        When it cannot be written.
+    """
     content = io.BytesIO()
     np.savez_compressed(content, **values)
     with atomic_path(entry) as part:
         part.write_bytes(content.getvalue() + hashlib.sha256(content.getvalue()).digest())
+
+
+def warn_once(cache_dir: Path, problem: str) -> None:
+    """Warn that the cache in a folder does not work: once for each process and folder."""
+    if cache_dir not in _warned:
+        _warned.add(cache_dir)
+        _log.warning("songs are analysed at every load, their cache does not work: %s", problem)
 
 
 @cache

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.audio import find_audio, load_audio, save_audio
+from rlhf_lib.analysis.beats import beat_file
 from rlhf_lib.analysis.song import Song, load_song
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.loudness import loudness
@@ -112,7 +113,7 @@ def finished_song(
         )
     except InputError:
         return None
-    copied = all(_is_copied(*pair) for pair in _copies(song, song_id, folder).items())
+    copied = all(_is_copied(*pair) for pair in _copies(song, song_id, folder))
     return entry if rendered and copied else None
 
 
@@ -150,11 +151,11 @@ def render_song(
             )
         )
     copies = _copies(song, song_id, folder)
-    for source, target in copies.items():
+    for source, target in copies:
         _copy(source, target)
     entry = SongEntry(
         id=song_id,
-        path=copies[song.path].relative_to(folder).as_posix(),
+        path=copies[0][1].relative_to(folder).as_posix(),
         sha256=song.sha256,
         duration=song.duration,
         beat_times=song.beat_times.tolist(),
@@ -262,24 +263,24 @@ def _note_path(song_id: str, folder: Path) -> Path:
     return folder / song_id / f"{song_id}.json"
 
 
-def _copies(song: Song, song_id: str, folder: Path) -> dict[Path, Path]:
-    """Return the files of a song (audio first, then beats) with the paths of their copies."""
+def _copies(song: Song, song_id: str, folder: Path) -> list[tuple[Path | None, Path]]:
+    """Return a song's audio and its beat file, if any, each with the place of its copy."""
     place = folder / song_id / f"{song_id}_original"
-    return {
-        source: place.with_name(place.name + source.suffix)
-        for source in (song.path, song.path.with_suffix(".beats"))
-    }
+    return [
+        (song.path, place.with_name(place.name + song.path.suffix)),
+        (beat_file(song.path), place.with_name(f"{place.name}.beats")),
+    ]
 
 
-def _is_copied(source: Path, target: Path) -> bool:
+def _is_copied(source: Path | None, target: Path) -> bool:
     """Return True when the copy has the same content, or both files are missing."""
-    if not (source.is_file() and target.is_file()):
-        return source.is_file() == target.is_file()
+    if source is None or not target.is_file():
+        return source is None and not target.is_file()
     return file_sha256(source) == file_sha256(target)
 
 
-def _copy(source: Path, target: Path) -> None:
-    if not source.is_file():  # a song without a beat file
+def _copy(source: Path | None, target: Path) -> None:
+    if source is None:  # a song without a beat file
         target.unlink(missing_ok=True)
         return
     with atomic_path(target) as part:
