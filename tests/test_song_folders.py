@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from children import full_disk, no_rights, told_by_a_child
+from children import full_disk, no_permissions, told_by_a_child
 from mutations import no_longer_than
 from test_song import click_track, write
 
@@ -192,7 +192,7 @@ def test_a_read_only_cache_costs_only_the_cache():
             other = write(folder / f"other{closed}.wav", click_track(seed=1 + closed))
 
             def without_rights(other=other):
-                no_rights()
+                no_permissions()
                 songs, skipped = load_songs(folder, cache_dir=cache)
                 assert other in [song.path for song in songs] and not skipped
 
