@@ -95,7 +95,9 @@ def candidates(folder: Path) -> None:
 
 def store(name: str, png: bytes) -> None:
     """Write a picture with an adaptive palette, which suits plots and screenshots."""
-    image = Image.open(io.BytesIO(png)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    drawn = Image.open(io.BytesIO(png)).convert("RGBA")
+    image = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
+    image = image.quantize(128, dither=Image.Dither.NONE)
     image.save(IMAGES / name, optimize=True)
     print(IMAGES / name, (IMAGES / name).stat().st_size // 1000, "kB")
 

@@ -12,7 +12,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.learning.reward import dense as dense_reward
 from rlhf_lib.learning.reward.dense import DENSE_TERMS
 from rlhf_lib.plots import style
-from rlhf_lib.plots.style import axes_or_new, figure_of, styled
+from rlhf_lib.plots.style import axes_or_new, figure_of, short_name, styled
 
 #: The largest difference allowed between an achieved keep ratio and its target.
 TOLERANCE = 0.03
@@ -69,7 +69,7 @@ def edit_map(
             markersize=5,
             label="" if row else "seams",
         )
-    ax.set_yticks(range(len(edits)), labels)
+    ax.set_yticks(range(len(edits)), [short_name(label, 40) for label in labels])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(edits) - 0.4, -0.6)
     ax.grid(False, axis="y")
@@ -110,7 +110,8 @@ def _edit_diagonal(edit: Edit, label: str, ax: Axes | None) -> Figure:
     ax.set_xlabel("time in the edit (s)")
     ax.set_ylabel("place in the song (s)")
     count = len(edit.seams)
-    ax.set_title(f"{edit.song.song_id}, {label}: {count} seam{'s' * (count != 1)}")
+    names = f"{short_name(edit.song.song_id)}, {short_name(label, 40)}"
+    ax.set_title(f"{names}: {count} seam{'s' * (count != 1)}")
     ax.legend(loc="upper left")
     return figure_of(ax)
 
@@ -145,7 +146,14 @@ def dense_terms(edits: Sequence[Edit], labels: Sequence[str], ax: Axes | None = 
         values = group[list(DENSE_TERMS)].to_numpy()
         if len(values) > 1:
             ax.plot(places + shift, values.T, ".", color=colour, alpha=0.35, markersize=5)
-        ax.plot(places + shift, values.mean(axis=0), "o", color=colour, label=label, markersize=7)
+        ax.plot(
+            places + shift,
+            values.mean(axis=0),
+            "o",
+            color=colour,
+            label=short_name(label, 40),
+            markersize=7,
+        )
     for place in places[1:]:
         ax.axvline(place - 0.5, color="#E4E4E4", linewidth=0.8)
     ax.set_xticks(places, [name.replace(" ", "\n") for name in DENSE_TERMS])

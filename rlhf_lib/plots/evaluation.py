@@ -9,7 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.plots import style
-from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
+from rlhf_lib.plots.style import axes_or_new, count_axis, figure_of, new_figure, short_name, styled
 from rlhf_lib.steps.calibration import calibration_error, calibration_table, wilson_interval
 from rlhf_lib.steps.evaluation import EVEN, clustered_rate
 
@@ -134,7 +134,7 @@ def win_rates_by_song(comparisons: pd.DataFrame, seed: int = 0, ax: Axes | None 
         color=style.VERMILLION,
         label=f"all songs: {overall} (bootstrap by song)",
     )
-    names = [f"{song} (n = {size})" for song, size in groups["size"].items()]
+    names = [f"{short_name(song)} (n = {size})" for song, size in groups["size"].items()]
     ax.set_yticks([*places, len(groups) + 0.3], [*names, "all"])
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(groups) + 0.9, -0.7)
@@ -170,7 +170,9 @@ def accuracies(tables: pd.DataFrame | Mapping[str, pd.DataFrame], ax: Axes | Non
     for number, (name, table) in enumerate(named.items()):
         place = table["scorer"].map(scorers.index) + 0.6 * ((number + 0.5) / len(named) - 0.5)
         colour = style.CYCLE[number % len(style.CYCLE)]
-        _interval(ax, table["accuracy"], place, table, "x", "os^Dv"[number % 5], colour, name)
+        _interval(
+            ax, table["accuracy"], place, table, "x", "os^Dv"[number % 5], colour, short_name(name)
+        )
         _write_rates(ax, place, table, "accuracy")
     ax.set_yticks(range(len(scorers)), scorers)
     ax.tick_params(axis="y", length=0)
@@ -211,6 +213,7 @@ def reward_course(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
     ax.axvline(best, color=style.GREEN, linestyle="--", label=f"true reward best: {best}")
     if best < table["episode"].max():
         ax.axvspan(best, table["episode"].max(), color=style.VERMILLION, alpha=0.08, linewidth=0)
+    count_axis(ax, table["episode"].tolist())
     ax.set_xlabel("episodes")
     ax.set_ylabel("gain since the start\n(learned: sd; true: utility)")
     ax.set_title("Learned against true reward")

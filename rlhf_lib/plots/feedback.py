@@ -11,7 +11,7 @@ from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.history import current_annotations
 from rlhf_lib.feedback.quality.agreement import agreement_report
 from rlhf_lib.plots import style
-from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
+from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, short_name, styled
 from rlhf_lib.steps.calibration import wilson_interval
 
 #: The seven-point scale and "can't tell": (preference, strength) → label, colour.
@@ -63,7 +63,9 @@ def answers(annotations: Sequence[Annotation], fig: Figure | SubFigure | None = 
         counts = np.bincount(owner[np.array(chosen)], minlength=len(raters))
         ax.barh(rows, counts, left=left, color=colour, height=0.6, label=label)
         left += counts
-    names = [name if kind == "human" else f"{name}\n(simulated)" for name, kind in raters]
+    names = [
+        short_name(name) + ("" if kind == "human" else "\n(simulated)") for name, kind in raters
+    ]
     ax.set_yticks(rows, names)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(raters) - 0.5, -0.5)
@@ -91,7 +93,8 @@ def _agreement(ax: Axes, pairs: list[dict]) -> None:
         share, rows, xerr=[share - low, high - share], fmt="o", capsize=2.5, color=style.BLUE
     )
     names = [
-        f"{' and '.join(pair['raters'])} ({count})" for pair, count in zip(pairs, n, strict=True)
+        f"{' and '.join(short_name(rater, 16) for rater in pair['raters'])} ({count})"
+        for pair, count in zip(pairs, n, strict=True)
     ]
     ax.set_yticks(rows, names)
     ax.tick_params(axis="y", length=0)

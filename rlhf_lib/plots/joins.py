@@ -9,7 +9,7 @@ from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, step_descriptors
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 from rlhf_lib.plots import style
-from rlhf_lib.plots.style import axes_or_new, figure_of, styled
+from rlhf_lib.plots.style import axes_or_new, figure_of, short_name, styled
 
 _OF_A_JOIN = [ADDITIVE_NAMES.index(n) for n in ("seams", "transition", "energy", "phrase", "tempo")]
 
@@ -51,7 +51,7 @@ def join_map(song: Song, edit: Edit | None = None, ax: Axes | None = None) -> Fi
     ax.grid(False)
     ax.set_xlabel("song left at (s)")
     ax.set_ylabel("song resumed at (s)")
-    ax.set_title(f"{song.song_id}: cost of a jump", pad=20)
+    ax.set_title(f"{short_name(song.song_id)}: cost of a jump", pad=20)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
     bar = figure_of(ax).colorbar(mesh, ax=ax, pad=0.02)
     bar.set_label("cost (dense reward)")

@@ -245,7 +245,6 @@ def _seams(ax: Axes, seams: tuple[SeamPart, ...], title: str) -> None:
             textcoords="offset points",
             fontsize=7.5,
             va="center",
-            bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 0.5},
             zorder=4,
         )
     ax.set_title(f"{title} ({len(seams)})")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.plots import style
-from rlhf_lib.plots.style import axes_or_new, figure_of, styled
+from rlhf_lib.plots.style import axes_or_new, count_axis, figure_of, styled
 
 
 @styled
@@ -45,6 +45,9 @@ def lines(
     if level is not None:
         ax.axhline(level, color=style.GREY, linewidth=1, linestyle=":")
     x = table.index.to_numpy()
+    if pd.api.types.is_integer_dtype(x):
+        count_axis(ax, x)
+    marker = marker or ("o" if len(x) == 1 else "")
     for number, name in enumerate(table.columns):
         colour = style.CYCLE[number % len(style.CYCLE)]
         if low is not None and name in low and name in high:

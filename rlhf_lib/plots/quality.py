@@ -8,7 +8,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.plots import style
-from rlhf_lib.plots.style import figure_of, new_figure, styled
+from rlhf_lib.plots.style import figure_of, new_figure, short_name, styled
 from rlhf_lib.steps.calibration import wilson_interval
 
 
@@ -70,7 +70,7 @@ def _trust(ax: Axes, report: dict[str, Any], raters: list[str]) -> None:
             low, high = wilson_interval(values, n)
             ax.hlines(places + shift, low, high, color=colour, linewidth=1.2)
             ax.plot(values, places + shift, marker, color=colour, label=label, clip_on=False)
-    _rows(ax, raters)
+    _rows(ax, [short_name(name) for name in raters])
     ax.set_xlim(0, 1.02)
     ax.set_xlabel("share of the cases (95 % interval)")
     ax.set_title("Raters")
@@ -85,7 +85,7 @@ def _sides(ax: Axes, bias: dict[str, Any], raters: list[str]) -> None:
             colour = style.BLUE if low <= 0.5 <= high else style.VERMILLION
             ax.plot([low, high], [row, row], color=colour)
             ax.plot(share["value"], row, "o", color=colour)
-    _rows(ax, ["everyone", *raters])
+    _rows(ax, ["everyone", *map(short_name, raters)])
     ax.set_xlim(0, 1)
     ax.set_xlabel("share of choices (95 % interval)")
     ax.set_title("The side shown first was chosen")
@@ -97,7 +97,7 @@ def _strengths(ax: Axes, candidates: list[dict[str, Any]]) -> None:
         if one["interval"]:
             ax.plot(one["interval"], [row, row], color=style.BLUE)
         ax.plot(one["strength"], row, "o", color=style.BLUE)
-    _rows(ax, [f"{one['id']} ({one['n']})" for one in candidates])
+    _rows(ax, [f"{short_name(one['id'])} ({one['n']})" for one in candidates])
     ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel("strength (log-odds, 95 % interval)")
     ax.set_title("Candidates over all songs")
@@ -111,7 +111,7 @@ def _sittings(ax: Axes, sittings: list[dict[str, Any]]) -> None:
         ]
         if None not in halves:
             colour = style.CYCLE[drawn % len(style.CYCLE)]
-            ax.plot([0, 1], halves, "o-", color=colour, label=sitting["rater_id"])
+            ax.plot([0, 1], halves, "o-", color=colour, label=short_name(sitting["rater_id"]))
             drawn += 1
     if drawn:
         ax.legend(loc="best")

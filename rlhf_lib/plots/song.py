@@ -12,7 +12,7 @@ from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.plots import style
-from rlhf_lib.plots.style import axes_or_new, figure_of, styled
+from rlhf_lib.plots.style import axes_or_new, figure_of, short_name, styled
 
 _COLUMNS = 1500  # of the waveform's envelope; more than a screen shows
 _LEAST_HEIGHT = 4  # rows for the smallest group of features, so that its name fits
@@ -69,13 +69,17 @@ def waveform(
         _mark_edit(ax, edit, top)
     for place, name in sections:
         if start <= place < stop:
-            ax.annotate(name, (place, top), (2, 2), textcoords="offset points", fontsize=8)
+            ax.annotate(
+                short_name(name), (place, top), (2, 2), textcoords="offset points", fontsize=8
+            )
             ax.plot([place, place], [top, 1.18 * top], color=style.BLACK, linewidth=1.2)
     ax.set_xlim(start, stop)
     ax.set_ylim(-top, top * (1.2 if sections else 1))
     ax.set_xlabel("time (s)")
     ax.set_ylabel("amplitude (full scale = 1)")
-    ax.set_title(f"{song.song_id}: {song.n_beats} beats, {song.beats_per_bar} to the bar", pad=18)
+    ax.set_title(
+        f"{short_name(song.song_id)}: {song.n_beats} beats, {song.beats_per_bar} to the bar", pad=18
+    )
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderaxespad=0.2)
     ax.grid(False)
     return figure_of(ax)
@@ -146,7 +150,9 @@ def feature_map(song: Song, ax: Axes | None = None) -> Figure:
     ax.invert_yaxis()
     ax.grid(False)
     ax.set_xlabel("time (s)")
-    ax.set_title(f"{song.song_id}: the {features.shape[1]} features of {song.n_beats} beats")
+    ax.set_title(
+        f"{short_name(song.song_id)}: the {features.shape[1]} features of {song.n_beats} beats"
+    )
     bar = figure_of(ax).colorbar(mesh, ax=ax, pad=0.01, aspect=40, extend="both")
     bar.set_label("standard deviations from the song's mean")
     return figure_of(ax)

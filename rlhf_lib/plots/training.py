@@ -18,7 +18,7 @@ from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.fit import RewardHistory
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.plots import style
-from rlhf_lib.plots.style import axes_or_new, figure_of, new_figure, styled
+from rlhf_lib.plots.style import axes_or_new, count_axis, figure_of, new_figure, short_name, styled
 from rlhf_lib.raters.simulated import SimulatedRater
 
 #: Loss of a Bradley–Terry model that predicts ½ for every pair.
@@ -77,7 +77,7 @@ def reward_curves(history: RewardHistory, fig: Figure | SubFigure | None = None)
             linestyle="--",
             label=f"best epoch: {history.best_epoch}",
         )
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        count_axis(ax, table["epoch"].tolist())
         ax.set_xlabel("epoch (pass over the pairs)")
         ax.set_ylabel(name + unit)
         ax.set_title(name.capitalize())
@@ -115,28 +115,31 @@ def policy_curves(
     fig = new_figure(10, 3.8) if fig is None else fig
     table = pd.DataFrame(list(rows))
     episode = table["episode"]
+    marker = "o" if len(table) == 1 else "-"
     panels = fig.subplot_mosaic([["reward", "kl"], ["reward", "loss"]], width_ratios=[1.7, 1])
     ax = panels["reward"]
     for name, colour in _REWARDS.items():
         if name == "held_out":
-            ax.plot(episode, table[name], color=colour, label="held-out songs, greedy")
+            ax.plot(episode, table[name], marker, color=colour, label="held-out songs, greedy")
             continue
         rolling = table[name].rolling(window, min_periods=1)
         mean, spread = rolling.mean(), rolling.std(ddof=0)
         ax.fill_between(
             episode, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
         )
-        ax.plot(episode, mean, color=colour, label=f"{name}, sampled")
+        ax.plot(episode, mean, marker, color=colour, label=f"{name}, sampled")
     ax.set_xlabel("episodes")
     ax.set_ylabel("reward (sd of the reference policy)")
     ax.set_title(f"Reward, running mean of {window} rows ± 1 sd")
     for name, unit in (("kl", "KL from start\n(nats per decision)"), ("loss", "PPO loss")):
-        panels[name].plot(episode, table[name], color=style.PURPLE, linewidth=1.4)
+        panels[name].plot(episode, table[name], marker, color=style.PURPLE, linewidth=1.4)
         panels[name].set_ylabel(unit)
     panels["kl"].set_title("KL and loss")
     panels["kl"].set_ylim(0, None)
     panels["kl"].tick_params(labelbottom=False)
     panels["loss"].set_xlabel("episodes")
+    for panel in panels.values():
+        count_axis(panel, episode.tolist())
     if best_episode is not None:
         for panel in panels.values():
             panel.axvline(
@@ -198,7 +201,7 @@ def weights(
             capsize=2,
             linewidth=1.3,
             color=style.CYCLE[number % len(style.CYCLE)],
-            label=f"{name} (mean and range of {len(each)})",
+            label=f"{short_name(name)} (mean and range of {len(each)})",
         )
     if rater is not None:
         ax.plot(
