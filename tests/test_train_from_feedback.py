@@ -27,7 +27,7 @@ def train(tmp_path, monkeypatch, capsys):
     small = RewardConfig(width=16, heads=2, layers=1, feedforward=32, members=2, head=8)
     scale = descriptor_scale(songs, 0)
     model = RewardModel(small, FeatureScale.fit(songs), scale, SYNTHETIC_WEIGHTS)
-    save_model(tmp_path / "v8.pt", model, name="reward_model_v8", songs=[], held_out=[])
+    save_model(tmp_path / "v8.pt", model, name="reward_model_v8", songs=[], held_out=[], parents={})
 
     def run(store):
         settings = RewardTraining(epochs=2)
