@@ -33,7 +33,9 @@ def run(
     label: str = "",
     unit: str = "song",
 ) -> list[Result]:
-    """Call a function on every item and return the results in order, with a progress bar.
+    """Call a function on every item and return the results in order.
+
+    A progress bar is shown when there are several items.
 
     Parameters
     ----------
@@ -75,7 +77,8 @@ def run(
     else:
         done = ((place, alone(item)) for place, item in enumerate(items))
     results = [None] * len(items)
-    for place, result in tqdm(done, label, len(items), unit=unit, leave=False):
+    lone = len(items) == 1  # a bar of one item does not move
+    for place, result in tqdm(done, label, len(items), unit=unit, leave=False, disable=lone):
         results[place] = result
     return results
 
