@@ -77,8 +77,9 @@ def run(
     else:
         done = ((place, alone(item)) for place, item in enumerate(items))
     results = [None] * len(items)
-    lone = len(items) == 1  # a bar of one item does not move
-    for place, result in tqdm(done, label, len(items), unit=unit, leave=False, disable=lone):
+    if len(items) > 1:  # a bar of one item does not move
+        done = tqdm(done, label, len(items), unit=unit, leave=False)
+    for place, result in done:
         results[place] = result
     return results
 

@@ -160,9 +160,10 @@ def planned_env(
     if tries == 1:
         return EditingEnv(Plan.build(tensors, additive), song, target)
     kept, sets, bonuses, place = [], [], [], torch.zeros_like(song)
-    alone = parent_process() is None  # the bars of several processes would overwrite each other
     numbers = song.unique().tolist()
-    for number in tqdm(numbers, "plans", unit="song", leave=False, disable=not alone):
+    if parent_process() is None:  # the bars of several processes would overwrite each other
+        numbers = tqdm(numbers, "plans", unit="song", leave=False)
+    for number in numbers:
         ours = torch.nonzero(song == number).squeeze(1)
         source = tensors.songs[number]
         count = tries if source.n_beats <= LONGEST_SEARCHED else 1
