@@ -16,7 +16,9 @@ MAX_BYTES = 6_000_000
 #: Tag of the cells whose output is compared in the smoke profile; each notebook has at least two.
 COMPARED, LEAST_COMPARED = "nbval-check-output", 2
 #: Output that depends on the machine: its folders, progress bars, sound.
-FOREIGN = re.compile(r"/tmp/|/home/|/root/|it/s\]|audio/|application/vnd.jupyter.widget-view")
+FOREIGN = re.compile(
+    r"/tmp/|/home/|/root/|\[\d+:\d\d<|it/s\]|audio/|application/vnd.jupyter.widget-view"
+)
 
 
 def cells(notebook, kind: str) -> list:
