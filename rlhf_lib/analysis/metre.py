@@ -8,8 +8,9 @@ from scipy.special import ndtr
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
 from rlhf_lib.analysis.likeness import beat_points, typical_unlikeness
 
-#: Lags compared: multiples of the bar against the rest, without common multiples of 3 and 4.
-_LAGS = np.array([lag for lag in range(2, 24) if lag % 12])
+#: Beats that lie 2 or more apart, but fewer than this, are compared: multiples of the bar against
+#: the rest. The confidence compares more bars, so it needs longer lags.
+_METRE_LAGS, _CONFIDENCE_LAGS = 24, 36
 #: Most music has four beats per bar; three must be clearly more regular than four.
 _TRIPLE_MARGIN = 0.02
 #: Bars whose regularity is compared for the confidence, and the standard deviation of a margin:
@@ -48,7 +49,9 @@ def estimate_metre(sound: np.ndarray) -> Metre:
         Beat features; only the sound columns are read.
     """
     points = beat_points(sound)
-    beats_per_bar = _beats_per_bar(points)
+    lags = np.arange(2, min(_CONFIDENCE_LAGS, len(points) // 2 + 1))
+    unlike = _unlikeness(points, lags)
+    beats_per_bar = _beats_per_bar(unlike, lags)
     accents = _accents(sound, points)
     by_place = [
         accents[place::beats_per_bar].mean() for place in range(min(beats_per_bar, len(sound)))
@@ -57,7 +60,7 @@ def estimate_metre(sound: np.ndarray) -> Metre:
     return Metre(
         beats_per_bar,
         downbeat,
-        _metre_confidence(points, beats_per_bar),
+        _metre_confidence(unlike, lags, beats_per_bar),
         _bar_line_confidence(accents, beats_per_bar, downbeat),
     )
 
@@ -70,12 +73,11 @@ def _unlikeness(points: np.ndarray, lags: np.ndarray) -> np.ndarray:
     )
 
 
-def _beats_per_bar(points: np.ndarray) -> int:
-    lags = _LAGS[: np.searchsorted(_LAGS, len(points) // 2, side="right")]
+def _beats_per_bar(unlike: np.ndarray, lags: np.ndarray) -> int:
     if 4 not in lags:
         return 4
-    unlike = _unlikeness(points, lags)
-    regularity = {bar: _regularity(unlike, lags, bar) for bar in (3, 4)}
+    telling = (lags < _METRE_LAGS) & (lags % 12 > 0)  # no common multiples of 3 and 4
+    regularity = {bar: _regularity(unlike[telling], lags[telling], bar) for bar in (3, 4)}
     return 3 if regularity[3] > regularity[4] + _TRIPLE_MARGIN else 4
 
 
@@ -85,12 +87,10 @@ def _regularity(unlike: np.ndarray, lags: np.ndarray, bar: int) -> float:
     return float(unlike[~whole].mean() - unlike[whole].mean())
 
 
-def _metre_confidence(points: np.ndarray, beats_per_bar: int) -> float:
+def _metre_confidence(unlike: np.ndarray, lags: np.ndarray, beats_per_bar: int) -> float:
     """Return Φ(margin / _METRE_SPREAD), the margin over the next most regular bar of _BARS."""
-    lags = np.arange(2, min(36, len(points) // 2 + 1))
     if len(lags) < 2 * max(_BARS):  # too few beats to compare
         return 0.5
-    unlike = _unlikeness(points, lags)
     regularity = {bar: _regularity(unlike, lags, bar) for bar in _BARS}
     margin = regularity.pop(beats_per_bar) - max(regularity.values())
     return float(ndtr(margin / _METRE_SPREAD))

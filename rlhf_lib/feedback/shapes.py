@@ -16,7 +16,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.feedback import label_studio
 from rlhf_lib.feedback.annotation import Annotation, Listening
 from rlhf_lib.feedback.mapping import Mapped, Refused, items
-from rlhf_lib.feedback.validation import quote
+from rlhf_lib.feedback.validation import quote, repeated
 
 #: Other names of our fields in flat records.
 ALIASES = {
@@ -147,11 +147,10 @@ def _json_line(line: str) -> Any:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        name = Counter(key for key, _ in pairs).most_common(1)[0][0]
+    name = repeated(key for key, _ in pairs)
+    if name is not None:
         raise ValueError(f"the name {name!r} occurs twice in one object")
-    return content
+    return dict(pairs)
 
 
 def _json_list(content: Any, path: Path) -> tuple[list[Any], Counter]:
@@ -179,9 +178,9 @@ def _csv_records(text: str, path: Path) -> list[Any]:
                 f"{path}: its first line {quote(header)} names no known column; start the file "
                 "with song_id,edit_a_id,edit_b_id,preference,strength,notes,rater_id"
             )
-        for name, times in Counter(columns).items():
-            if name and times > 1:  # spreadsheets add empty columns without a name
-                raise InputError(f"{path}: column {name!r} occurs twice; keep one of the two")
+        name = repeated(filter(None, columns))  # spreadsheets add empty columns without a name
+        if name is not None:
+            raise InputError(f"{path}: column {name!r} occurs twice; keep one of the two")
         return [_csv_record(columns, row) for row in rows if any(row)]
     except csv.Error as error:
         raise InputError(f"{path}, line {rows.line_num}: {error}; correct the quotes") from error

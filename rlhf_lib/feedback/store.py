@@ -15,7 +15,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.history import History, current_annotations
 from rlhf_lib.feedback.manifest import Manifest
-from rlhf_lib.feedback.validation import as_input_error, quote
+from rlhf_lib.feedback.validation import as_input_error, quote, repeated
 from rlhf_lib.paths import atomic_path, resolve
 
 _ANNOTATIONS = TypeAdapter(list[Annotation])
@@ -182,7 +182,7 @@ class PreferenceStore:
         def check(pairs: list[tuple]) -> None:
             nonlocal record
             names = [name for name, _ in pairs]
-            twice = next((name for name in names if names.count(name) > 1), None)
+            twice = repeated(names)
             if twice is not None:
                 raise InputError(
                     f"{self.path}, record {record}: the field {quote(twice)} occurs twice; keep "

@@ -1,6 +1,7 @@
 """Shared by the record types: strict validation, field types, and errors with a remedy."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any
@@ -69,13 +70,21 @@ RelativePath = Annotated[
 ]
 
 
-def refuse_repeats(names: list[str], what: str) -> None:
-    """Raise ValueError, for use in a validator, when a name occurs twice."""
+def repeated(names: Iterable[str]) -> str | None:
+    """Return the first name that occurs a second time, None when there is none."""
     seen = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"{what} {name!r} occurs twice; give each its own")
+            return name
         seen.add(name)
+    return None
+
+
+def refuse_repeats(names: list[str], what: str) -> None:
+    """Raise ValueError, for use in a validator, when a name occurs twice."""
+    name = repeated(names)
+    if name is not None:
+        raise ValueError(f"{what} {name!r} occurs twice; give each its own")
 
 
 def utc_now() -> str:
