@@ -125,7 +125,7 @@ def segments(order: np.ndarray) -> np.ndarray:
     return np.stack([order[starts], order[stops - 1] + 1], axis=1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Edit:
     """The actions of one song and their target keep ratio.
 
@@ -150,6 +150,12 @@ class Edit:
         actions = check_actions(self.actions, self.song.n_beats)
         actions.flags.writeable = False
         object.__setattr__(self, "actions", actions)
+
+    def __repr__(self) -> str:
+        return (
+            f"Edit({self.song.song_id!r}, {self.duration:.1f} of {self.song.duration:.1f} s, "
+            f"{len(self.seams)} seams)"
+        )
 
     @cached_property
     def order(self) -> np.ndarray:

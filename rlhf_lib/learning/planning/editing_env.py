@@ -12,7 +12,7 @@ import torch
 
 from rlhf_lib.editing.edit import N_ACTIONS, PLAYS, SHIFT, Action, Edit
 from rlhf_lib.learning.planning.planner import NEVER, Plan, rows
-from rlhf_lib.learning.planning.song_tensors import N_CONTEXT, N_GLOBAL
+from rlhf_lib.learning.planning.song_tensors import FORBIDDEN, N_CONTEXT, N_GLOBAL
 
 #: Numbers of the state besides the context: of the song, then of the edit so far.
 N_SLOTS = N_GLOBAL + 9
@@ -105,6 +105,7 @@ class EditingEnv:
         values = self.plan.action_values(self.song, self.last, self.unit, self.left)
         values = values.where(self.active[:, None], self._ended)
         ahead = rows(self.plan.landings, self.song, self.last)[:, :-1]
+        ahead = ahead.where(ahead > -FORBIDDEN / 2, -GAIN_RANGE)
         here = ahead[:, self.unit]
         best = ahead[:, self.unit + 1 :].amax(dim=1) if self.unit + 1 < ahead.shape[1] else here
         gain = values[:, Action.KEEP] - values[:, Action.CUT]

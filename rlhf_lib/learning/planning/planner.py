@@ -66,6 +66,9 @@ class Plan:
         for song in dict.fromkeys(tensors.songs):  # a song may occur more than once
             places = [s for s, other in enumerate(tensors.songs) if other is song]
             table = torch.from_numpy(step_table(song, each[places]))
+            for row, place in zip(table, places, strict=True):
+                if tensors.extra[place] is not None:
+                    row += torch.from_numpy(tensors.extra[place])
             n = song.n_beats
             steps[places, :n, :n] = table[:, :n, :n]
             steps[places, beats, :n] = table[:, n, :n]

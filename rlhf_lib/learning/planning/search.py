@@ -9,7 +9,7 @@ parameters of a policy in a similar way).
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from multiprocessing import parent_process
 
 import numpy as np
@@ -122,11 +122,9 @@ def alternatives(
     tensors = SongTensors.build(songs, FeatureScale.fit(songs))
     for number, song in enumerate(songs):
         sets, invited = reweighted(song, weights, count, spread, rng)
-        plan = Plan.build(tensors.take([number] * count), sets, invited)
-        which = torch.arange(count).repeat_interleave(len(targets))
-        goals = torch.tensor(list(targets) * count, dtype=torch.float64)
-        edits = greedy_edits(EditingEnv(plan, which, goals))
-        out[song.sha256] = {t: edits[k :: len(targets)] for k, t in enumerate(targets)}
+        goals = torch.tensor(targets, dtype=torch.float64)
+        edits = planned_edits(tensors.take([number] * count), goals, sets, invited)
+        out[song.sha256] = {t: [row[k] for row in edits] for k, t in enumerate(targets)}
     return out
 
 
@@ -165,18 +163,13 @@ def planned_env(
         numbers = tqdm(numbers, "plans", unit="song", leave=False)
     for number in numbers:
         ours = torch.nonzero(song == number).squeeze(1)
-        source = tensors.songs[number]
-        count = tries if source.n_beats <= LONGEST_SEARCHED else 1
-        rng = np.random.default_rng(0)
-        others, invited = reweighted(source, additive, count - 1, spread, rng)
-        tried = np.stack([additive, *others])
-        invited = np.concatenate([np.zeros((1, *invited.shape[1:])), invited])
+        count = tries if tensors.songs[number].n_beats <= LONGEST_SEARCHED else 1
+        tried, invited = around(tensors.songs[number], additive, count, spread)
         rewards = np.zeros((1, len(ours)))
         if count > 1:
-            plan = Plan.build(tensors.take([number] * count), tried, invited)
-            which = torch.arange(count, device=song.device).repeat_interleave(len(ours))
-            edits = greedy_edits(EditingEnv(plan, which, target[ours].repeat(count)))
-            rewards = (np.stack([describe(edit) for edit in edits]) @ weights).reshape(count, -1)
+            edits = planned_edits(tensors.take([number] * count), target[ours], tried, invited)
+            described = np.stack([describe(edit) for edit in chain.from_iterable(edits)])
+            rewards = (described @ weights).reshape(count, -1)
         chosen, inverse = np.unique(rewards.argmax(axis=0), return_inverse=True)
         place[ours] = torch.as_tensor(inverse + len(kept), device=song.device)
         kept += [number] * len(chosen)
@@ -185,3 +178,43 @@ def planned_env(
     units = max(map(len, bonuses))
     padded = np.stack([np.pad(bonus, ((0, units - len(bonus)), (0, 0))) for bonus in bonuses])
     return EditingEnv(Plan.build(tensors.take(kept), np.stack(sets), padded), place, target)
+
+
+def around(
+    song: Song, weights: np.ndarray, count: int, spread: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return additive `weights` and `count` − 1 re-weightings of them, the same in every call.
+
+    Returns
+    -------
+    sets, invited
+        As from `reweighted`.
+    """
+    others, invited = reweighted(song, weights, count - 1, spread, np.random.default_rng(0))
+    sets = np.stack([weights, *others])
+    return sets, np.concatenate([np.zeros((1, *invited.shape[1:])), invited])
+
+
+def planned_edits(
+    tensors: SongTensors, targets: torch.Tensor, sets: np.ndarray, invited: np.ndarray
+) -> list[list[Edit]]:
+    """Plan each song under its own additive weights.
+
+    Parameters
+    ----------
+    tensors : SongTensors
+        Of S songs; the same song may occur several times.
+    targets : (T,) float64
+        Keep ratios.
+    sets, invited
+        As from `reweighted`, one set for each song.
+
+    Returns
+    -------
+    list of list of Edit
+        For each song, an edit for each target.
+    """
+    which = torch.arange(len(sets), device=targets.device).repeat_interleave(len(targets))
+    env = EditingEnv(Plan.build(tensors, sets, invited), which, targets.repeat(len(sets)))
+    edits = greedy_edits(env)
+    return [edits[at : at + len(targets)] for at in range(0, len(edits), len(targets))]

@@ -16,6 +16,8 @@ N_GLOBAL = 5
 #: Lengths are counted in half beats (of the song's mean beat), so that edits of songs
 #: whose tempo drifts also have the right length in seconds.
 TICKS_PER_BEAT = 2
+#: Cost of a forbidden step: more than any reward, and finite, so that no sum is undefined.
+FORBIDDEN = 1e4
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class SongTensors:
     Attributes
     ----------
     songs : tuple of Song
+    extra : tuple of (n_beats + 1, n_beats + 1) float32 arrays or None
+        Added to the reward of each step of a song when it is planned; indices as in `step_table`.
     context : (S, U, 875) float32
         Standardised features of the seven beats around the first beat of each unit.
     globals : (S, 5) float32
@@ -64,6 +68,7 @@ class SongTensors:
     """
 
     songs: tuple[Song, ...]
+    extra: tuple[np.ndarray | None, ...]
     context: torch.Tensor
     globals: torch.Tensor
     n_units: torch.Tensor
@@ -77,9 +82,13 @@ class SongTensors:
 
     @classmethod
     def build(
-        cls, songs: list[Song], scale: FeatureScale, device: torch.device | str = "cpu"
+        cls,
+        songs: list[Song],
+        scale: FeatureScale,
+        device: torch.device | str = "cpu",
+        extra: Sequence[np.ndarray | None] | None = None,
     ) -> "SongTensors":
-        """Turn songs into tensors on `device`."""
+        """Turn songs into tensors on `device`; `extra` as in the attributes."""
         size = len(songs)
         n_units = np.array([len(song.decision_points) for song in songs])
         n_beats = np.array([song.n_beats for song in songs])
@@ -87,19 +96,16 @@ class SongTensors:
         context = np.zeros((size, units, N_CONTEXT), dtype=np.float32)
         first = np.full((size, units), beats)
         last = np.full((size, units), beats)
-        unit_ticks = np.zeros((size, units), dtype=np.int64)
+        lengths = np.zeros((size, units), dtype=np.int64)
         first_ticks = np.zeros((size, units), dtype=np.int64)
         window = np.zeros(size, dtype=np.int64)
         for s, song in enumerate(songs):
             points, u = song.decision_points, n_units[s]
             edges = np.append(points, song.n_beats)
-            ticks = np.round(
-                song.beat_bounds / song.n_samples * song.n_beats * TICKS_PER_BEAT
-            ).astype(np.int64)
             first[s, :u], last[s, :u] = points, edges[1:] - 1
-            unit_ticks[s, :u] = np.diff(ticks[edges])
-            first_ticks[s, :u] = np.diff(ticks)[points]
-            window[s] = int(np.median(np.diff(edges))) * TICKS_PER_BEAT
+            lengths[s, :u] = unit_ticks(song)
+            first_ticks[s, :u] = np.diff(_beat_ticks(song))[points]
+            window[s] = window_ticks(song)
             scaled = scale.apply(song.features)
             around = points[:, None] + np.array(CONTEXT_BEATS)
             inside = (around >= 0) & (around < song.n_beats)
@@ -111,13 +117,14 @@ class SongTensors:
 
         return cls(
             songs=tuple(songs),
+            extra=tuple(extra or [None] * size),
             context=tensor(context, torch.float32),
             globals=tensor(np.stack([_globals(song) for song in songs]), torch.float32),
             n_units=tensor(n_units),
             n_beats=tensor(n_beats),
             first=tensor(first),
             last=tensor(last),
-            unit_ticks=tensor(unit_ticks),
+            unit_ticks=tensor(lengths),
             first_ticks=tensor(first_ticks),
             total_ticks=tensor(n_beats * TICKS_PER_BEAT),
             window=tensor(window),
@@ -126,13 +133,16 @@ class SongTensors:
     def take(self, places: Sequence[int]) -> "SongTensors":
         """Return the songs at `places`, padded no more than needed; a place may be repeated."""
         rows = torch.as_tensor(places, device=self.device)
-        values = {f.name: getattr(self, f.name)[rows] for f in fields(self)[1:]}
+        values = {f.name: getattr(self, f.name)[rows] for f in fields(self)[2:]}
         units, beats = int(values["n_units"].max()), int(values["n_beats"].max())
         for name in ("context", "first", "last", "unit_ticks", "first_ticks"):
             values[name] = values[name][:, :units]
         for name in ("first", "last"):
             values[name] = values[name].clamp(max=beats)
-        return SongTensors(tuple(self.songs[place] for place in rows.tolist()), **values)
+        songs, extra = (
+            tuple(each[place] for place in rows.tolist()) for each in (self.songs, self.extra)
+        )
+        return SongTensors(songs, extra, **values)
 
     @property
     def device(self) -> torch.device:
@@ -162,6 +172,23 @@ class SongTensors:
         """
         exact = self.total_ticks[song] * target.double()
         return torch.floor(exact + self.window[song] / 2 + 1e-6).long()
+
+
+def _beat_ticks(song: Song) -> np.ndarray:
+    """Return the bounds of the beats in ticks, (n_beats + 1,)."""
+    shares = song.beat_bounds / song.n_samples
+    return np.round(shares * song.n_beats * TICKS_PER_BEAT).astype(np.int64)
+
+
+def unit_ticks(song: Song) -> np.ndarray:
+    """Return the length of each unit of a song in ticks, (n_units,)."""
+    return np.diff(_beat_ticks(song)[np.append(song.decision_points, song.n_beats)])
+
+
+def window_ticks(song: Song) -> int:
+    """Return how many adjacent lengths, in ticks, count as reaching a target: a usual unit."""
+    edges = np.append(song.decision_points, song.n_beats)
+    return int(np.median(np.diff(edges))) * TICKS_PER_BEAT
 
 
 def _globals(song: Song) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from rlhf_lib.editing.descriptors import (
     ADDITIVE_NAMES,
     DESCRIPTOR_NAMES,
+    DESCRIPTOR_TABLE,
     N_ADDITIVE,
     describe,
     describe_steps,
@@ -76,9 +77,22 @@ def explain(model: RewardModel, edit: Edit) -> Explanation:
     mean, std = model.normal.tolist()
     transformer = float(model.score_parts([edit])[1].mean()) / std
     parts = dict(zip(DESCRIPTOR_NAMES, (describe(edit) * weights).tolist(), strict=True))
+    offset = -mean / std
+    score = sum(parts.values()) + transformer + offset
+    return Explanation(score, parts, transformer, offset, seam_parts(edit, weights))
+
+
+def seam_parts(edit: Edit, weights: np.ndarray) -> tuple[SeamPart, ...]:
+    """Return what each seam adds to a linear score, in playing order.
+
+    Parameters
+    ----------
+    edit : Edit
+    weights : (N_DESCRIPTORS,) array
+    """
     order, steps = edit.order, describe_steps(edit) * weights[:N_ADDITIVE]
     times = np.concatenate([[0.0], np.cumsum(edit.song.beat_durations[order])])
-    seams = tuple(
+    return tuple(
         SeamPart(
             float(times[place]),
             int(order[place - 1]),
@@ -87,6 +101,20 @@ def explain(model: RewardModel, edit: Edit) -> Explanation:
         )
         for place in edit.seams
     )
-    offset = -mean / std
-    score = sum(parts.values()) + transformer + offset
-    return Explanation(score, parts, transformer, offset, seams)
+
+
+def reasons(edit: Edit, other: Edit, weights: np.ndarray) -> dict[str, float]:
+    """Return why a linear score is higher or lower for one edit of a song than for another.
+
+    Returns
+    -------
+    dict
+        What the edit has more or less of, in the words of the table of descriptors → its part of
+        the difference of the scores; the largest parts first.
+    """
+    more = describe(edit) - describe(other)
+    parts = {
+        one.more if gap > 0 else one.less: gap * weight
+        for one, gap, weight in zip(DESCRIPTOR_TABLE, more.tolist(), weights.tolist(), strict=True)
+    }
+    return dict(sorted(parts.items(), key=lambda part: -abs(part[1])))

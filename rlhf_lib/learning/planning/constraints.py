@@ -1,0 +1,140 @@
+"""What an edit of a song must keep: its start, its end, and protected passages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.song_tensors import (
+    FORBIDDEN,
+    TICKS_PER_BEAT,
+    unit_ticks,
+    window_ticks,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Constraints:
+    """What edits of one song must keep.
+
+    Parameters
+    ----------
+    song : Song
+    protect : sequence of (start, stop) in s
+        Passages that must be played once, in one piece and unchanged. They are extended to the
+        units (bars) that they touch.
+    must_start, must_end : bool
+        Whether the edit must begin with the song's first unit and end with its last one.
+
+    Raises
+    ------
+    InputError
+        When a passage does not lie within the song.
+    """
+
+    song: Song
+    protect: Sequence[tuple[float, float]] = ()
+    must_start: bool = False
+    must_end: bool = False
+
+    def __post_init__(self):
+        for start, stop in self.protect:
+            if not 0 <= start < stop <= self.song.duration + 0.5:
+                raise InputError(
+                    f"{self.song.song_id}: passage {start:g}-{stop:g} s cannot be protected; give "
+                    f"a start before its stop, within 0 … {self.song.duration:.1f} s"
+                )
+
+    @property
+    def passages(self) -> list[tuple[int, int]]:
+        """The protected passages as [start, stop) beats, whole units."""
+        edges = np.append(self.song.decision_points, self.song.n_beats)
+        bounds = self.song.beat_bounds[edges] / self.song.sample_rate
+        out = []
+        for start, stop in self.protect:
+            first = np.searchsorted(bounds, start + 1e-6, side="right") - 1
+            last = np.searchsorted(bounds, min(stop, self.song.duration) - 1e-6, side="left")
+            out.append((int(edges[first]), int(edges[last])))
+        return out
+
+    def required(self) -> np.ndarray:
+        """Return which units must be played, (n_units,) bool."""
+        points = self.song.decision_points
+        needed = np.zeros(len(points), dtype=bool)
+        for start, stop in self.passages:
+            needed |= (points >= start) & (points < stop)
+        needed[0] |= self.must_start
+        needed[-1] |= self.must_end
+        return needed
+
+    def forbidden(self) -> np.ndarray:
+        """Return which steps an edit must not take, (n_beats + 1, n_beats + 1) bool.
+
+        Entry [i, j] is beat j right after beat i; the last row is the start, the last column the
+        end, as in `rlhf_lib.editing.descriptors.step_table`.
+        """
+        n = self.song.n_beats
+        last = np.arange(-1, n)  # the beat before the step; −1: the start
+        before, after = np.roll(last, -1)[:, None], np.arange(n + 1)[None, :]
+        follows = after == before + 1
+        bad = np.zeros((n + 1, n + 1), dtype=bool)
+        for start, stop in self.passages:
+            inside = (before >= start) & (before < stop)
+            bad |= inside & ~follows & ((before < stop - 1) | (after < stop))
+            bad |= (after > start) & (after < stop) & ~follows
+            bad |= (before < start) & (after >= stop)  # left out
+            bad |= (before >= stop) & (after == start)  # played again
+        if self.must_start:
+            bad[n, 1:] = True
+        if self.must_end:
+            bad[: n - 1, n] = True
+        return bad
+
+    def costs(self) -> np.ndarray:
+        """Return the table that makes plans avoid the forbidden steps, for `SongTensors.extra`."""
+        return -FORBIDDEN * self.forbidden().astype(np.float32)
+
+    def allows(self, edit: Edit) -> bool:
+        """Return whether an edit of the song keeps everything that it must keep."""
+        n = self.song.n_beats
+        steps = np.concatenate([[n], edit.order]), np.concatenate([edit.order, [n]])
+        return not self.forbidden()[steps].any()
+
+    def check_length(self, keep: float) -> None:
+        """Refuse a keep ratio that no choice of units reaches.
+
+        A length is reached within half a unit.
+
+        Raises
+        ------
+        InputError
+            The message gives the nearest lengths that can be reached, in s.
+        """
+        ticks, needed = unit_ticks(self.song), self.required()
+        window, total = window_ticks(self.song), self.song.n_beats * TICKS_PER_BEAT
+        reached = np.zeros(total + 1, dtype=bool)
+        reached[ticks[needed].sum()] = True
+        for length in ticks[~needed]:
+            reached[length:] |= reached[: len(reached) - length].copy()
+        reached[0] = False
+        lengths = np.flatnonzero(reached)
+        if np.abs(lengths - keep * total).min() <= window / 2:
+            return
+        per_second = total / self.song.duration
+        wanted = keep * self.song.duration
+        near = sorted({below_or_above(lengths, keep * total, side) for side in (-1, 1)} - {None})
+        offered = " or ".join(f"{length / per_second:.1f} s" for length in near)
+        least = lengths[0] / per_second
+        raise InputError(
+            f"{self.song.song_id}: {wanted:.1f} s cannot be reached; what must stay takes "
+            f"{least:.1f} s. The nearest possible length is {offered}"
+        )
+
+
+def below_or_above(lengths: np.ndarray, wanted: float, side: int) -> int | None:
+    """Return the length nearest to `wanted` below (side −1) or above it; None if there is none."""
+    there = lengths[(lengths - wanted) * side >= 0]
+    return None if len(there) == 0 else int(there[0] if side > 0 else there[-1])

@@ -1,0 +1,126 @@
+"""Shorten a song with a policy: one edit of a wanted length, or several that differ."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from rlhf_lib.editing.descriptors import N_ADDITIVE, describe
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.constraints import Constraints
+from rlhf_lib.learning.planning.search import around, planned_edits
+from rlhf_lib.learning.planning.song_tensors import SongTensors
+from rlhf_lib.learning.policy.policy import Policy, rollout
+
+#: The smallest share of a song that an edit may keep.
+LEAST_KEEP = 0.2
+#: Two variants differ by at least this much, see `difference`.
+LEAST_DIFFERENCE = 0.25
+#: What a plan for a further variant pays for each beat that earlier variants play: none to much.
+#: Each is tried under `_SETS` sets of weights.
+_REPETITION_COSTS = (0.0, 0.02, 0.05, 0.1, 0.3)
+_SETS = 8
+#: Most beats of all songs that are planned at once, squared; bounds the memory.
+_AT_ONCE = 4e7
+
+
+def shorten(policy: Policy, constraints: Constraints, keep: float, variants: int = 1) -> list[Edit]:
+    """Return edits of one song and one length, the policy's own first.
+
+    Each further variant is, of many plans, the one with the highest reward that differs from all
+    before it. The plans are made under random re-weightings of the policy's reward and under
+    costs of what earlier variants play.
+
+    Parameters
+    ----------
+    policy : Policy
+    constraints : Constraints
+        The song, and what its edits must keep.
+    keep : float
+        Length of the edit / length of the song, 0.2 … 1. It is reached within half a unit (bar).
+    variants : int
+        How many edits; fewer are returned when no more differ by `LEAST_DIFFERENCE`.
+
+    Raises
+    ------
+    InputError
+        When the length cannot be reached; the message gives the nearest possible one.
+    """
+    song = constraints.song
+    if variants < 1:
+        raise InputError(f"variants is {variants}; ask for at least one edit")
+    _check_keep(song.song_id, song.duration, keep)
+    constraints.check_length(keep)
+    tensors = SongTensors.build(
+        [song], policy.feature_scale, policy.weights.device, [constraints.costs()]
+    )
+    target = torch.tensor([keep], dtype=torch.float64, device=tensors.device)
+    weights = policy.weights.cpu().numpy()
+    place = torch.zeros(1, dtype=torch.int64, device=tensors.device)
+    own = rollout(policy, policy.env(tensors, place, target), greedy=True)
+    # The network corrects the plan, so its edit may break a rule that the plan obeys.
+    chosen = [edit for edit in own if constraints.allows(edit)]
+    while len(chosen) < variants:
+        pool = [
+            edit for edit in _plans(tensors, target, weights, chosen) if constraints.allows(edit)
+        ]
+        new = [e for e in pool if all(difference(e, c) >= LEAST_DIFFERENCE for c in chosen)]
+        if not new:
+            break
+        chosen.append(max(new, key=lambda edit: float(describe(edit) @ weights)))
+    if not chosen:
+        raise InputError(
+            f"{song.song_id}: no edit of {keep * song.duration:.1f} s keeps what must stay; "
+            "protect less or ask for another length"
+        )
+    return chosen
+
+
+def difference(one: Edit, other: Edit) -> float:
+    """Return how much two edits of a song differ, 0: not at all, 1: as much as they can.
+
+    The number of beats that one plays and the other does not, both ways, over the most that is
+    possible for edits of this length.
+    """
+    n = one.song.n_beats
+    plays = [np.bincount(edit.order, minlength=n) for edit in (one, other)]
+    length = int(max(plays[0].sum(), plays[1].sum()))
+    most = 2 * max(min(length, n - length), 1)
+    return float(np.abs(plays[0] - plays[1]).sum() / most)
+
+
+def _plans(
+    tensors: SongTensors, target: torch.Tensor, weights: np.ndarray, chosen: list[Edit]
+) -> list[Edit]:
+    """Return plans of the one song in `tensors`, also under costs of what `chosen` edits play."""
+    song = tensors.songs[0]
+    played = np.zeros(song.n_beats + 1, dtype=np.float32)
+    for edit in chosen:
+        played += np.bincount(edit.order, minlength=len(played)) / len(chosen)
+    sets, invited = around(song, weights[:N_ADDITIVE], _SETS, 1.0)
+    at_once = max(1, int(_AT_ONCE / song.n_beats**2))
+    edits = []
+    for cost in _REPETITION_COSTS if chosen else _REPETITION_COSTS[:1]:
+        for at in range(0, _SETS, at_once):
+            some = slice(at, at + at_once)
+            count = len(sets[some])
+            extra = (tensors.extra[0] - np.float32(cost) * played,) * count
+            repeated = replace(tensors.take([0] * count), extra=extra)
+            planned = planned_edits(repeated, target, sets[some], invited[some])
+            edits += [row[0] for row in planned]
+    return edits
+
+
+def _check_keep(song_id: str, duration: float, keep: float) -> None:
+    wanted = keep * duration
+    if keep > 1 + 1e-9:
+        raise InputError(
+            f"{song_id} lasts {duration:.1f} s, so an edit of {wanted:.1f} s would be longer; ask "
+            f"for at most {duration:.1f} s"
+        )
+    if not keep >= LEAST_KEEP - 1e-9:
+        raise InputError(
+            f"{song_id} lasts {duration:.1f} s; an edit of {wanted:.1f} s keeps {keep:.0%} of it. "
+            f"At least {LEAST_KEEP:.0%} must stay: ask for {LEAST_KEEP * duration:.1f} s or more"
+        )
