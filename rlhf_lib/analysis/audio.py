@@ -1,6 +1,5 @@
 """Sound in memory and on disk: decode, encode, resample."""
 
-import io
 import logging
 import os
 import stat
@@ -9,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
 from rlhf_lib.analysis.decode import decode
+from rlhf_lib.analysis.encode import Bits, check_format, encode
+from rlhf_lib.analysis.tags import copy_tags
 from rlhf_lib.errors import InputError
 from rlhf_lib.paths import atomic_path
 
@@ -22,12 +22,6 @@ _log = logging.getLogger(__name__)
 AUDIO_SUFFIXES = frozenset(
     (".wav", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au")
 )
-#: Suffix → libsndfile (format, subtype) that `save_audio` writes.
-_ENCODINGS = {
-    ".wav": ("WAV", "PCM_16"),
-    ".flac": ("FLAC", "PCM_16"),
-    ".ogg": ("OGG", "VORBIS"),
-}
 #: Channels are opposed when their mean has less than this share of their power. Ten recorded songs
 #: have 0.87 and more, with one channel turned over up to 0.13; the codec of an OGG leaves 0.02.
 _OPPOSED = 0.1
@@ -158,65 +152,48 @@ def load_audio(path: str | Path) -> Audio:
     return Audio(samples, rate)
 
 
-def save_audio(path: str | Path, audio: Audio) -> None:
+def save_audio(
+    path: str | Path, audio: Audio, bits: Bits = 16, tags_from: str | Path | None = None
+) -> None:
     """Write `audio` atomically, in the format of the suffix.
 
-    .wav and .flac have 16 bits: samples from a 16-bit file are written back unchanged.
-    .ogg is Vorbis.
+    Parameters
+    ----------
+    path : path
+        .wav, .flac, .ogg (Vorbis) or .mp3 (the highest constant bit rate of the sample rate).
+    audio : Audio
+    bits : 16 or 24
+        Of a sample in .wav and .flac: samples from a file of as many bits are written back
+        unchanged; see `rlhf_lib.analysis.decode.source_bits`. Other formats have no such number.
+    tags_from : path, optional
+        A sound file whose tags are copied; see `copy_tags`.
 
     Raises
     ------
     InputError
-        When the suffix is none of these, a sample lies beyond −1 … 1 or is not a number, or the
-        file cannot be written.
+        When the suffix is none of these, the format lacks the sample rate or the channels, a
+        sample lies beyond −1 … 1 or is not a number, or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in _ENCODINGS:
-        raise InputError(
-            f"cannot write {path.name}: suffix {path.suffix!r} is not one of "
-            f"{', '.join(_ENCODINGS)}"
-        )
+    check_format(path.suffix, audio.sample_rate, audio.n_channels, path.name)
     peak = max(float(audio.samples.max()), -float(audio.samples.min()))
     if not peak <= 1:
         raise InputError(
             f"cannot write {path.name}: its peak {peak:.4g} is beyond full scale (1); scale the "
             "samples down first"
         )
-    content = encoded(audio, path.suffix.lower())  # libsndfile does not report a full disk
+    content = encoded(audio, path.suffix, bits)  # libsndfile does not report a full disk
     with atomic_path(path) as part:
         part.write_bytes(content)
+        if tags_from is not None:
+            copy_tags(tags_from, part)
 
 
-def encoded(audio: Audio, suffix: str) -> bytes:
-    """Return the bytes of a file of this suffix: ".wav", ".flac" or ".ogg"; see `save_audio`.
+def encoded(audio: Audio, suffix: str, bits: Bits = 16) -> bytes:
+    """Return the bytes of a file of this suffix; see `encode`.
 
-    Samples must lie within −1 … 1.
-    """
-    form, subtype = _ENCODINGS[suffix]
-    samples = _sixteen_bits(audio.samples) if subtype == "PCM_16" else audio.samples
-    # libsndfile's Vorbis encoder overflows its stack on very long writes.
-    block = 1 << 16 if subtype == "VORBIS" else len(samples)
-    buffer = io.BytesIO()
-    with soundfile.SoundFile(
-        buffer, "w", audio.sample_rate, audio.n_channels, format=form, subtype=subtype
-    ) as handle:
-        for start in range(0, len(samples), block):
-            handle.write(samples[start : start + block])
-    return buffer.getvalue()
-
-
-def _sixteen_bits(samples: np.ndarray) -> np.ndarray:
-    """Return samples as 16-bit numbers.
-
-    libsndfile reads int / 32768 but writes float * 32767; this is its inverse.
-    """
-    out = np.empty(samples.shape, np.int16)
-    block = 1 << 14  # fits the processor's cache
-    for start in range(0, len(samples), block):
-        scaled = samples[start : start + block] * np.float32(32768)
-        np.rint(scaled, out=scaled)
-        out[start : start + block] = np.clip(scaled, -32768, 32767, out=scaled)
-    return out
+    Samples must lie within −1 … 1."""
+    return encode(audio.samples, audio.sample_rate, suffix, bits)
 
 
 def resample(mono: np.ndarray, sr_from: int, sr_to: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from rlhf_lib.analysis.containers import (
     flac_parts,
     ogg_parts,
 )
+from rlhf_lib.analysis.encode import Bits
 from rlhf_lib.errors import InputError
 
 _BLOCK = 1 << 16
@@ -28,6 +29,9 @@ _BLOCK = 1 << 16
 _LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
 #: First bytes of files that are no MP3, whatever their suffix.
 _NO_MP3 = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"riff", b".snd", b"dns.", b"fLaC", b"OggS")
+
+#: Subtypes of libsndfile.
+_MORE_THAN_16_BITS = ("PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 
 Blocks = Iterator[tuple[np.ndarray, int]]
 
@@ -87,10 +91,32 @@ def decode(path: str | Path) -> Blocks:
         raise InputError(f"{path} holds no sound (0 samples); copy or export it again")
 
 
+def source_bits(path: str | Path) -> Bits:
+    """Return how many bits a sample of an edit needs to keep the resolution of its song.
+
+    24 for a file of more than 16 bits or of floating-point numbers, 16 for any other, among them
+    MP3, Vorbis and Opus.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+    """
+    path = Path(path)
+    try:
+        if _is_mpeg(path, _first_bytes(path)):
+            return 16
+        with path.open("rb") as handle:  # libsndfile gives no reason for a file that it cannot open
+            return 24 if soundfile.info(handle).subtype in _MORE_THAN_16_BITS else 16
+    except (soundfile.LibsndfileError, OSError) as error:
+        reason = getattr(error, "error_string", error)
+        raise InputError(f"cannot read {path} ({reason}); check the path") from error
+
+
 def _blocks(path: Path) -> Blocks:
     """Yield blocks of any length, also empty ones, with the decoder that fits the content."""
     magic = _first_bytes(path)
-    if mpeg.header(magic) or (path.suffix.lower() == ".mp3" and magic not in _NO_MP3):
+    if _is_mpeg(path, magic):
         yield from mpeg.decode(path.read_bytes(), path)
     elif magic == b"OggS":
         yield from _ogg(path)
@@ -98,6 +124,10 @@ def _blocks(path: Path) -> Blocks:
         yield from _flac(path)
     else:
         yield from _chunked(path)
+
+
+def _is_mpeg(path: Path, magic: bytes) -> bool:
+    return bool(mpeg.header(magic)) or (path.suffix.lower() == ".mp3" and magic not in _NO_MP3)
 
 
 def _first_bytes(path: Path) -> bytes:
