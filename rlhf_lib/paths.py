@@ -8,18 +8,38 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from rlhf_lib.errors import InputError
+
+_PACKAGE = Path(__file__).resolve().parent
+#: The root of the repository; None when the package is installed without it.
+REPOSITORY = _PACKAGE.parent if (_PACKAGE.parent / "pyproject.toml").is_file() else None
+#: The folder of the models that come with the code.
+BOX = (REPOSITORY or _PACKAGE) / "models"
 
 
 def workspace() -> Path:
     """Return the folder that relative paths refer to.
 
-    ``$RLHF_WORKSPACE`` when set (tests and scratch runs), else the repository root, so that
-    notebooks find the same files from every working folder.
+    ``$RLHF_WORKSPACE`` when set (tests and scratch runs). Else the repository's root, so that
+    notebooks find the same files from every working folder; for a package installed without the
+    repository, the current folder.
     """
-    configured = os.environ.get("RLHF_WORKSPACE")
-    return Path(configured).resolve() if configured else Path(__file__).resolve().parent.parent
+    if configured := os.environ.get("RLHF_WORKSPACE"):
+        return Path(configured).resolve()
+    return REPOSITORY or Path.cwd()
+
+
+def cache_folder() -> Path:
+    """Return the folder of files that can be made again.
+
+    ``.cache`` in the workspace; for a package installed without the repository, the user's own
+    cache folder.
+    """
+    if REPOSITORY or os.environ.get("RLHF_WORKSPACE"):
+        return workspace() / ".cache"
+    return user_cache_path("rlhf_lib")
 
 
 def resolve(path: str | Path) -> Path:

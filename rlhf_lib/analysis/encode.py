@@ -64,6 +64,8 @@ _FORMATS = {
         "MP3", "MPEG_LAYER_III", 2, _MP3_RATES, f"{', '.join(map(str, _MP3_RATES))} Hz", _LEAST_LOSS
     ),
 }
+#: Suffixes of the files that can be written.
+WRITABLE = tuple(_FORMATS)
 
 
 def check_format(suffix: str, rate: int, channels: int, name: str) -> None:

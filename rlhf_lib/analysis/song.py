@@ -21,7 +21,7 @@ from rlhf_lib.analysis.oddity import beat_oddity
 from rlhf_lib.analysis.structure import hook_values
 from rlhf_lib.errors import InputError
 from rlhf_lib.parallel import run
-from rlhf_lib.paths import file_sha256, resolve
+from rlhf_lib.paths import cache_folder, file_sha256, resolve
 
 #: A song must last this many seconds and have this many beats.
 MIN_DURATION, MIN_BEATS = 10.0, 16
@@ -185,8 +185,8 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
     ----------
     path : path of an audio file
     cache_dir : path, optional
-        Folder of the cache, by default ``.cache/songs`` in the workspace. A file's name is a
-        hash of everything it depends on (audio, beat file, this package's code), so the files
+        Folder of the cache, by default ``songs`` in `rlhf_lib.paths.cache_folder`. A file's name
+        is a hash of everything it depends on (audio, beat file, this package's code), so the files
         never go stale. They may be deleted at any time. A cache that cannot be read or written
         costs time and a warning.
 
@@ -201,7 +201,7 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
         When the file cannot be read, lasts less than MIN_DURATION s, is silent, or has fewer
         than MIN_BEATS beats.
     """
-    cache_dir = resolve(cache_dir or ".cache/songs")
+    cache_dir = resolve(cache_dir or cache_folder() / "songs")
     song, problem = _load(resolve(path), cache_dir)
     if problem:
         song_cache.warn_once(cache_dir, problem)
@@ -310,7 +310,7 @@ def load_songs(
 def _loaded(
     paths: list[Path], cache_dir: str | Path | None, jobs: int | None, scheduler: str | None
 ) -> list[Song | Skipped]:
-    cache_dir = resolve(cache_dir or ".cache/songs")
+    cache_dir = resolve(cache_dir or cache_folder() / "songs")
     load = partial(_song_or_reason, cache_dir=cache_dir)
     found = {}
     if jobs != 1 and scheduler is None:  # starting processes takes longer than reading a cache

@@ -3,6 +3,7 @@
 import argparse
 import io
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,12 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def edit_song() -> int:
+    """Run the command `edit_song` with the arguments of the process: the console script."""
+    return main(["edit_song", *sys.argv[1:]])
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     top = argparse.ArgumentParser(
         prog="python -m rlhf_lib",
         description="Music retargeting learned from human preferences.",
-        epilog="Relative paths are taken from the workspace ($RLHF_WORKSPACE or the repository).",
+        epilog="Relative paths are taken from the workspace ($RLHF_WORKSPACE or the repository); "
+        "edit_song takes them from the current folder.",
     )
     subparsers = top.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
@@ -64,9 +71,41 @@ def _add_flag(sub: argparse.ArgumentParser, name: str, flag: "Flag") -> None:
     if flag.default is False:
         sub.add_argument(f"--{name}", action="store_true", help=flag.about)
         return
-    kind = _KINDS[flag.kind or type(flag.default)]
+    kind = flag.kind or type(flag.default)
+    kind = _KINDS.get(kind, kind)
+    if flag.positional:
+        optional = {} if flag.default is REQUIRED else {"nargs": "?", "default": flag.default}
+        sub.add_argument(name, help=flag.about, type=kind, **optional)
+        return
     needed = {"required": True} if flag.default is REQUIRED else {"default": flag.default}
-    sub.add_argument(f"--{name}", help=flag.about, type=kind, **needed)
+    more = {"action": "append"} if isinstance(flag.default, list) else {}
+    sub.add_argument(f"--{name}", help=flag.about, type=kind, **needed, **more)
+
+
+def _time(text: str) -> float:
+    """Read a time: seconds, or minutes and seconds, or hours, minutes and seconds (1:02:30.5)."""
+    if not re.fullmatch(r"(\d{1,3}:)?(\d{1,3}:)?\d{1,9}(\.\d*)?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time; give seconds or minutes:seconds, as in 150 or 2:30"
+        )
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def _passage(text: str) -> tuple[float, float]:
+    """Read a passage, such as 0:30-1:10."""
+    start, dash, stop = text.partition("-")
+    if not dash:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a passage; give one as in 0:30-1:10")
+    return _time(start), _time(stop)
+
+
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither on nor off")
+    return text == "on"
 
 
 def _whole(text: str) -> int:
@@ -90,11 +129,24 @@ _KINDS = {int: _whole, float: _number, str: str, Path: Path}
 
 
 class Flag(NamedTuple):
-    """A flag of a command: default, help text, and the type if the default does not show it."""
+    """A flag of a command.
+
+    Attributes
+    ----------
+    default
+        A list for a flag that may be repeated.
+    about : str
+        Help text.
+    kind : type or function of a text, optional
+        Needed if the default does not show it.
+    positional : bool
+        Given by its place, without its name.
+    """
 
     default: Any
     about: str
-    kind: type | None = None
+    kind: Callable[[str], Any] | None = None
+    positional: bool = False
 
 
 class Command(NamedTuple):
@@ -115,6 +167,35 @@ _MANY = {
 }
 
 COMMANDS = (
+    Command(
+        commands.edit_song,
+        "shorten a song, or every song of a folder, with a trained policy",
+        {
+            "source": Flag(REQUIRED, "a sound file, or a folder of them", Path, True),
+            "output": Flag(
+                None,
+                "the edit; its suffix decides the format: .wav, .flac, .ogg, .mp3; default: "
+                "NAME_short in the current folder; for a folder of songs: another folder",
+                Path,
+                True,
+            ),
+            "seconds": Flag(None, "length of the edit: 150 or 2:30", _time),
+            "keep": Flag(None, "length as a share of the song, 0.2 to 1", float),
+            "policy": Flag(
+                None, "checkpoint; default: the one trained last, else the one in the box", Path
+            ),
+            "variants": Flag(1, "number of edits that differ"),
+            "protect": Flag(
+                [], "a passage that stays as it is: 0:30-1:10; may be repeated", _passage
+            ),
+            "must_start": Flag("on", "on: the edit begins as the song does; or off", _switch),
+            "must_end": Flag("on", "on: the edit ends as the song does; or off", _switch),
+            "cut_list": Flag(
+                "", "cut lists beside the edit, separated by commas: txt, csv, otio, json"
+            ),
+            "overwrite": Flag(False, "replace files that exist"),
+        },
+    ),
     Command(
         commands.compose_songs,
         "compose demo songs",

@@ -4,7 +4,9 @@ import argparse
 import json
 import sys
 from datetime import datetime
+from pathlib import Path
 
+from rlhf_lib.errors import InputError
 from rlhf_lib.paths import only_writer, resolve
 from rlhf_lib.steps.cycle import needed
 
@@ -14,6 +16,46 @@ def compose_songs(args: argparse.Namespace) -> None:
 
     for path in compose_songs(resolve(args.output_dir), args.n_songs, args.seed, args.seconds):
         print(path)
+
+
+def edit_song(args: argparse.Namespace) -> None:
+    from rlhf_lib.steps.edit_song import edit_song, songs_of_folder
+
+    source = args.source.expanduser()
+    output = args.output and args.output.expanduser()
+    pairs = [(source, output)]
+    if source.is_dir():
+        pairs = songs_of_folder(source, output or Path("short"))
+    refused = 0
+    for place, (song, path) in enumerate(pairs, 1):
+        try:
+            made = edit_song(
+                song,
+                path,
+                seconds=args.seconds,
+                keep=args.keep,
+                policy=args.policy,
+                variants=args.variants,
+                protect=args.protect,
+                must_start=args.must_start,
+                must_end=args.must_end,
+                cut_lists=[kind for kind in args.cut_list.split(",") if kind],
+                overwrite=args.overwrite,
+            )
+        except InputError as error:
+            if len(pairs) == 1:
+                raise
+            print(f"skipped {song}: {error}", file=sys.stderr)
+            refused += 1
+            continue
+        for one in made:
+            print(one)
+        if len(made) < args.variants:
+            print(f"only {len(made)} of {args.variants} variants differ enough", file=sys.stderr)
+        if len(pairs) > 1:
+            print(f"({place} of {len(pairs)})", flush=True)
+    if refused:
+        raise InputError(f"{refused} of {len(pairs)} songs were skipped; the reasons are above")
 
 
 def train_initial(args: argparse.Namespace) -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.paths import resolve
+from rlhf_lib.paths import BOX, resolve
 
 #: Trained on composed songs and stored with the code, so that a cycle can start at candidates.
 PRETRAINED = ("reward_model_v8.pt", "policy_v14.pt")
-_BOX = Path(__file__).resolve().parents[2] / "models"
 #: Pattern of a file name → what makes the file.
 _MAKERS = {
     r"reward_model_v8\.pt|policy_v14\.pt": "notebook 01 or the command train_initial",
@@ -127,7 +126,7 @@ def needed(path: str | Path) -> Path:
         return path
     if path.name == "policy_final.pt":
         return needed(path.with_name(PRETRAINED[1]))
-    if path.name in PRETRAINED and (_BOX / path.name).is_file():
-        return _BOX / path.name
+    if path.name in PRETRAINED and (BOX / path.name).is_file():
+        return BOX / path.name
     maker = next((maker for name, maker in _MAKERS.items() if re.fullmatch(name, path.name)), None)
     raise InputError(f"{path} is missing" + (f"; run {maker} first" if maker else ""))

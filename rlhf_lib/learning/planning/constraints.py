@@ -120,21 +120,14 @@ class Constraints:
         for length in ticks[~needed]:
             reached[length:] |= reached[: len(reached) - length].copy()
         reached[0] = False
-        lengths = np.flatnonzero(reached)
-        if np.abs(lengths - keep * total).min() <= window / 2:
+        wanted = keep * total
+        most = int(np.floor(wanted + window / 2 + 1e-6))  # as in `SongTensors.budget`
+        if reached[max(most - window, 0) + 1 : most + 1].any():
             return
-        per_second = total / self.song.duration
-        wanted = keep * self.song.duration
-        near = sorted({below_or_above(lengths, keep * total, side) for side in (-1, 1)} - {None})
-        offered = " or ".join(f"{length / per_second:.1f} s" for length in near)
-        least = lengths[0] / per_second
+        lengths = np.flatnonzero(reached)
+        near = lengths[np.abs(lengths - wanted).argmin()]
+        second = total / self.song.duration
         raise InputError(
-            f"{self.song.song_id}: {wanted:.1f} s cannot be reached; what must stay takes "
-            f"{least:.1f} s. The nearest possible length is {offered}"
+            f"{self.song.song_id}: {wanted / second:.1f} s cannot be reached; what must stay takes "
+            f"{lengths[0] / second:.1f} s. The nearest possible length is {near / second:.1f} s"
         )
-
-
-def below_or_above(lengths: np.ndarray, wanted: float, side: int) -> int | None:
-    """Return the length nearest to `wanted` below (side −1) or above it; None if there is none."""
-    there = lengths[(lengths - wanted) * side >= 0]
-    return None if len(there) == 0 else int(there[0] if side > 0 else there[-1])

@@ -159,7 +159,9 @@ def planned_env(
         return EditingEnv(Plan.build(tensors, additive), song, target)
     kept, sets, bonuses, place = [], [], [], torch.zeros_like(song)
     numbers = song.unique().tolist()
-    if parent_process() is None:  # the bars of several processes would overwrite each other
+    if (
+        len(numbers) > 1 and parent_process() is None
+    ):  # the bars of several processes would overwrite each other
         numbers = tqdm(numbers, "plans", unit="song", leave=False)
     for number in numbers:
         ours = torch.nonzero(song == number).squeeze(1)

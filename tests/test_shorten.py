@@ -1,0 +1,125 @@
+"""Edits of a wanted length, and variants that differ."""
+
+import numpy as np
+import pytest
+import torch
+from toy import toy_song
+
+from rlhf_lib.editing.descriptors import describe, weight_vector
+from rlhf_lib.editing.edit import Action, Edit
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.constraints import Constraints
+from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig, every_target, rollout
+from rlhf_lib.learning.policy.shorten import LEAST_DIFFERENCE, difference, shorten
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def song():
+    return toy_song(200, seed=5)  # bars of 2 s
+
+
+@pytest.fixture(scope="module")
+def policy(song):
+    return Policy(PolicyConfig(hidden=8), SYNTHETIC_WEIGHTS, FeatureScale.fit([song]))
+
+
+def part(song, *kept):
+    actions = np.full(song.n_beats, Action.CUT)
+    for start, stop in kept:
+        actions[start:stop] = Action.KEEP
+    return Edit(song, actions, 0.5)
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.35, 0.5, 0.77, 0.95, 1.0])
+def test_lengths_are_reached_within_half_a_bar(policy, song, keep):
+    (edit,) = shorten(policy, Constraints(song, [(30, 40)], True, True), keep)
+    assert abs(edit.duration - 100 * keep) <= 1.0
+    assert edit.order[0] == 0 and edit.order[-1] == 199
+    assert set(range(60, 80)) <= set(edit.order.tolist())
+
+
+def test_without_constraints_it_is_the_edit_of_the_policy(policy, song):
+    (edit,) = shorten(policy, Constraints(song), 0.73)
+    (own,) = rollout(policy, every_target(policy, [song], (0.73,)), greedy=True)
+    assert (edit.actions == own.actions).all()
+
+
+def test_difference_of_edits_by_hand(song):
+    one = part(song, (0, 100))
+    assert difference(one, one) == 0
+    assert difference(one, part(song, (100, 200))) == 1
+    assert difference(one, part(song, (0, 80), (100, 120))) == pytest.approx(0.2)
+    long = part(song, (0, 180))  # at most 20 beats can be exchanged
+    assert difference(long, part(song, (10, 190))) == pytest.approx(0.5)
+    looped = np.array(one.actions)
+    looped[0] = Action.LOOP_4
+    assert difference(one, Edit(song, looped, 0.5)) == pytest.approx(3 / (2 * 97))
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
+def test_variants_differ_and_the_first_is_the_best(policy, song, keep):
+    constraints = Constraints(song, [(30, 40)], True, True)
+    edits = shorten(policy, constraints, keep, 4)
+    assert len(edits) == 4
+    for place, edit in enumerate(edits):
+        assert constraints.allows(edit) and abs(edit.duration - 100 * keep) <= 1.0
+        assert all(difference(edit, other) >= LEAST_DIFFERENCE for other in edits[:place])
+    weights = policy.weights.numpy()
+    rewards = [describe(edit) @ weights for edit in edits]
+    assert rewards[0] == max(rewards)
+    # Nothing random is as good: whole bars drawn at random, of the same length.
+    rng, bars = np.random.default_rng(0), np.arange(0, 200, 4)
+    drawn = []
+    for _ in range(50):
+        kept = rng.choice(bars, round(50 * keep), replace=False)
+        drawn.append(describe(part(song, *((bar, bar + 4) for bar in kept))) @ weights)
+    assert min(rewards) > max(drawn)
+
+
+def test_fewer_variants_where_no_more_differ(policy, song):
+    """Nine of ten bars are protected: the one cut of ten bars can only lie in the rest."""
+    edits = shorten(policy, Constraints(song, [(0, 80)]), 0.81, 9)
+    assert 1 <= len(edits) < 9
+
+
+def test_a_network_that_breaks_the_rules_is_replaced_by_the_plan(song):
+    policy = Policy(PolicyConfig(hidden=8, search=1), SYNTHETIC_WEIGHTS, FeatureScale.fit([song]))
+    with torch.no_grad():
+        policy.actor[-1].bias[Action.CUT] = 1e6  # cuts as long as it may
+    constraints = Constraints(song, [(30, 40)], True, True)
+    (own,) = rollout(policy, every_target(policy, [song], (0.5,)), greedy=True)
+    assert not constraints.allows(own)
+    (edit,) = shorten(policy, constraints, 0.5)
+    assert constraints.allows(edit) and abs(edit.duration - 50) <= 1.0
+
+
+@pytest.mark.slow
+def test_a_song_of_more_beats_than_are_searched_has_variants():
+    song = toy_song(1200, seed=1)
+    policy = Policy(
+        PolicyConfig(hidden=8),
+        weight_vector({"seams": -1.0, "hook": 5.0}),
+        FeatureScale.fit([song]),
+    )
+    edits = shorten(policy, Constraints(song), 0.5, 2)
+    assert len(edits) == 2 and difference(*edits) >= LEAST_DIFFERENCE
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        (0.1, r"lasts 100\.0 s; an edit of 10\.0 s .* ask for 20\.0 s or more"),
+        (1.2, r"an edit of 120\.0 s would be longer; ask for at most 100\.0 s"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_impossible_lengths_are_refused(policy, song, keep, message):
+    with pytest.raises(InputError, match=message):
+        shorten(policy, Constraints(song), keep)
+
+
+def test_no_edits_are_refused(policy, song):
+    with pytest.raises(InputError, match="variants is 0"):
+        shorten(policy, Constraints(song), 0.5, 0)
