@@ -7,6 +7,8 @@ from rlhf_lib.analysis.audio import Audio, largest_jump
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 
+#: Usual length of a crossfade in s.
+FADE = 0.012
 _SHORTEST_FADE, _LONGEST_FADE = 0.001, 0.1  # s
 #: A fade that still jumps (slow, loud waves) is tried again this many times as long, and with its
 #: middle this much softer.
@@ -14,7 +16,7 @@ _LENGTHS = (1, 2, 4, 8)
 _DIPS = (0.0, 0.1, 0.2, 0.4)
 
 
-def render(edit: Edit, audio: Audio, fade: float = 0.012) -> Audio:
+def render(edit: Edit, audio: Audio, fade: float = FADE) -> Audio:
     """Render an edit as audio.
 
     Each seam gets an equal-power crossfade, centred on the beat. The source continues after the
@@ -52,7 +54,7 @@ def render(edit: Edit, audio: Audio, fade: float = 0.012) -> Audio:
         )
     if not _SHORTEST_FADE <= fade <= _LONGEST_FADE:
         raise InputError(
-            f"fade {fade!r} is outside {_SHORTEST_FADE} … {_LONGEST_FADE} s; 0.012 is usual"
+            f"fade {fade!r} is outside {_SHORTEST_FADE} … {_LONGEST_FADE} s; {FADE} is usual"
         )
     pieces = song.beat_bounds[edit.segments]  # (n_segments, 2) samples
     source = audio.samples

@@ -17,6 +17,7 @@ from rlhf_lib.feedback import label_studio
 from rlhf_lib.feedback.annotation import Annotation, Listening
 from rlhf_lib.feedback.mapping import Mapped, Refused, items
 from rlhf_lib.feedback.validation import quote, repeated
+from rlhf_lib.spreadsheet import defused, quoted, restored
 
 #: Other names of our fields in flat records.
 ALIASES = {
@@ -37,16 +38,6 @@ _BLOCKS = {
     "metadata": ("timestamp", "confidence", "notes"),
 }
 _SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
-# Spreadsheets run cells that start like this; an apostrophe before them makes them text. A cell
-# may also start within our text: after a semicolon or tab where these separate the columns, and
-# after a line end, because quotes do not count there. Blanks and quotes before the formula are
-# passed over. The full-width forms are run too.
-_FORMULA = r"[=+\-@＝＋－＠]"
-_CELL_START = r"(?:^|[;\t\r\n])[ \"]*"
-_RUN = re.compile(rf"{_CELL_START}(?='*{_FORMULA})")
-_DEFUSED = re.compile(rf"({_CELL_START})'(?='*{_FORMULA})")
-# Spreadsheets drop these at the start of a cell and then look at what follows.
-_BLANK_FIRST = re.compile(r"'*[\t\r\n]")
 
 
 def read_records(path: Path) -> tuple[list[Any], Counter]:
@@ -211,9 +202,7 @@ def _cell_value(name: str, cell: str) -> Any:
         return float(cell) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", cell) else cell
     if name == "cant_tell":
         return {"true": True, "false": False}.get(cell.lower(), cell)
-    if cell.startswith("'") and _BLANK_FIRST.match(cell):
-        cell = cell[1:]
-    text = _DEFUSED.sub(r"\1", cell)
+    text = restored(cell)
     return [tag.strip() for tag in text.split(";")] if name == "tags" else text
 
 
@@ -224,7 +213,7 @@ def to_csv_text(annotations: Iterable[Annotation]) -> str:
         values = annotation.model_dump(mode="json")
         values |= values.pop("listening") or {}
         values["tags"] = "; ".join(values["tags"])
-        lines.append(",".join(_quoted(_cell(values.get(name))) for name in CSV_COLUMNS))
+        lines.append(",".join(quoted(_cell(values.get(name))) for name in CSV_COLUMNS))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -234,11 +223,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        text = _RUN.sub(r"\g<0>'", value)
-        return f"'{text}" if _BLANK_FIRST.match(text) else text
+        return defused(value)
     return repr(value)
-
-
-def _quoted(cell: str) -> str:
-    # Python's own writer leaves a lone carriage return bare, and a reader ends the row there.
-    return '"' + cell.replace('"', '""') + '"' if re.search(r'[",\r\n]', cell) else cell
