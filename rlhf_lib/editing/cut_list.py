@@ -57,21 +57,22 @@ def save_cut_list(edit: Edit, path: str | Path, audio_file: str | Path | None = 
     return path
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a time as minutes and seconds, 2:30.0."""
     minutes, tenths = divmod(round(seconds * 10), 600)
     return f"{minutes}:{tenths / 10:04.1f}"
 
 
 def _words(seam: Seam) -> str:
     left, reached = seam.before.source.end_s, seam.after.source.start_s
-    return f"{seam.kind} {_clock(left)} → {_clock(reached)}"
+    return f"{seam.kind} {clock(left)} → {clock(reached)}"
 
 
 def _labels(edit: Edit, _: Path) -> str:
     rows, played = [], pieces(edit)
     for piece in played:
         out, source = piece.output, piece.source
-        words = f"{piece.number} {_clock(source.start_s)}–{_clock(source.end_s)}"
+        words = f"{piece.number} {clock(source.start_s)}–{clock(source.end_s)}"
         rows.append((out.start_s, out.end_s, words))
     for seam in seams(played):
         at = seam.after.output.start_s
@@ -197,3 +198,5 @@ def _offsets(seam: Seam, n_samples: int) -> tuple[int, int]:
 
 
 _WRITERS = {".txt": _labels, ".csv": _csv, ".otio": _otio, ".json": _json}
+#: Suffixes of the cut lists.
+CUT_LIST_SUFFIXES = tuple(_WRITERS)

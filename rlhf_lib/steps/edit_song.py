@@ -11,7 +11,7 @@ from rlhf_lib.analysis.audio import find_audio, load_audio, save_audio
 from rlhf_lib.analysis.decode import source_bits
 from rlhf_lib.analysis.encode import WRITABLE, check_format
 from rlhf_lib.analysis.song import Song, load_song
-from rlhf_lib.editing.cut_list import CUT_LIST_SUFFIXES, save_cut_list
+from rlhf_lib.editing.cut_list import CUT_LIST_SUFFIXES, clock, save_cut_list
 from rlhf_lib.editing.descriptors import DESCRIPTOR_TABLE
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.render import render
@@ -61,9 +61,9 @@ class EditedSong:
     def __str__(self) -> str:
         song = self.edit.song
         lines = [
-            f"{song.path.name} ({_clock(song.duration)}) → {self.path}",
-            f"  {_clock(self.edit.duration)}, {self.edit.keep_ratio:.0%} kept; asked for "
-            f"{_clock(self.wanted)}; {self.policy}, {_count(len(self.seams), 'seam')}",
+            f"{song.path.name} ({clock(song.duration)}) → {self.path}",
+            f"  {clock(self.edit.duration)}, {self.edit.keep_ratio:.0%} kept; asked for "
+            f"{clock(self.wanted)}; {self.policy}, {_count(len(self.seams), 'seam')}",
             *self._what_was_done(),
             *self._why(),
             *(f"  cut list: {path}" for path in self.cut_lists),
@@ -75,18 +75,18 @@ class EditedSong:
         starts = song.beat_bounds / song.sample_rate
         lines = []
         if order[0] > 0:
-            lines.append(f"  starts at {_clock(starts[order[0]])} of the song")
+            lines.append(f"  starts at {clock(starts[order[0]])} of the song")
         for seam in self.seams:
             left, reached = starts[seam.left + 1], starts[seam.reached]
             done = "left out" if reached > left else "goes back"
             costs = {_MORE[name]: part for name, part in seam.by_descriptor.items() if part < 0}
             lines.append(
-                f"  at {_clock(seam.place)}: {_clock(left)} → {_clock(reached)}, "
+                f"  at {clock(seam.place)}: {clock(left)} → {clock(reached)}, "
                 f"{abs(reached - left):.1f} s {done}; reward {seam.total:+.2f}"
                 + (f" for {told}" if (told := _listed(costs)) else "")
             )
         if order[-1] < song.n_beats - 1:
-            lines.append(f"  ends at {_clock(starts[order[-1] + 1])} of the song")
+            lines.append(f"  ends at {clock(starts[order[-1] + 1])} of the song")
         return lines
 
     def _why(self) -> list[str]:
@@ -94,7 +94,7 @@ class EditedSong:
         costs = _listed({what: part for what, part in self.reasons.items() if part < 0})
         if not gains:
             return []
-        stopped = f"  compared with stopping at {_clock(self.edit.duration)}"
+        stopped = f"  compared with stopping at {clock(self.edit.duration)}"
         return [f"{stopped}: {gains}" + (f"; the price: {costs}" if costs else "")]
 
 
@@ -176,7 +176,7 @@ def edit_song(
     for edit, (place, lists) in zip(edits, places, strict=False):
         save_audio(place, render(edit, audio), bits, tags_from=song.path)
         for path in lists:
-            save_cut_list(edit, path)
+            save_cut_list(edit, path.absolute())
         made.append(_described(edit, place, share, model, about["name"], lists))
     return made
 
@@ -267,11 +267,6 @@ def _listed(parts: dict[str, float]) -> str:
     largest = sorted(parts.items(), key=lambda part: -abs(part[1]))[:_REASONS]
     told = [f"{what} ({part:+.2f})" for what, part in largest if abs(part) >= _LEAST_PART]
     return ", ".join(told)
-
-
-def _clock(seconds: float) -> str:
-    minutes, tenths = divmod(round(10 * seconds), 600)
-    return f"{minutes}:{tenths / 10:04.1f}"
 
 
 def _count(number: int, what: str) -> str:

@@ -1,0 +1,244 @@
+"""`edit_song` as a user types it: a sound file in, a shorter one out, cut lists beside it."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import av
+import numpy as np
+import opentimelineio
+import pytest
+import soundfile
+from mutagen.flac import FLAC
+
+from rlhf_lib.analysis.audio import load_audio
+from rlhf_lib.analysis.song import load_song
+from rlhf_lib.app.cli import main
+from rlhf_lib.composer.compose import compose_songs
+from rlhf_lib.errors import InputError
+from rlhf_lib.paths import file_sha256
+from rlhf_lib.steps.edit_song import edit_song
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    """Return a folder with two tagged composed songs of 60 s."""
+    folder = tmp_path_factory.mktemp("music")
+    for path in compose_songs(folder, 2, 4, 60.0):
+        tags = FLAC(path)
+        tags["title"] = f"Tune of {path.stem}"
+        tags.save()
+    return folder
+
+
+@pytest.fixture
+def here(music, tmp_path, monkeypatch):
+    """Return an empty current folder; the cache lies elsewhere."""
+    monkeypatch.setenv("RLHF_WORKSPACE", str(music.parent / "workspace"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def run(*arguments) -> int:
+    return main(["edit_song", *map(str, arguments)])
+
+
+def test_a_song_becomes_shorter_and_the_report_says_how(music, here, capsys):
+    source = music / "song_001.flac"
+    assert run(source, "--seconds", "0:40") == 0
+    told = capsys.readouterr().out
+    assert [path.name for path in here.iterdir()] == ["song_001_short.flac"]
+    info = soundfile.info("song_001_short.flac")
+    bar = np.diff(load_song(source).beat_bounds).max() * 4 / info.samplerate
+    assert abs(info.duration - 40) <= bar / 2 + 0.1
+    assert info.samplerate == soundfile.info(source).samplerate
+    assert FLAC("song_001_short.flac")["title"] == ["Tune of song_001"]
+    assert "song_001.flac (1:00.2) → song_001_short.flac" in told
+    assert "asked for 0:40.0; policy_v14" in told
+    assert "left out; reward" in told and "compared with stopping at" in told
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+def test_every_format_is_read_by_another_program(music, here, suffix):
+    """PyAV (FFmpeg) reads what libsndfile wrote: sound, rate and title."""
+    (made,) = edit_song(music / "song_001.flac", f"x{suffix}", keep=0.5)
+    with av.open(f"x{suffix}") as file:
+        frames = [frame.to_ndarray() for frame in file.decode(audio=0)]
+        stream = file.streams.audio[0]
+        tags = {name.lower(): text for name, text in (file.metadata | stream.metadata).items()}
+        assert stream.rate == made.edit.song.sample_rate
+    channels = load_audio(f"x{suffix}").n_channels
+    length = sum(f.shape[-1] // (channels if f.shape[0] == 1 else 1) for f in frames)
+    wanted = round(made.edit.duration * made.edit.song.sample_rate)
+    assert abs(length - wanted) <= 2304  # an MP3 is padded to whole frames
+    if suffix != ".wav":  # FFmpeg reads no ID3 in WAV
+        assert tags["title"] == "Tune of song_001"
+
+
+def test_start_end_and_protected_passages_are_the_song_sample_by_sample(music, here):
+    source = music / "song_002.flac"
+    (made,) = edit_song(source, "x.wav", seconds=30, protect=[(20.0, 28.0)])
+    song, edit = soundfile.read(source)[0], soundfile.read("x.wav")[0]
+    rate = made.edit.song.sample_rate
+    assert (edit[:rate] == song[:rate]).all() and (edit[-rate:] == song[-rate:]).all()
+    passage = song[21 * rate : 27 * rate]  # inside, away from crossfades
+    places = np.flatnonzero((edit[: len(edit) - len(passage)] == passage[0]).all(axis=1))
+    assert any((edit[at : at + len(passage)] == passage).all() for at in places)
+
+
+def test_without_start_and_end_the_policy_is_free(music, here):
+    free = edit_song(music / "song_001.flac", "x.wav", keep=0.4, must_start=False, must_end=False)
+    bound = edit_song(music / "song_001.flac", "y.wav", keep=0.4)
+    assert bound[0].edit.order[0] == 0
+    assert bound[0].edit.order[-1] == bound[0].edit.song.n_beats - 1
+    assert abs(free[0].edit.duration - bound[0].edit.duration) < 4
+
+
+def test_variants_and_cut_lists_lie_beside_the_edit(music, here, capsys):
+    kinds = "txt,csv,otio,json"
+    assert (
+        run(music / "song_001.flac", "x.wav", "--keep", 0.5, "--variants", 2, "--cut_list", kinds)
+        == 0
+    )
+    names = {path.name for path in here.iterdir()}
+    assert names == {f"{stem}.{end}" for stem in ("x", "x_2") for end in ("wav", *kinds.split(","))}
+    source, _ = soundfile.read(music / "song_001.flac")
+    for stem in ("x", "x_2"):
+        edit, rate = soundfile.read(f"{stem}.wav")
+        with Path(f"{stem}.csv").open(encoding="utf-8-sig", newline="") as file:
+            pieces = list(csv.DictReader(file))
+        spans = [(int(p["source_start_sample"]), int(p["source_end_sample"])) for p in pieces]
+        rendered = np.concatenate([source[start:end] for start, end in spans])
+        differs = np.flatnonzero((rendered != edit).any(axis=1))
+        seams = np.array([int(p["output_start_sample"]) for p in pieces])
+        assert len(rendered) == len(edit)
+        assert np.abs(differs[:, None] - seams).min(axis=1).max() <= 0.1 * rate
+        timeline = opentimelineio.adapters.read_from_file(f"{stem}.otio")
+        assert timeline.duration().value == len(edit)
+        assert json.loads(Path(f"{stem}.json").read_text())["song"]["sha256"] == file_sha256(
+            music / "song_001.flac"
+        )
+        labels = [line.split("\t") for line in Path(f"{stem}.txt").read_text().splitlines()]
+        assert float(labels[-1][1]) == pytest.approx(len(edit) / rate, abs=1e-5)
+
+
+def test_a_folder_of_songs(music, here, capsys):
+    (music / "sub").mkdir(exist_ok=True)
+    short = music / "sub" / "short.wav"
+    soundfile.write(short, np.zeros(8000), 8000)
+    assert run(music, "out", "--keep", 0.5) == 2
+    told = capsys.readouterr()
+    assert "lasts 1.00 s" in told.err and "1 of 3 songs were skipped" in told.err
+    assert sorted(p.name for p in (here / "out").rglob("*.*")) == [
+        "song_001_short.flac",
+        "song_002_short.flac",
+    ]
+    short.unlink()
+
+
+def test_nothing_is_overwritten_unless_asked(music, here, capsys):
+    source = here / "mine.flac"
+    source.write_bytes((music / "song_001.flac").read_bytes())
+    before = source.read_bytes()
+    (here / "x.wav").write_bytes(b"precious")
+    (here / "y.csv").write_bytes(b"precious too")
+    for arguments in (["x.wav"], ["y.wav", "--cut_list", "csv"]):
+        assert run(source, *arguments, "--keep", 0.5) == 2
+        assert "exists; give another output" in capsys.readouterr().err
+    assert run(source, source, "--keep", 0.5, "--overwrite") == 2
+    assert "is the song itself" in capsys.readouterr().err
+    assert source.read_bytes() == before
+    assert (here / "y.csv").read_bytes() == b"precious too" and not (here / "y.wav").exists()
+    assert run(source, "x.wav", "--keep", 0.5, "--overwrite") == 0
+    assert soundfile.info("x.wav").duration > 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seconds", "90"], r"lasts 60\.2 s, so an edit of 90\.0 s would be longer; ask for at"),
+        (["--seconds", "5"], r"At least 20% must stay: ask for 12\.0 s or more"),
+        (["--seconds", "15", "--protect", "0-0:30"], "cannot be reached; what must stay takes"),
+        (["--keep", "0.5", "--protect", "50-70"], "cannot be protected; give a start before"),
+        (["--keep", "0.5", "--seconds", "30"], "either in seconds or as a share"),
+        ([], "either in seconds or as a share"),
+        (["--keep", "0.5", "--cut_list", "edl"], "'edl' is no kind of cut list"),
+        (["--keep", "0.5", "--variants", "0"], "variants is 0"),
+        (["--keep", "0.5", "--policy", "nothing.pt"], r"nothing\.pt is missing"),
+        (["x.aiff", "--keep", "0.5"], r"suffix '\.aiff' is not one of"),
+    ],
+)
+def test_impossible_wishes_are_refused_and_nothing_is_written(
+    music, here, capsys, arguments, message
+):
+    assert run(music / "song_001.flac", *arguments) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--seconds", "2:x"],
+        ["--seconds", "-3"],
+        ["--keep", "a lot"],
+        ["--protect", "30"],
+        ["--must_start", "maybe"],
+        ["--variants", "-1"],
+    ],
+)
+def test_misspelled_flags_are_refused(music, here, arguments):
+    with pytest.raises(SystemExit) as exit:
+        run(music / "song_001.flac", *arguments)
+    assert exit.value.code == 2
+
+
+def test_a_wrong_policy_is_refused(music, here):
+    with pytest.raises(InputError, match="not a Policy"):
+        edit_song(music / "song_001.flac", keep=0.5, policy=ROOT / "models/reward_model_v8.pt")
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_an_empty_folder(music, tmp_path):
+    """Build the wheel, unpack it, and run it where there is no repository."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    checkout = tmp_path / "checkout"
+    listed = subprocess.run(
+        ["git", "ls-files", "rlhf_lib", "models", "*.toml", "README.md", "LICENSE"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_bytes((ROOT / name).read_bytes())
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "-w", tmp_path / "wheel", checkout], check=True)
+    (wheel,) = (tmp_path / "wheel").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+        names = set(archive.namelist())
+    assert {name for name in listed if name.startswith("rlhf_lib/")} <= names
+    assert "rlhf_lib/models/policy_v14.pt" in names
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    script = (
+        "import sys, rlhf_lib; assert 'installed' in rlhf_lib.__file__, rlhf_lib.__file__\n"
+        "from rlhf_lib.app.cli import edit_song; sys.exit(edit_song())"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "RLHF_WORKSPACE"}
+    env |= {"PYTHONPATH": str(tmp_path / "installed"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, music / "song_001.flac", "--seconds", "30"],
+        cwd=empty, env=env, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in empty.iterdir()] == ["song_001_short.flac"]
+    assert list((tmp_path / "cache/rlhf_lib").rglob("*.song"))
