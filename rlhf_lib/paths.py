@@ -50,11 +50,22 @@ def resolve(path: str | Path) -> Path:
     InputError
         When it starts with the home folder of a user who does not exist.
     """
+    path = expanded(path)
+    return path if path.is_absolute() else workspace() / path
+
+
+def expanded(path: str | Path) -> Path:
+    """Return `path` with the home folder in place of ``~``.
+
+    Raises
+    ------
+    InputError
+        When that is the home folder of a user who does not exist.
+    """
     try:
-        path = Path(path).expanduser()
+        return Path(path).expanduser()
     except RuntimeError as error:
         raise InputError(f"{path}: {error}; write the full path") from error
-    return path if path.is_absolute() else workspace() / path
 
 
 def file_sha256(path: str | Path) -> str:

@@ -173,7 +173,7 @@ def test_nothing_is_overwritten_unless_asked(music, here, capsys):
         (["--keep", "0.5", "--cut_list", "edl"], "'edl' is no kind of cut list"),
         (["--keep", "0.5", "--variants", "0"], "variants is 0"),
         (["--keep", "0.5", "--policy", "nothing.pt"], r"nothing\.pt is missing"),
-        (["x.aiff", "--keep", "0.5"], r"suffix '\.aiff' is not one of"),
+        (["x.aiff", "--keep", "0.5"], r"cannot write x\.aiff: its suffix is not one of"),
     ],
 )
 def test_impossible_wishes_are_refused_and_nothing_is_written(

@@ -174,8 +174,8 @@ COMMANDS = (
             "source": Flag(REQUIRED, "a sound file, or a folder of them", Path, True),
             "output": Flag(
                 None,
-                "the edit; its suffix decides the format: .wav, .flac, .ogg, .mp3; default: "
-                "NAME_short in the current folder; for a folder of songs: another folder",
+                "the edit (.wav, .flac, .ogg or .mp3), or a folder for it; default: NAME_short in "
+                "the current folder, for a folder of songs the folder short",
                 Path,
                 True,
             ),

@@ -4,10 +4,9 @@ import argparse
 import json
 import sys
 from datetime import datetime
-from pathlib import Path
 
 from rlhf_lib.errors import InputError
-from rlhf_lib.paths import only_writer, resolve
+from rlhf_lib.paths import expanded, only_writer, resolve
 from rlhf_lib.steps.cycle import needed
 
 
@@ -21,11 +20,9 @@ def compose_songs(args: argparse.Namespace) -> None:
 def edit_song(args: argparse.Namespace) -> None:
     from rlhf_lib.steps.edit_song import edit_song, songs_of_folder
 
-    source = args.source.expanduser()
-    output = args.output and args.output.expanduser()
-    pairs = [(source, output)]
-    if source.is_dir():
-        pairs = songs_of_folder(source, output or Path("short"))
+    pairs = [(args.source, args.output)]
+    if expanded(args.source).is_dir():
+        pairs = songs_of_folder(expanded(args.source), expanded(args.output or "short"))
     refused = 0
     for place, (song, path) in enumerate(pairs, 1):
         try:

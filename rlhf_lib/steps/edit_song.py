@@ -20,6 +20,7 @@ from rlhf_lib.learning.planning.constraints import Constraints
 from rlhf_lib.learning.policy.policy import Policy
 from rlhf_lib.learning.policy.shorten import shorten
 from rlhf_lib.learning.reward.explain import SeamPart, reasons, seam_parts
+from rlhf_lib.paths import expanded
 from rlhf_lib.steps.checkpoints import load_policy
 from rlhf_lib.steps.cycle import needed
 
@@ -120,8 +121,9 @@ def edit_song(
         Relative to the current folder, as is `output`.
     output : path, optional
         The suffix decides the format: .wav, .flac, .ogg or .mp3. Sample rate and tags are those
-        of the source. By default NAME_short in the current folder, in the source's format if it
-        can be written, else as WAV. The second variant is written beside it as …_2, and so on.
+        of the source. A folder, by default the current one: NAME_short there, in the source's
+        format if it can be written, else as WAV. The second variant is written beside it as …_2,
+        and so on.
     seconds, keep : float
         Length of the edit in s, or as a share of the song. Give one of them. The length is
         reached within half a bar.
@@ -157,14 +159,15 @@ def edit_song(
     >>> (short,) = edit_song("song.mp3", "short.mp3", seconds=150)
     >>> print(short)
     """
-    source = Path(source).expanduser()
-    output = output_path(source) if output is None else Path(output).expanduser()
+    source, output = expanded(source), expanded(output or "")
+    if output.is_dir():
+        output = output_path(source, output)
     places = _places(source, output, variants, cut_lists, overwrite)
     with ThreadPoolExecutor(1) as background:  # the sound is decoded while the edit is planned
         song = load_song(source.absolute())
         decoded = background.submit(load_audio, song.path)
         model, about = load_policy(
-            needed("models/policy_final.pt" if policy is None else Path(policy).absolute())
+            needed("models/policy_final.pt" if policy is None else expanded(policy).absolute())
         )
         constraints = Constraints(song, protect, must_start, must_end)
         share = keep_ratio(song, seconds, keep)
@@ -194,10 +197,10 @@ def keep_ratio(song: Song, seconds: float | None = None, keep: float | None = No
     return keep if seconds is None else seconds / song.duration
 
 
-def output_path(source: Path, folder: Path | None = None) -> Path:
-    """Return where the edit of a song is written by default: NAME_short in `folder`."""
+def output_path(source: Path, folder: Path) -> Path:
+    """Return where the edit of a song is written in `folder`: NAME_short."""
     suffix = source.suffix if source.suffix.lower() in WRITABLE else ".wav"
-    return (folder or Path()) / f"{source.stem}_short{suffix}"
+    return folder / f"{source.stem}_short{suffix}"
 
 
 def songs_of_folder(source: Path, output: Path) -> list[tuple[Path, Path]]:
@@ -224,6 +227,11 @@ def _places(
     if unknown:
         known = ", ".join(suffix.removeprefix(".") for suffix in CUT_LIST_SUFFIXES)
         raise InputError(f"{unknown[0]!r} is no kind of cut list; the kinds are {known}")
+    if output.suffix.lower() not in WRITABLE:
+        raise InputError(
+            f"cannot write {output}: its suffix is not one of {', '.join(WRITABLE)}; give another "
+            "name, or a folder"
+        )
     places = []
     for number in range(1, variants + 1):
         stem = output.stem + (f"_{number}" if number > 1 else "")
