@@ -28,7 +28,7 @@ from sound_files import (
 
 from rlhf_lib.analysis import song_cache
 from rlhf_lib.analysis.audio import load_audio
-from rlhf_lib.analysis.beats import read_beats
+from rlhf_lib.analysis.beat_files import read_beats
 from rlhf_lib.analysis.song import load_song
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation

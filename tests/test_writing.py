@@ -11,7 +11,7 @@ from toy import toy_song
 from rlhf_lib import plots
 from rlhf_lib.analysis import song_cache
 from rlhf_lib.analysis.audio import Audio, save_audio
-from rlhf_lib.analysis.beats import write_beats
+from rlhf_lib.analysis.beat_files import write_beats
 from rlhf_lib.app.report import Section, write_report
 from rlhf_lib.feedback.exchange import export_feedback
 from rlhf_lib.feedback.label_studio import write_project

@@ -61,8 +61,7 @@ def waveform(
     top = max(float(np.abs([low, high]).max()), 1e-3) * 1.05
     ax.fill_between(times, low, high, color=style.BLUE, linewidth=0.3, label="waveform")
     beats = song.beat_times
-    bars = np.arange(song.n_beats) % song.beats_per_bar == song.downbeat % song.beats_per_bar
-    bars[: song.downbeat] = False
+    bars = song.bars.place == 0
     ax.vlines(beats[~bars], -top, -0.85 * top, color=style.ORANGE, linewidth=1.2, label="beats")
     ax.vlines(beats[bars], -top, top, color=style.BLACK, linewidth=0.6, alpha=0.55, label="bars")
     if edit is not None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.audio import find_audio, load_audio, save_audio
-from rlhf_lib.analysis.beats import beat_file
+from rlhf_lib.analysis.beat_files import file_beside
 from rlhf_lib.analysis.song import Song, load_song
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.loudness import loudness
@@ -268,7 +268,7 @@ def _copies(song: Song, song_id: str, folder: Path) -> list[tuple[Path | None, P
     place = folder / song_id / f"{song_id}_original"
     return [
         (song.path, place.with_name(place.name + song.path.suffix)),
-        (beat_file(song.path), place.with_name(f"{place.name}.beats")),
+        (file_beside(song.path, ".beats"), place.with_name(f"{place.name}.beats")),
     ]
 
 
