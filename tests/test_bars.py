@@ -44,7 +44,7 @@ def test_changing_bars_by_hand():
     assert bars.place.tolist() == [3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 0, 1, 2, 3, 0, 1]
     assert bars.length.tolist() == [5] * 7 + [3] * 3 + [4] * 6
     assert bars.number.tolist() == [-1] * 2 + [0] * 5 + [1] * 3 + [2] * 4 + [3] * 2
-    assert bars.usual == 3  # one bar each of 5, 3 and 4: the smallest
+    assert bars.usual == 5  # one bar each of 5, 3 and 4: the largest
     complete = Bars(np.array([0, 3, 7, 10]), 13)  # bars of 3 4 3 3
     assert complete.length.tolist() == [3] * 3 + [4] * 4 + [3] * 6
 

@@ -53,7 +53,9 @@ WRITERS = {
     "flac": lambda folder: save_audio(folder / "a.flac", NOISE),
     "ogg": lambda folder: save_audio(folder / "a.ogg", NOISE),
     "beats": lambda folder: write_beats(folder / "a.beats", np.arange(1000) / 2),
-    "cache": lambda folder: song_cache.write(folder / "a.song", {"x": NOISE.samples}),
+    "cache": lambda folder: song_cache.write(
+        folder / "a.song", {"x": NOISE.samples, "sections": ()}
+    ),
     "manifest": lambda folder: manifest().save(folder / "m.json"),
     "preferences": _preferences,
     "csv": lambda folder: export_feedback([answer() for _ in range(20)], folder / "a.csv"),

@@ -75,10 +75,9 @@ class Bars:
 
     @cached_property
     def usual(self) -> int:
-        """The usual number of beats of a bar: the most frequent one, the smallest of several."""
-        return int(
-            np.bincount(self._lengths[:-1] if len(self._lengths) > 1 else self._lengths).argmax()
-        )
+        """The usual number of beats of a bar: the most frequent one, the largest of several."""
+        often = np.bincount(self._lengths[:-1] if len(self._lengths) > 1 else self._lengths)
+        return int(np.flatnonzero(often == often.max())[-1])
 
     @cached_property
     def _lengths(self) -> np.ndarray:

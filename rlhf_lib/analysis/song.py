@@ -92,14 +92,17 @@ class Song:
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         try:
-            object.__setattr__(self, "downbeats", self.bars.downbeats)
+            object.__setattr__(self, "downbeats", self._bars().downbeats)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
+
+    def _bars(self) -> Bars:
+        return Bars(self.downbeats, self.n_beats, [section.start for section in self.sections])
 
     @cached_property
     def bars(self) -> Bars:
         """The bars: length and place in the bar of each beat."""
-        return Bars(self.downbeats, self.n_beats, [section.start for section in self.sections])
+        return self._bars()
 
     @property
     def n_beats(self) -> int:
