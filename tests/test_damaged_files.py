@@ -120,7 +120,7 @@ def _rise(beats):
     assert beats.times[0] >= 0
     assert beats.times[-1] < 30
     if beats.downbeats is not None:
-        assert 1 <= min(np.diff(beats.downbeats, append=len(beats.times)))
+        assert min(np.diff(beats.downbeats, append=len(beats.times))) >= 1
         assert max(np.diff(beats.downbeats, append=len(beats.times))) <= 12
 
 

@@ -10,13 +10,14 @@ from rlhf_lib.analysis.bars import LONGEST_BAR, Bars
 from rlhf_lib.errors import InputError
 from rlhf_lib.paths import atomic_path
 
-#: What `write_beats` writes.
-FORMS = ("beats", "audacity")
+#: The forms in which `write_beats` writes, and the suffixes of their files.
+SUFFIXES = {"beats": ".beats", "audacity": ".txt"}
 
 #: `float` would also take 1_0, nan and the digits of other scripts.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,9}(\.0*)?", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?=[;\s]|$)", re.ASCII)
+_DECIMAL_POINT = re.compile(r"[+-]?\d*\.", re.ASCII)
 _SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
 _HEADER = re.compile(r"(time|beat|start|onset|second)", re.ASCII | re.IGNORECASE)
 #: RWC's codes: 384 at the first beat of a bar, else the place in the bar, 48 a quarter note.
@@ -70,6 +71,15 @@ def text_lines(path: Path, remedy: str) -> list[tuple[str, str]]:
     return found
 
 
+def refuse_decimal_commas(lines: list[tuple[str, str]]) -> None:
+    """Refuse lines whose time has a decimal comma; after a point elsewhere, commas separate."""
+    if any(_DECIMAL_POINT.match(text) for _, text in lines):
+        return
+    for where, text in lines:
+        if _DECIMAL_COMMA.match(text):
+            raise InputError(f"{where} has a decimal comma; write a point, as in 12.34")
+
+
 def read_beats(path: str | Path, duration: float) -> GivenBeats:
     """Read a beat file: time, place in the bar and bar, the last two if they are known.
 
@@ -99,11 +109,7 @@ def read_beats(path: str | Path, duration: float) -> GivenBeats:
     ]
     if lines and _HEADER.match(lines[0][1]):
         del lines[0]
-    for where, text in lines:
-        if any(map(_DECIMAL_COMMA.fullmatch, re.split(r"[;\s]+", text))) and not any(
-            "." in other for _, other in lines
-        ):
-            raise InputError(f"{where} has a decimal comma; write a point, as in 12.34")
+    refuse_decimal_commas(lines)
     rows = [(where, _SEPARATOR.split(text)) for where, text in lines]
     if _is_rwc(rows):
         rows = _from_rwc(rows)
@@ -208,6 +214,22 @@ def _from_rwc(rows: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
     return out
 
 
+def beats_text(beat_times: np.ndarray, bars: Bars | None = None, form: str = "beats") -> str:
+    """Return what `write_beats` writes."""
+    if form not in SUFFIXES:
+        raise InputError(f"format {form!r} is unknown; choose one of {', '.join(SUFFIXES)}")
+    times = [f"{time:.6f}" for time in beat_times]
+    if bars is None:
+        rows = [(time,) for time in times]
+        labels = [str(number) for number in range(1, len(times) + 1)]
+    else:
+        rows = list(zip(times, bars.place + 1, bars.number + 1, strict=True))
+        labels = [f"{bar}.{place}" for _, place, bar in rows]
+    if form == "audacity":
+        rows = [(time, time, label) for time, label in zip(times, labels, strict=True)]
+    return "".join("\t".join(map(str, row)) + "\n" for row in rows)
+
+
 def write_beats(
     path: str | Path, beat_times: np.ndarray, bars: Bars | None = None, form: str = "beats"
 ) -> None:
@@ -223,18 +245,12 @@ def write_beats(
     form : str
         "beats": columns separated by tabs, as `read_beats` reads them. "audacity": a label track
         with a label ``bar.place`` (without `bars` the number of the beat) at each beat.
+
+    Raises
+    ------
+    InputError
+        For an unknown form, or when the file cannot be written.
     """
-    if form not in FORMS:
-        raise InputError(f"format {form!r} is unknown; choose one of {', '.join(FORMS)}")
-    times = [f"{time:.6f}" for time in beat_times]
-    if bars is None:
-        rows = [(time,) for time in times]
-        labels = [str(number) for number in range(1, len(times) + 1)]
-    else:
-        rows = list(zip(times, bars.place + 1, bars.number + 1, strict=True))
-        labels = [f"{bar}.{place}" for _, place, bar in rows]
-    if form == "audacity":
-        rows = [(time, time, label) for time, label in zip(times, labels, strict=True)]
-    text = "".join("\t".join(map(str, row)) + "\n" for row in rows)
+    text = beats_text(beat_times, bars, form)
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_lib.analysis.beat_files import NUMBER, text_lines
+from rlhf_lib.analysis.beat_files import NUMBER, refuse_decimal_commas, text_lines
 from rlhf_lib.errors import InputError
 
 _LONGEST_LABEL = 80
@@ -75,6 +75,7 @@ def read_sections(path: str | Path, duration: float) -> list[Span]:
         for where, text in text_lines(path, "with one section a line")
         if not text.startswith(("#", "\\"))  # Audacity: the frequencies of a label
     ]
+    refuse_decimal_commas(lines)
     spans = [_checked(span, duration) for span in _spans(lines)]
     if spans and spans[-1].end is None and spans[-1].label.lower() == "end":
         *spans, last = spans
