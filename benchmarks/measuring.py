@@ -106,8 +106,7 @@ def made_up_song(n_beats: int, seed: int = 0, beats_per_bar: int = 4) -> Song:
         sample_rate=8000,
         n_samples=4000 * n_beats,
         beat_times=np.arange(n_beats) * 0.5,
-        beats_per_bar=beats_per_bar,
-        downbeat=0,
+        downbeats=np.arange(0, n_beats, beats_per_bar),
         features=(features + 0.3 * rng.normal(size=features.shape)).astype(np.float32),
     )
 

@@ -41,7 +41,7 @@ FADE = 0.012
 def one_edit() -> tuple[Edit, Audio]:
     """Return a composed song of four minutes without every fourth bar."""
     made = compose_song(0, "rock", 240.0)
-    features, metre = beat_features(made.audio, made.beat_times)
+    features, metre, _ = beat_features(made.audio, made.beat_times)
     song = Song(
         "song",
         Path("song.flac"),
@@ -49,8 +49,7 @@ def one_edit() -> tuple[Edit, Audio]:
         made.audio.sample_rate,
         made.audio.n_samples,
         made.beat_times,
-        metre.beats_per_bar,
-        metre.downbeat,
+        metre.downbeats,
         features,
     )
     actions = np.where(np.arange(song.n_beats) // 4 % 4 == 3, Action.CUT, Action.KEEP)

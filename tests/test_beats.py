@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf_lib.analysis.audio import Audio
-from rlhf_lib.analysis.beats import beat_bounds, estimate_beats, read_beats, write_beats
+from rlhf_lib.analysis.beats import beat_bounds, estimate_beats
 from rlhf_lib.analysis.confidence import LEAST_CONFIDENCE
 from rlhf_lib.errors import InputError
 
@@ -180,64 +180,6 @@ def test_real_songs_against_their_tempo_maps(title):
     assert time.process_time() - started < 10  # about 0.5 s on a free core
     scores = [f_measure(truth, beats + offset) for offset in np.arange(-0.1, 0.1, 0.01)]
     assert max(scores) > 0.99
-
-
-# Beat files
-
-
-def test_written_beat_files_are_read_back(tmp_path):
-    times = np.array([0.0, 0.5123456, 1.25, 199.999])
-    write_beats(tmp_path / "song.beats", times)
-    assert (tmp_path / "song.beats").read_text().splitlines()[1] == "0.512346"
-    np.testing.assert_allclose(read_beats(tmp_path / "song.beats", 200.0), times, atol=1e-6)
-
-
-def test_beat_files_may_begin_with_a_byte_order_mark(tmp_path):
-    path = tmp_path / "song.beats"
-    path.write_bytes(b"\xef\xbb\xbf0.5\r\n1.\r\n+1.5\r\n20e-1\r\n")
-    assert read_beats(path, 10.0).tolist() == [0.5, 1.0, 1.5, 2.0]
-
-
-def test_beat_files_may_hold_comments_and_blank_lines(tmp_path):
-    path = tmp_path / "song.beats"
-    path.write_text("# by hand\n\n0.5\r\n1.0  # downbeat\n 1.5 \n")
-    assert read_beats(path, 10.0).tolist() == [0.5, 1.0, 1.5]
-
-
-@pytest.mark.parametrize(
-    "content, words",
-    [
-        (b"", "holds 0 beats"),
-        (b"1.5\n", "holds 1 beats"),
-        (b"0.5\none\n", "line 2: 'one' is not a number"),
-        (b"0.5\n0.5\n", "line 2: '0.5' is not later than 0.5"),
-        (b"1.0\n\n0.5\n", "line 3: '0.5' is not later"),
-        (b"-0.1\n0.5\n", "line 1: '-0.1' is not within the song"),
-        (b"0.5\n10.0\n", "line 2: '10.0' is not within the song, 0 … 10.000 s"),
-        (b"0.5\nnan\n", "line 2: 'nan' is not a number"),
-        (b"0.5\n-inf\n", "line 2: '-inf' is not a number"),
-        (b"1_0.5\n11\n", "line 1: '1_0.5' is not a number"),
-        ("0.5\n１.５\n".encode(), "line 2: '１.５' is not a number"),
-        (b"0.5 1.0\n", "line 1: '0.5 1.0' is not a number"),
-        (b"0x1\n", "line 1: '0x1' is not a number"),
-        (b"0.5\n1e999\n", "line 2: '1e999' is not within"),
-        (b"0,5\n1,0\n", "line 1: '0,5' has a decimal comma; write a point"),
-        (b"\xff\xfe0\x00", "not UTF-8 text; save it as UTF-8"),
-        (b"\xef\xbb\xbf0.5\none\n", "line 2: 'one' is not a number"),
-    ],
-)
-def test_bad_beat_files_are_refused(tmp_path, content, words):
-    path = tmp_path / "song.beats"
-    path.write_bytes(content)
-    with pytest.raises(InputError) as error:
-        read_beats(path, 10.0)
-    assert words in str(error.value)
-    assert str(path) in str(error.value)
-
-
-def test_a_missing_beat_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot read beat file"):
-        read_beats(tmp_path / "song.beats", 10.0)
 
 
 # Bounds

@@ -10,6 +10,7 @@ import json
 import random
 import re
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ from sound_files import (
 
 from rlhf_lib.analysis import song_cache
 from rlhf_lib.analysis.audio import load_audio
-from rlhf_lib.analysis.beats import read_beats
+from rlhf_lib.analysis.beat_files import read_beats
+from rlhf_lib.analysis.sections import read_sections
 from rlhf_lib.analysis.song import load_song
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation
@@ -112,16 +114,43 @@ def test_songs_without_header_or_of_several_streams(tmp_path, name):
     _rounds(tmp_path / name, data, load_audio, _is_sound, rounds=50)
 
 
-def _rise(times):
-    assert np.isfinite(times).all()
-    assert (np.diff(times) > 0).all()
-    assert times[0] >= 0
-    assert times[-1] < 30
+def _rise(beats):
+    assert np.isfinite(beats.times).all()
+    assert (np.diff(beats.times) > 0).all()
+    assert beats.times[0] >= 0
+    assert beats.times[-1] < 30
+    if beats.downbeats is not None:
+        assert min(np.diff(beats.downbeats, append=len(beats.times))) >= 1
+        assert max(np.diff(beats.downbeats, append=len(beats.times))) <= 12
 
 
 def test_beat_files(tmp_path):
     data = "".join(f"{beat / 2:.6f}\n" for beat in range(40)).encode()
     assert 0 < _rounds(tmp_path / "a.beats", data, lambda path: read_beats(path, 30.0), _rise) < 100
+
+
+def test_beat_files_with_bars(tmp_path):
+    rows = (f"{beat / 2:.6f}\t{beat % 4 + 1}\t{beat // 4 + 1}\n" for beat in range(40))
+    data = "".join(rows).encode()
+    read = partial(read_beats, duration=30.0)
+    assert 0 < _rounds(tmp_path / "bars.beats", data, read, _rise) < 100
+
+
+def _in_order(spans):
+    assert spans and all(0 <= span.start < 30 for span in spans)
+    assert all(one.start < other.start for one, other in pairwise(spans))
+    assert all(span.end is None or span.start < span.end <= 31 for span in spans)
+
+
+@pytest.mark.parametrize("name", ["label,start,end", ""])
+def test_section_files(tmp_path, name):
+    rows = [
+        f"part {k},{4 * k}.5,{4 * k + 4}.5" if name else f"{4 * k}.5 {4 * k + 4}.5 part {k}"
+        for k in range(6)
+    ]
+    data = "\n".join([name, *rows]).encode()
+    read = partial(read_sections, duration=30.0)
+    assert 0 < _rounds(tmp_path / "a.sections", data, read, _in_order) < 120
 
 
 def test_beat_files_with_a_byte_order_mark(tmp_path):

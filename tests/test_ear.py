@@ -32,8 +32,7 @@ def song_of(folder: Path, samples: np.ndarray) -> Song:
         sample_rate=RATE,
         n_samples=len(samples),
         beat_times=np.arange(N_BEATS) * PERIOD,
-        beats_per_bar=4,
-        downbeat=0,
+        downbeats=np.arange(0, N_BEATS, 4),
         features=np.zeros((N_BEATS, 125), np.float32),
     )
 

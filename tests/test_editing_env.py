@@ -15,6 +15,8 @@ from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
 @pytest.fixture(scope="module")
 def plan():
     songs = [toy_song(130, seed=4), toy_song(150, seed=5, beats_per_bar=3), toy_song(40, seed=6)]
+    changing = np.cumsum([2, *[5, 7, 4, 2, 1, 6] * 6])
+    songs.append(toy_song(int(changing[-1]) + 3, seed=7, downbeats=changing))
     return Plan.build(SongTensors.build(songs, FeatureScale.fit(songs)), DENSE_WEIGHTS)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
+from rlhf_lib.analysis.bars import Bars
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
 from rlhf_lib.analysis.features import beat_features
 from rlhf_lib.analysis.joins import JOIN_TERMS, JoinCosts
@@ -25,7 +26,8 @@ def song_of(features, beat_times=None, beats_per_bar=4):
     if beat_times is None:
         beat_times = 0.5 * np.arange(len(features))
     n_samples = int((beat_times[-1] + 0.5) * 8000)
-    return Song("s", Path("s.wav"), "0", 8000, n_samples, beat_times, beats_per_bar, 0, features)
+    downbeats = np.arange(0, len(features), beats_per_bar)
+    return Song("s", Path("s.wav"), "0", 8000, n_samples, beat_times, downbeats, features)
 
 
 def test_playing_on_costs_nothing_and_costs_lie_in_0_1():
@@ -124,7 +126,7 @@ def test_oddity_of_single_faults():
 @pytest.fixture(scope="module")
 def composed():
     truth = compose_song(5, "pop", seconds=100.0)
-    features, metre = beat_features(truth.audio, truth.beat_times)
+    features, metre, _ = beat_features(truth.audio, truth.beat_times)
     audio = truth.audio
     song = Song(
         "pop",
@@ -133,8 +135,7 @@ def composed():
         audio.sample_rate,
         audio.n_samples,
         truth.beat_times,
-        metre.beats_per_bar,
-        metre.downbeat,
+        metre.downbeats,
         features,
     )
     return song, truth
@@ -172,6 +173,8 @@ def test_joining_two_choruses_is_smoother_than_chance(composed):
 
 
 def test_blocks_of_a_long_song_are_small():
-    context = JoinCosts(random_features(2000), 0.5 * np.arange(2000), 4)
+    context = JoinCosts(
+        random_features(2000), 0.5 * np.arange(2000), Bars(np.arange(0, 2000, 4), 2000)
+    )
     rows = context.costs(np.arange(64)[:, None], np.arange(2000)[None, :])
     assert rows.shape == (64, 2000, 4) and rows.dtype == np.float32

@@ -17,12 +17,13 @@ def test_metre_of_composed_songs_from_any_first_beat(style, beats_per_bar):
     assert song.beats_per_bar == beats_per_bar
     sound = sound_features(song.audio, song.beat_times)
     for first in range(beats_per_bar):
-        assert estimate_metre(sound[first:])[:2] == (beats_per_bar, -first % beats_per_bar)
+        expected = np.arange(-first % beats_per_bar, len(sound) - first, beats_per_bar)
+        np.testing.assert_array_equal(estimate_metre(sound[first:]).downbeats, expected)
 
 
 def test_a_few_beats_and_no_change_still_give_a_metre():
     for sound in (np.ones((16, 87)), np.ones((2, 87))):
-        assert estimate_metre(sound)[:2] == (4, 0)
+        np.testing.assert_array_equal(estimate_metre(sound).downbeats, np.arange(0, len(sound), 4))
 
 
 def test_change_by_hand():
@@ -52,7 +53,7 @@ def beats_with_accents(bar, n_beats, first=0, seed=0):
 @pytest.mark.parametrize("bar", [3, 4])
 def test_a_clear_metre_and_bar_line_are_sure(bar):
     metre = estimate_metre(beats_with_accents(bar, 160, first=2))
-    assert (metre.beats_per_bar, metre.downbeat) == (bar, 2)
+    np.testing.assert_array_equal(metre.downbeats, np.arange(2, 160, bar))
     assert metre.confidence > 0.95 and metre.bar_line_confidence > 0.95
 
 
@@ -75,5 +76,5 @@ def test_the_bar_line_confidence_is_that_of_a_paired_test():
     """Four places; each rival is behind by 1, 2, 3 with a spread of 2 over 16 bars."""
     accents = np.zeros((16, 4))
     accents[:, 1:] = -np.array([1.0, 2.0, 3.0]) + 2.0 * np.tile([1, -1], 8)[:, None]
-    found = _bar_line_confidence(accents.ravel(), 4, 0)
+    found = _bar_line_confidence(accents, 0)
     assert found == pytest.approx(norm.cdf(1.0 / (2.0 / np.sqrt(16))))

@@ -47,7 +47,7 @@ def elsewhere(request):
 
 def told(songs, skipped):
     return (
-        [(s.song_id, s.path, s.sha256, s.n_samples, s.beats_per_bar, s.downbeat) for s in songs],
+        [(s.song_id, s.path, s.sha256, s.n_samples, s.downbeats.tolist()) for s in songs],
         [(s.beat_times.tobytes(), s.features.tobytes()) for s in songs],
         skipped,
     )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from toy import toy_song
 
-from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, N_ADDITIVE, describe
+from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, N_ADDITIVE, describe, step_table
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.learning.planning.planner import Plan
 from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
@@ -52,10 +52,57 @@ def test_best_edit_is_the_best_of_all_edits(plan, songs, index, target):
     assert value_at_the_start(plan, index, target) == pytest.approx(best, abs=1e-4)
 
 
+def test_best_edit_of_bars_of_changing_length_is_the_best_of_all():
+    """Bars of 10, 11 and 12 beats, after a pick-up; every choice of bars is tried."""
+    lengths = [12, 11, 12, 10, 12, 12, 11, 10, 12, 12, 10, 11, 12, 12, 11, 11]
+    downbeats = 11 + np.cumsum([0, *lengths])
+    n = int(downbeats[-1]) + 12
+    song = toy_song(n, seed=4, downbeats=downbeats)
+    edges = np.array([0, *downbeats, n])
+    np.testing.assert_array_equal(song.decision_points, edges[:-1])
+    plan = Plan.build(SongTensors.build([song], FeatureScale.fit([song])), DENSE_WEIGHTS)
+    steps = step_table(song, DENSE_WEIGHTS[None])[0]
+    first, last = edges[:-1], edges[1:] - 1
+    inside = [sum(steps[b, b + 1] for b in range(f, e)) for f, e in zip(first, last, strict=True)]
+    units = len(first)
+    kept = (np.arange(1, 2**units)[:, None] >> np.arange(units)) & 1
+    total, before = np.zeros(len(kept)), np.full(len(kept), n)
+    for unit in range(units):
+        on = kept[:, unit] == 1
+        total[on] += steps[before[on], first[unit]] + inside[unit]
+        before[on] = last[unit]
+    total += steps[before, n]
+    for target in (0.83, 0.5):
+        late = target * n - kept @ np.diff(edges)
+        best = total[(late >= -6) & (late < 6)].max()  # 12: the median bar
+        edit = plan.best_edits(torch.tensor([0]), torch.tensor([target]))[0]
+        assert dense_reward(edit) == pytest.approx(best, abs=1e-4)
+        assert value_at_the_start(plan, 0, target) == pytest.approx(best, abs=1e-4)
+
+
+def random_bars(seed):
+    """Downbeats of 51 bars of one to three lengths, in turn or at random; and a number of beats."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(2, 13, rng.integers(1, 4))
+    lengths = rng.choice(kinds, 50) if seed % 2 else np.resize(kinds, 50)
+    downbeats = rng.integers(0, 4) + np.cumsum([0, *lengths])
+    return downbeats, int(downbeats[-1]) + 1
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_lengths_are_reached_in_any_metre(seed):
+    downbeats, n_beats = random_bars(seed)
+    song = toy_song(n_beats, seed=seed, downbeats=downbeats)
+    check_lengths(song)
+
+
 @pytest.mark.parametrize("n_beats", [16, 40, 80, 130, 257])
-@pytest.mark.parametrize("beats_per_bar", [3, 4])
+@pytest.mark.parametrize("beats_per_bar", [3, 4, 5, 6, 7, 9, 11, 12])
 def test_lengths_are_reached(n_beats, beats_per_bar):
-    song = toy_song(n_beats, seed=n_beats, beats_per_bar=beats_per_bar)
+    check_lengths(toy_song(n_beats, seed=n_beats, beats_per_bar=beats_per_bar))
+
+
+def check_lengths(song):
     plan = Plan.build(SongTensors.build([song], FeatureScale.fit([song])), DENSE_WEIGHTS)
     targets = torch.tensor([1.0, 0.93, 0.83, 0.73, 0.50])
     edits = plan.best_edits(torch.zeros(5, dtype=torch.long), targets)

@@ -23,8 +23,7 @@ def song_of(audio, beat_times):
         sample_rate=audio.sample_rate,
         n_samples=audio.n_samples,
         beat_times=np.asarray(beat_times, float),
-        beats_per_bar=4,
-        downbeat=0,
+        downbeats=np.arange(0, len(beat_times), 4),
         features=np.zeros((len(beat_times), 125), np.float32),
     )
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rlhf_lib.analysis.bars import Bars
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
 from rlhf_lib.analysis.joins import JoinCosts
 from rlhf_lib.analysis.structure import best_joins, structure_features
@@ -17,7 +18,8 @@ def random_sound(n_beats, seed=0):
 def structure(sound, beat_times=None, beats_per_bar=4, downbeat=0):
     if beat_times is None:
         beat_times = 0.5 * np.arange(len(sound))
-    values = structure_features(sound, beat_times, beat_times[-1] + 0.5, beats_per_bar, downbeat)
+    bars = Bars(np.arange(downbeat, len(sound), beats_per_bar), len(sound))
+    values = structure_features(sound, beat_times, beat_times[-1] + 0.5, bars)
     return dict(zip(FEATURE_NAMES[87:], values.T, strict=True))
 
 
@@ -70,7 +72,7 @@ def test_offsets_and_position_by_hand():
 
 def test_best_joins_equal_a_search_beat_by_beat():
     n = 90
-    context = JoinCosts(random_sound(n, 4), 0.5 * np.arange(n), 4)
+    context = JoinCosts(random_sound(n, 4), 0.5 * np.arange(n), Bars(np.arange(0, n, 4), n))
     least = best_joins(context)
     for beat in (0, 17, 60, 88, 89):
         for window, (a, b) in enumerate(((1, 8), (9, 16), (17, 32), (33, 64), (65, 128))):

@@ -11,7 +11,7 @@ from toy import toy_song
 from rlhf_lib import plots
 from rlhf_lib.analysis import song_cache
 from rlhf_lib.analysis.audio import Audio, save_audio
-from rlhf_lib.analysis.beats import write_beats
+from rlhf_lib.analysis.beat_files import write_beats
 from rlhf_lib.app.report import Section, write_report
 from rlhf_lib.feedback.exchange import export_feedback
 from rlhf_lib.feedback.label_studio import write_project
@@ -53,7 +53,9 @@ WRITERS = {
     "flac": lambda folder: save_audio(folder / "a.flac", NOISE),
     "ogg": lambda folder: save_audio(folder / "a.ogg", NOISE),
     "beats": lambda folder: write_beats(folder / "a.beats", np.arange(1000) / 2),
-    "cache": lambda folder: song_cache.write(folder / "a.song", {"x": NOISE.samples}),
+    "cache": lambda folder: song_cache.write(
+        folder / "a.song", {"x": NOISE.samples, "sections": ()}
+    ),
     "manifest": lambda folder: manifest().save(folder / "m.json"),
     "preferences": _preferences,
     "csv": lambda folder: export_feedback([answer() for _ in range(20)], folder / "a.csv"),

@@ -8,8 +8,17 @@ from rlhf_lib.analysis.feature_table import FEATURE_NAMES
 from rlhf_lib.analysis.song import Song
 
 
-def toy_song(n_beats: int, seed: int = 0, period: float = 0.5, beats_per_bar: int = 4) -> Song:
-    """Return a song of random features in repeating sections, `period` s per beat."""
+def toy_song(
+    n_beats: int,
+    seed: int = 0,
+    period: float = 0.5,
+    beats_per_bar: int = 4,
+    downbeats: np.ndarray | None = None,
+) -> Song:
+    """Return a song of random features in repeating sections, `period` s per beat.
+
+    Its bars have `beats_per_bar` beats, unless `downbeats` are given.
+    """
     rng = np.random.default_rng(seed)
     sections = rng.normal(size=(4, 32, len(FEATURE_NAMES)))
     plan = rng.integers(0, 4, size=n_beats // 32 + 1)
@@ -23,7 +32,6 @@ def toy_song(n_beats: int, seed: int = 0, period: float = 0.5, beats_per_bar: in
         sample_rate=rate,
         n_samples=round(n_beats * period * rate),
         beat_times=np.arange(n_beats) * period,
-        beats_per_bar=beats_per_bar,
-        downbeat=0,
+        downbeats=np.arange(0, n_beats, beats_per_bar) if downbeats is None else downbeats,
         features=features,
     )

@@ -1,4 +1,4 @@
-"""The beat grid: estimated from sound, or read from a file; and its bounds in samples.
+"""The beat grid, estimated from sound, and its bounds in samples.
 
 Beats follow the local tempo by dynamic programming (D. Ellis, "Beat tracking by dynamic
 programming", J. New Music Research 36, 2007). A rigid grid (one period, one phase), fitted
@@ -6,8 +6,6 @@ through the Fourier transform of the whole file, replaces them unless it misses 
 somewhere.
 """
 
-import re
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +15,6 @@ from rlhf_lib.analysis.audio import Audio
 from rlhf_lib.analysis.downmix import Downmix
 from rlhf_lib.analysis.tempo import BLUR, FPS, comb, local_period, onset_strength
 from rlhf_lib.errors import InputError
-from rlhf_lib.paths import atomic_path
 
 _TIGHTNESS = 100.0  # cost of an uneven beat, per squared log ratio to the period (Ellis: α)
 _NEAR = 0.04  # s around a rigid beat in which its onset is sought
@@ -28,10 +25,6 @@ _RIGID_SHARE, _STRETCH = 0.47, 25.0
 #: Least pulse clarity (see `local_period`) of music. Noise of 20 s or more has 1.9 … 2.8 (3.6 seen
 #: in 10 s), the songs of `benchmarks/beats.py` and composed ones have more than 5.
 _LEAST_CLARITY = 3.0
-
-
-#: `float` would also take 1_0, nan and the digits of other scripts.
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def _follow(strength: np.ndarray, period: np.ndarray) -> np.ndarray:
@@ -145,73 +138,6 @@ def estimate_beats(audio: Audio | Downmix) -> BeatGrid:
     rigid = _rigid(strength, float(np.median(period)))
     beats = rigid if _holds(strength, rigid, followed) else followed
     return BeatGrid(_cover(beats / FPS, audio.duration), confidence)
-
-
-def beat_file(audio: Path) -> Path | None:
-    """Return the beat file next to an audio file (``song.beats``); None when there is none."""
-    path = audio.with_suffix(".beats")
-    try:
-        return path if path.is_file() else None
-    except OSError:  # the name is too long, so there is no such file
-        return None
-
-
-def read_beats(path: str | Path, duration: float) -> np.ndarray:
-    """Read a beat file: one time in s a line, rising; blank lines and # comments are skipped.
-
-    The text is UTF-8, with or without a byte order mark.
-
-    Parameters
-    ----------
-    path : path of the text file
-    duration : float
-        Length of the song in s, which no beat may reach.
-
-    Returns
-    -------
-    (n_beats,) float64
-        Times in s, strictly increasing.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, is not text, has fewer than two beats, or a line is not a
-        number, not in 0 … `duration`, or not later than the one before.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read beat file {path} ({error}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 text; save it as UTF-8, with one time in s a line"
-        ) from error
-    times: list[float] = []
-    for number, line in enumerate(lines, start=1):
-        text = line.split("#")[0].strip()
-        if not text:
-            continue
-        where = f"{path}, line {number}: {text[:40]!r}"
-        if re.fullmatch(r"\d+,\d+", text):
-            raise InputError(f"{where} has a decimal comma; write a point, as in 12.34")
-        if not _NUMBER.fullmatch(text):
-            raise InputError(f"{where} is not a number; write one time in s a line, as in 12.34")
-        time = float(text)
-        if not 0 <= time < duration:
-            raise InputError(f"{where} is not within the song, 0 … {duration:.3f} s; use seconds")
-        if times and time <= times[-1]:
-            raise InputError(f"{where} is not later than {times[-1]}; sort the beats")
-        times.append(time)
-    if len(times) < 2:
-        raise InputError(f"{path} holds {len(times)} beats; give at least two")
-    return np.array(times)
-
-
-def write_beats(path: str | Path, beat_times: np.ndarray) -> None:
-    """Write beat times (s) one a line, to the microsecond, atomically."""
-    with atomic_path(path) as part:
-        part.write_text("".join(f"{time:.6f}\n" for time in beat_times), encoding="utf-8")
 
 
 def beat_bounds(beat_times: np.ndarray, n_samples: int, sample_rate: int) -> np.ndarray:

@@ -72,18 +72,21 @@ _GROUPS: dict[str, list[Feature]] = {
     "edge_start": _mfcc("edge_start", "mean over the first 80 ms", 1, 5),
     "edge_end": _mfcc("edge_end", "mean over the last 80 ms", 1, 5),
     "metre": [
+        # All four are 0 from the fifth beat of a bar on.
         *(Feature(f"bar_place_{k}", "0/1", f"the beat is number {k} of its bar") for k in range(4)),
-        Feature("bar_sin", "1", "sine of the place in the bar"),
+        Feature("bar_sin", "1", "sine of the place in the bar, a turn per bar of any length"),
         Feature("bar_cos", "1", "cosine of the place in the bar"),
-        Feature("phrase_sin", "1", "sine of the place in the four-bar phrase"),
+        # Phrases start anew where a given section begins.
+        Feature("phrase_sin", "1", "sine of the place in the four-bar phrase, a quarter per bar"),
         Feature("phrase_cos", "1", "cosine of the place in the four-bar phrase"),
-        Feature("triple", "0/1", "the song has three beats to the bar"),
+        Feature("triple", "0/1", "the bar has three beats"),
     ],
     "novelty": [
         Feature(f"novelty_{k}", "1", f"change of sound between the {k} beats before and after")
         for k in (4, 8, 16)
     ],
     "segment": [
+        # The given sections, else those estimated from the sound.
         Feature("segment_since", "beats", "beats since the section began"),
         Feature("segment_left", "beats", "beats until the section ends, this one included"),
         Feature("segment_level", "dB", "level of the section relative to the song"),

@@ -1,6 +1,6 @@
 """Join costs: the costs of playing one beat right after another.
 
-They are computed from the beat features, the beat times and the metre; no audio is read.
+They are computed from the beat features, the beat times and the bars; no audio is read.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from scipy.ndimage import median_filter
 
+from rlhf_lib.analysis.bars import PHRASE_BARS, Bars
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
 from rlhf_lib.analysis.likeness import beat_points
 
@@ -19,8 +20,9 @@ JOIN_TERMS = ("transition", "energy", "phrase", "tempo")
 ENERGY_SPAN_DB = 12.0
 #: A change of the beat period by this factor costs the full amount.
 TEMPO_SPAN = 1.1
-#: Phrase costs of a join. Same place in the bar, but half a phrase (two bars) or an odd number of
-#: bars off in the four-bar phrase; half a bar off (4/4); anywhere else in the bar.
+#: Phrase costs of a join. Same place in a bar of the same length, but half a phrase (two bars) or
+#: an odd number of bars off in the four-bar phrase; half a bar off in bars of 4, 6, 8 … beats;
+#: anywhere else.
 HALF_PHRASE, OTHER_BAR, HALF_BAR, OFF_BEAT = 0.15, 0.3, 0.85, 1.0
 #: Beats over which the local period is the median.
 PERIOD_BEATS = 5
@@ -37,12 +39,12 @@ class JoinCosts:
         Beat features; only the sound columns are read.
     beat_times : (n_beats,) float array
         Seconds.
-    beats_per_bar : int
+    bars : Bars
     """
 
     sound: np.ndarray
     beat_times: np.ndarray
-    beats_per_bar: int
+    bars: Bars
 
     @property
     def n_beats(self) -> int:
@@ -77,12 +79,15 @@ class JoinCosts:
 
     @cached_property
     def _phrase_costs(self) -> np.ndarray:
-        """Phrase cost by the number of skipped beats modulo four bars."""
-        bar = self.beats_per_bar
-        costs = np.full(4 * bar, OFF_BEAT)
-        costs[::bar] = (0.0, OTHER_BAR, HALF_PHRASE, OTHER_BAR)
-        if bar == 4:
-            costs[2::4] = HALF_BAR
+        """Cost of each metrical kind of beat in the place of each other, (expected, played)."""
+        place, length, bar = self.bars.kinds[1].T
+        same_length = length[:, None] == length
+        apart = np.abs(place - place[:, None])
+        costs = np.full(same_length.shape, OFF_BEAT)
+        costs[same_length & (length > 2) & (2 * apart == length)] = HALF_BAR
+        by_bars = np.array([0.0, OTHER_BAR, HALF_PHRASE, OTHER_BAR])
+        fits = same_length & (apart == 0)
+        costs[fits] = by_bars[(bar - bar[:, None]) % PHRASE_BARS][fits]
         return costs
 
     def costs(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
@@ -107,8 +112,8 @@ class JoinCosts:
               m its median over random pairs of this song: 0.5 is a random pair.
             - energy: difference in level between the played and the expected beats, in units of
               ENERGY_SPAN_DB, at most 1.
-            - phrase: 0 when the place in the four-bar phrase continues as expected; else
-              HALF_PHRASE, OTHER_BAR, HALF_BAR or OFF_BEAT.
+            - phrase: 0 when beat j has the place of the expected beat in a bar of the same length
+              and in the four-bar phrase; else HALF_PHRASE, OTHER_BAR, HALF_BAR or OFF_BEAT.
             - tempo: |log2| of the ratio of the local beat periods; a ratio of TEMPO_SPAN or more
               costs 1.
         """
@@ -121,7 +126,8 @@ class JoinCosts:
         octaves = np.log2(self.periods) / np.log2(TEMPO_SPAN)
         costs[..., 0] = -np.expm1(-np.log(2) / self._scale * self._distances(i, j, outer))
         costs[..., 1] = np.minimum(1.0, self._level_steps(i, j) / ENERGY_SPAN_DB)
-        costs[..., 2] = self._phrase_costs[skipped % len(self._phrase_costs)]
+        kind = self.bars.kinds[0]
+        costs[..., 2] = self._phrase_costs[kind[i + 1], kind[j]]
         costs[..., 3] = np.minimum(1.0, np.abs(octaves[j] - octaves[i]))
         costs[skipped == 0] = 0.0
         return costs

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
+from rlhf_lib.analysis.bars import Bars
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, FEATURE_NAMES
 from rlhf_lib.analysis.likeness import beat_points, typical_unlikeness
 
@@ -23,22 +24,19 @@ class Metre(NamedTuple):
 
     Attributes
     ----------
-    beats_per_bar : int
-        3 or 4.
-    downbeat : int
-        The first beat that begins a bar, 0 … beats_per_bar − 1.
+    downbeats : (n_bars,) int array
+        The beats that begin a bar; when estimated, every third or every fourth one.
     confidence, bar_line_confidence : float
         0 … 1; see `rlhf_lib.analysis.confidence.Confidence`.
     """
 
-    beats_per_bar: int
-    downbeat: int
-    confidence: float
-    bar_line_confidence: float
+    downbeats: np.ndarray
+    confidence: float = 1.0
+    bar_line_confidence: float = 1.0
 
 
 def estimate_metre(sound: np.ndarray) -> Metre:
-    """Estimate the metre of a song.
+    """Estimate the metre of a song: bars of 3 or of 4 beats throughout.
 
     Beats a whole bar apart sound more alike than others; the bar line is where chords change,
     the bass plays and sections begin.
@@ -58,10 +56,28 @@ def estimate_metre(sound: np.ndarray) -> Metre:
     ]
     downbeat = int(np.argmax(by_place))
     return Metre(
-        beats_per_bar,
-        downbeat,
+        np.arange(downbeat, len(sound), beats_per_bar),
         _metre_confidence(unlike, lags, beats_per_bar),
-        _bar_line_confidence(accents, beats_per_bar, downbeat),
+        _bar_line_confidence(
+            accents[: len(accents) // beats_per_bar * beats_per_bar].reshape(-1, beats_per_bar),
+            downbeat,
+        ),
+    )
+
+
+def rated(sound: np.ndarray, bars: Bars) -> Metre:
+    """Return the metre of bars that another tracker found, with the confidence in it.
+
+    That in the metre is the share of the beats that lie in bars of the usual length; that in the
+    bar line is the probability, by our accents, of the first beat of these bars.
+    """
+    usual = bars.usual
+    accents = _accents(sound, beat_points(sound))
+    starts = bars.downbeats[:-1][np.diff(bars.downbeats) == usual]
+    return Metre(
+        bars.downbeats,
+        float(np.mean(bars.length == usual)),
+        _bar_line_confidence(accents[starts[:, None] + np.arange(usual)], 0),
     )
 
 
@@ -96,9 +112,11 @@ def _metre_confidence(unlike: np.ndarray, lags: np.ndarray, beats_per_bar: int) 
     return float(ndtr(margin / _METRE_SPREAD))
 
 
-def _bar_line_confidence(accents: np.ndarray, beats_per_bar: int, downbeat: int) -> float:
-    """Return Φ(t) of the closest rival: t of the accents' difference bar by bar (a paired test)."""
-    bars = accents[: len(accents) // beats_per_bar * beats_per_bar].reshape(-1, beats_per_bar)
+def _bar_line_confidence(bars: np.ndarray, downbeat: int) -> float:
+    """Return Φ(t) of the closest rival: t of the accents' difference bar by bar (a paired test).
+
+    `bars` holds the accents of complete bars, (n_bars, n_beats).
+    """
     if len(bars) < 2:
         return 0.5
     differences = bars[:, [downbeat]] - np.delete(bars, downbeat, axis=1)

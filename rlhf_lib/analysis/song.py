@@ -9,28 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from rlhf_lib.analysis import song_cache
+from rlhf_lib.analysis.analyse import MIN_DURATION, analyse
 from rlhf_lib.analysis.audio import find_audio, is_endless
-from rlhf_lib.analysis.beats import beat_bounds, beat_file, estimate_beats, read_beats
+from rlhf_lib.analysis.bars import Bars
+from rlhf_lib.analysis.beat_files import file_beside
+from rlhf_lib.analysis.beats import beat_bounds
 from rlhf_lib.analysis.confidence import LEAST_CONFIDENCE, Confidence
-from rlhf_lib.analysis.downmix import load_downmix
 from rlhf_lib.analysis.feature_table import N_FEATURES
-from rlhf_lib.analysis.features import beat_features
+from rlhf_lib.analysis.grid import check_tracker, grid_key
 from rlhf_lib.analysis.joins import JoinCosts
 from rlhf_lib.analysis.likeness import beat_points, kinds
 from rlhf_lib.analysis.oddity import beat_oddity
+from rlhf_lib.analysis.sections import Section
 from rlhf_lib.analysis.structure import hook_values
 from rlhf_lib.errors import InputError
 from rlhf_lib.parallel import run
 from rlhf_lib.paths import cache_folder, file_sha256, resolve
 
-#: A song must last this many seconds and have this many beats.
-MIN_DURATION, MIN_BEATS = 10.0, 16
-#: A song whose largest sample stays below this (−66 dB) counts as silent.
-_SILENT_PEAK = 5e-4
-
-#: From `_MANY_BEATS` on a policy decides at bar lines only; below `_FEW_BEATS` at every beat.
-#: Coarser steps on shorter songs would miss the target keep ratio by more than 0.03.
-_MANY_BEATS, _FEW_BEATS = 100, 50
+#: A section whose start was moved by more than this many beats is named.
+_FAR = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +46,16 @@ class Song:
         Of the audio file, per channel.
     beat_times : (n_beats,) float64 array
         Seconds, strictly increasing.
-    beats_per_bar : int
-        3 or 4.
-    downbeat : int
-        The first beat that begins a bar, 0 … beats_per_bar − 1.
+    downbeats : (n_bars,) int array
+        The beats that begin a bar; see `rlhf_lib.analysis.bars.Bars`.
     features : (n_beats, 125) float32 array
         See `rlhf_lib.analysis.feature_table.FEATURE_TABLE`.
     confidence : Confidence
         In what was estimated; 1 throughout by default.
+    sections : tuple of Section
+        The sections that were given; empty when none were.
+    beats_from : str
+        "own" (our estimate), "beat_this" or "file".
 
     Raises
     ------
@@ -70,10 +69,11 @@ class Song:
     sample_rate: int
     n_samples: int
     beat_times: np.ndarray
-    beats_per_bar: int
-    downbeat: int
+    downbeats: np.ndarray
     features: np.ndarray
     confidence: Confidence = field(default_factory=Confidence)
+    sections: tuple[Section, ...] = ()
+    beats_from: str = "own"
 
     def __post_init__(self):
         times = np.array(self.beat_times, dtype=np.float64)
@@ -88,14 +88,21 @@ class Song:
             )
         if not (np.isfinite(times).all() and np.isfinite(features).all()):
             raise InputError(f"{where}: beat times or features hold values that are not numbers")
-        if self.beats_per_bar not in (3, 4) or not 0 <= self.downbeat < self.beats_per_bar:
-            raise InputError(
-                f"{where}: downbeat {self.downbeat} of {self.beats_per_bar} beats to the bar; "
-                "expected 3 or 4 beats and a downbeat among the first of them"
-            )
         for name, array in (("beat_times", times), ("features", features)):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        try:
+            object.__setattr__(self, "downbeats", self._bars().downbeats)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+
+    def _bars(self) -> Bars:
+        return Bars(self.downbeats, self.n_beats, [section.start for section in self.sections])
+
+    @cached_property
+    def bars(self) -> Bars:
+        """The bars: length and place in the bar of each beat."""
+        return self._bars()
 
     @property
     def n_beats(self) -> int:
@@ -117,34 +124,42 @@ class Song:
         """Length of each beat in s, (n_beats,); they add up to the song's."""
         return _frozen(np.diff(self.beat_bounds) / self.sample_rate)
 
-    @cached_property
+    @property
+    def beats_per_bar(self) -> int:
+        """The usual number of beats of a bar."""
+        return self.bars.usual
+
+    @property
     def decision_points(self) -> np.ndarray:
-        """Beats at which a policy decides, (n_points,) int: 0 and bar lines, finer when short."""
-        if self.n_beats >= _MANY_BEATS:
-            step = self.beats_per_bar
-        elif self.n_beats >= _FEW_BEATS and self.beats_per_bar == 4:
-            step = 2
-        else:
-            step = 1
-        return _frozen(np.union1d([0], np.arange(self.downbeat % step, self.n_beats, step)))
+        """Beats at which a policy decides, (n_points,) int; see `Bars.decision_points`."""
+        return self.bars.decision_points
 
     @property
     def warning(self) -> str:
-        """Which estimates are uncertain and what to do, in one sentence; empty when none is."""
+        """What is uncertain in the analysis and what to do; empty when nothing is."""
+        found = []
         uncertain = self.confidence.uncertain()
-        if not uncertain:
-            return ""
-        listed = ", ".join(f"{what} {value:.2f}" for what, value in uncertain.items())
-        return (
-            f"{self.song_id}: estimated with a confidence below {LEAST_CONFIDENCE}: {listed}. "
-            "Listen to the beats and bars in notebook 00. Right beats can be given in "
-            f"{self.path.stem}.beats, one time in s a line; in wrong bars seams fall inside bars"
-        )
+        if uncertain:
+            listed = ", ".join(f"{what} {value:.2f}" for what, value in uncertain.items())
+            found.append(
+                f"estimated with a confidence below {LEAST_CONFIDENCE}: {listed}. Listen to the "
+                "beats and bars in notebook 00. Right beats and bars can be given in "
+                f"{self.path.stem}.beats: export_beats writes one to correct; in wrong bars seams "
+                "fall inside bars"
+            )
+        far = _FAR * float(np.median(self.beat_durations))
+        moved = [f"{s.label} by {s.moved:+.2f} s" for s in self.sections if abs(s.moved) > far]
+        if moved:
+            found.append(
+                f"sections moved to the nearest bar line: {', '.join(moved)}. If the bars are "
+                f"wrong, correct them in {self.path.stem}.beats"
+            )
+        return f"{self.song_id}: {'. '.join(found)}" if found else ""
 
     @cached_property
     def joins(self) -> JoinCosts:
         """Costs of playing one beat right after another."""
-        return JoinCosts(self.features, self.beat_times, self.beats_per_bar)
+        return JoinCosts(self.features, self.beat_times, self.bars)
 
     @cached_property
     def hook_values(self) -> np.ndarray:
@@ -175,20 +190,23 @@ class Skipped:
     reason: str
 
 
-def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
+def load_song(path: str | Path, cache_dir: str | Path | None = None, beats: str = "own") -> Song:
     """Load a song: from the cache if it was analysed before, else by analysing its audio.
 
-    A beat file next to the audio (``song.beats`` for ``song.mp3``, one time in s per line) is
-    used instead of estimated beats.
+    Files next to the audio are used instead of estimates: ``song.beats`` for ``song.mp3`` (see
+    `read_beats`) and ``song.sections`` (see `read_sections`).
 
     Parameters
     ----------
     path : path of an audio file
     cache_dir : path, optional
         Folder of the cache, by default ``songs`` in `rlhf_lib.paths.cache_folder`. A file's name
-        is a hash of everything it depends on (audio, beat file, this package's code), so the files
-        never go stale. They may be deleted at any time. A cache that cannot be read or written
-        costs time and a warning.
+        is a hash of everything it depends on (audio, files next to it, this package's code), so
+        the files never go stale. They may be deleted at any time. A cache that cannot be read or
+        written costs time and a warning.
+    beats : str
+        Who estimates the beats of a song without a beat file: "own", or "beat_this" (see
+        `rlhf_lib.analysis.learned_beats`), whose bar lines are used too.
 
     Returns
     -------
@@ -198,26 +216,26 @@ def load_song(path: str | Path, cache_dir: str | Path | None = None) -> Song:
     Raises
     ------
     InputError
-        When the file cannot be read, lasts less than MIN_DURATION s, is silent, or has fewer
-        than MIN_BEATS beats.
+        When the file or one next to it cannot be read, it lasts less than MIN_DURATION s, is
+        silent, has fewer than MIN_BEATS beats, or beat_this is asked for and missing.
     """
     cache_dir = resolve(cache_dir or cache_folder() / "songs")
-    song, problem = _load(resolve(path), cache_dir)
+    song, problem = _load(resolve(path), cache_dir, beats)
     if problem:
         song_cache.warn_once(cache_dir, problem)
     return song
 
 
-def _load(path: Path, cache_dir: Path) -> tuple[Song, str | None]:
+def _load(path: Path, cache_dir: Path, beats: str) -> tuple[Song, str | None]:
     """Return a song and why the cache does not work, None when it does; see `load_song`."""
-    sha256, beats, entry = _identified(path, cache_dir)
+    sha256, entry = _identified(path, cache_dir, beats)
     values, problem = None, None
     try:
         values = song_cache.read(entry)
     except InputError as error:
         problem = str(error)
     cached = values is not None
-    values = values or _analyse(path, beats)
+    values = values or analyse(path, beats)
     confidence = Confidence(*map(float, values["confidence"]))
     song = Song(path.stem, path, sha256, **values | {"confidence": confidence})
     if not cached:
@@ -230,8 +248,8 @@ def _load(path: Path, cache_dir: Path) -> tuple[Song, str | None]:
     return song, problem
 
 
-def _identified(path: Path, cache_dir: Path) -> tuple[str, Path | None, Path]:
-    """Return the hash of a file, the beat file next to it, and the song's cache file."""
+def _identified(path: Path, cache_dir: Path, beats: str) -> tuple[str, Path]:
+    """Return the hash of a file, and the song's cache file."""
     if is_endless(path):
         raise InputError(f"cannot read {path}: it is a pipe or device; give an audio file")
     try:
@@ -239,9 +257,9 @@ def _identified(path: Path, cache_dir: Path) -> tuple[str, Path | None, Path]:
     except UnicodeEncodeError as error:
         raise InputError(f"the name {str(path)!r} is not UTF-8; rename the file") from error
     sha256 = file_sha256(path)
-    beats = beat_file(path)
-    beats_hash = file_sha256(beats) if beats else "estimated"
-    return sha256, beats, song_cache.entry_path(cache_dir, sha256, beats_hash)
+    sections = file_beside(path, ".sections")
+    sections_key = file_sha256(sections) if sections else "estimated"
+    return sha256, song_cache.entry_path(cache_dir, sha256, grid_key(path, beats), sections_key)
 
 
 def load_songs(
@@ -250,6 +268,7 @@ def load_songs(
     cache_dir: str | Path | None = None,
     jobs: int | None = 1,
     scheduler: str | None = None,
+    beats: str = "own",
 ) -> tuple[list[Song], list[Skipped]]:
     """Load the songs below a folder, sorted by path.
 
@@ -264,6 +283,8 @@ def load_songs(
     jobs, scheduler
         Where songs that are not in the cache are analysed, see `rlhf_lib.parallel.run`; by
         default in this process.
+    beats : str
+        See `load_song`.
 
     Returns
     -------
@@ -276,11 +297,12 @@ def load_songs(
     Raises
     ------
     InputError
-        When the folder is missing or none of its files can be used.
+        When the folder is missing, none of its files can be used, or beat_this is missing.
     """
     if n_songs is not None and n_songs < 1:
         raise InputError(f"n_songs is {n_songs}; ask for at least one song")
     folder = resolve(folder)
+    check_tracker(beats)
     paths = find_audio(folder)
     ids = _unique_ids(paths, folder)
     songs: list[Song] = []
@@ -289,7 +311,9 @@ def load_songs(
     while paths and len(songs) != n_songs:
         size = len(paths) if n_songs is None else n_songs - len(songs)  # no more than are needed
         batch, paths = paths[:size], paths[size:]
-        for path, song in zip(batch, _loaded(batch, cache_dir, jobs, scheduler), strict=True):
+        for path, song in zip(
+            batch, _loaded(batch, cache_dir, jobs, scheduler, beats), strict=True
+        ):
             if isinstance(song, Skipped):
                 skipped.append(song)
             elif song.sha256 in seen:
@@ -308,13 +332,17 @@ def load_songs(
 
 
 def _loaded(
-    paths: list[Path], cache_dir: str | Path | None, jobs: int | None, scheduler: str | None
+    paths: list[Path],
+    cache_dir: str | Path | None,
+    jobs: int | None,
+    scheduler: str | None,
+    beats: str,
 ) -> list[Song | Skipped]:
     cache_dir = resolve(cache_dir or cache_folder() / "songs")
-    load = partial(_song_or_reason, cache_dir=cache_dir)
+    load = partial(_song_or_reason, cache_dir=cache_dir, beats=beats)
     found = {}
     if jobs != 1 and scheduler is None:  # starting processes takes longer than reading a cache
-        found = {path: load(path) for path in paths if _is_cached(path, cache_dir)}
+        found = {path: load(path) for path in paths if _is_cached(path, cache_dir, beats)}
     others = [path for path in paths if path not in found]
     found |= zip(others, run(load, others, jobs, scheduler, "songs"), strict=True)
     for _, problem in found.values():
@@ -323,52 +351,18 @@ def _loaded(
     return [found[path][0] for path in paths]
 
 
-def _is_cached(path: Path, cache_dir: Path) -> bool:
+def _is_cached(path: Path, cache_dir: Path, beats: str) -> bool:
     try:
-        return _identified(path, cache_dir)[2].is_file()
+        return _identified(path, cache_dir, beats)[1].is_file()
     except (InputError, OSError):
         return False
 
 
-def _song_or_reason(path: Path, cache_dir: Path) -> tuple[Song | Skipped, str | None]:
+def _song_or_reason(path: Path, cache_dir: Path, beats: str) -> tuple[Song | Skipped, str | None]:
     try:
-        return _load(path, cache_dir)
+        return _load(path, cache_dir, beats)
     except InputError as error:
         return Skipped(path, str(error)), None
-
-
-def _analyse(path: Path, beats: Path | None) -> dict[str, object]:
-    """Return the fields of `Song` other than its id, path and hash."""
-    audio = load_downmix(path)
-    if audio.duration < MIN_DURATION:
-        raise InputError(
-            f"{path} lasts {audio.duration:.2f} s; give a song of at least {MIN_DURATION:.0f} s"
-        )
-    if audio.peak < _SILENT_PEAK:
-        raise InputError(f"{path} is silent (peak {audio.peak:.1g}); export it again with sound")
-    if beats is None:
-        try:
-            beat_times, tempo_confidence = estimate_beats(audio)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-        remedy = f"write them into {path.with_suffix('.beats').name} if it has a beat"
-    else:
-        beat_times, tempo_confidence = read_beats(beats, audio.duration), 1.0
-        remedy = f"add the missing ones to {beats.name}"
-    if len(beat_times) < MIN_BEATS:
-        raise InputError(
-            f"{path} has {len(beat_times)} beats, at least {MIN_BEATS} are needed; {remedy}"
-        )
-    features, metre = beat_features(audio, beat_times)
-    return {
-        "sample_rate": audio.sample_rate,
-        "n_samples": audio.n_samples,
-        "beat_times": beat_times,
-        "beats_per_bar": metre.beats_per_bar,
-        "downbeat": metre.downbeat,
-        "features": features,
-        "confidence": np.array([tempo_confidence, metre.confidence, metre.bar_line_confidence]),
-    }
 
 
 def _unique_ids(paths: list[Path], folder: Path) -> dict[Path, str]:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rlhf_lib.analysis.sections import Section
 from rlhf_lib.errors import InputError
 from rlhf_lib.paths import atomic_path
 
-_NUMBERS = ("sample_rate", "n_samples", "beats_per_bar", "downbeat")
-_ARRAYS = ("beat_times", "features", "confidence")
+_NUMBERS = ("sample_rate", "n_samples")
+_ARRAYS = ("beat_times", "downbeats", "features", "confidence")
+_SECTIONS = np.dtype([("label", "U80"), ("start", "i8"), ("stop", "i8"), ("moved", "f8")])
 #: Libraries that affect the content of a cached song, besides this package's code.
 _LIBRARIES = ("numpy", "scipy", "soxr", "soundfile", "av")
 
@@ -53,6 +55,8 @@ def read(entry: Path) -> dict[str, object] | None:
         return {
             **{name: int(stored[name]) for name in _NUMBERS},
             **{name: stored[name] for name in _ARRAYS},
+            "beats_from": str(stored["beats_from"]),
+            "sections": tuple(Section(*row) for row in stored["sections"].tolist()),
         }
 
 
@@ -65,7 +69,8 @@ def write(entry: Path, values: dict[str, object]) -> None:
         When it cannot be written.
     """
     content = io.BytesIO()
-    np.savez_compressed(content, **values)
+    sections = np.array(list(values["sections"]), dtype=_SECTIONS)
+    np.savez_compressed(content, **values | {"sections": sections})
     with atomic_path(entry) as part:
         part.write_bytes(content.getvalue() + hashlib.sha256(content.getvalue()).digest())
 

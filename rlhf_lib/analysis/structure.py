@@ -1,8 +1,11 @@
 """The 38 structure features: the place of a beat in its song."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
+from rlhf_lib.analysis.bars import PHRASE_BARS, Bars
 from rlhf_lib.analysis.feature_table import (
     FEATURE_GROUPS,
     FEATURE_NAMES,
@@ -14,6 +17,7 @@ from rlhf_lib.analysis.feature_table import (
 from rlhf_lib.analysis.joins import JoinCosts
 from rlhf_lib.analysis.likeness import beat_points, typical_unlikeness
 from rlhf_lib.analysis.metre import change
+from rlhf_lib.analysis.sections import Section
 
 _LEVEL = FEATURE_NAMES.index("rms_mean")
 #: Beats of a passage; a repeat of it is at least this many beats away.
@@ -30,8 +34,8 @@ def structure_features(
     sound: np.ndarray,
     beat_times: np.ndarray,
     duration: float,
-    beats_per_bar: int,
-    downbeat: int,
+    bars: Bars,
+    sections: Sequence[Section] = (),
 ) -> np.ndarray:
     """Return the structure features of each beat.
 
@@ -42,8 +46,9 @@ def structure_features(
         Seconds.
     duration : float
         Length of the song in s.
-    beats_per_bar, downbeat : int
-        See `estimate_metre`.
+    bars : Bars
+    sections : sequence of Section
+        Given sections; without any their bounds are estimated.
 
     Returns
     -------
@@ -52,13 +57,14 @@ def structure_features(
     """
     points = beat_points(sound)
     typical = typical_unlikeness(points)
-    joins = JoinCosts(sound, beat_times, beats_per_bar)
+    joins = JoinCosts(sound, beat_times, bars)
     novelty = np.stack([change(points, span) for span in (4, 8, 16)], axis=1)
+    change_here = novelty[:, 1:].sum(axis=1)
     lengths = np.diff(beat_times, append=beat_times[-1] + joins.periods[-1])
     groups = {
-        "metre": _metre(len(points), beats_per_bar, downbeat, novelty[:, 1:].sum(axis=1)),
+        "metre": _metre(bars, change_here),
         "novelty": novelty,
-        "segment": _segments(novelty[:, 1:].sum(axis=1), sound[:, _LEVEL], beats_per_bar, downbeat),
+        "segment": _segments(change_here, sound[:, _LEVEL], bars, sections),
         "repetition": _repetition(points, typical, sound[:, _LEVEL]),
         "lag_similarity": _lag_similarity(points, typical),
         "best_join": best_joins(joins),
@@ -74,37 +80,46 @@ def structure_features(
     return features
 
 
-def _metre(n_beats: int, beats_per_bar: int, downbeat: int, novelty: np.ndarray) -> np.ndarray:
-    phrase = 4 * beats_per_bar
-    starts = downbeat + beats_per_bar * np.arange(4)
-    # Of the four possible phrase starts, the one with the most novelty over the song.
-    phrase_start = max(starts, key=lambda start: novelty[start::phrase].sum())
-    in_bar = (np.arange(n_beats) - downbeat) % beats_per_bar
-    bar_turn = 2 * np.pi * in_bar / beats_per_bar
-    phrase_turn = 2 * np.pi * ((np.arange(n_beats) - phrase_start) % phrase) / phrase
+def _metre(bars: Bars, novelty: np.ndarray) -> np.ndarray:
+    place, length = bars.place, bars.length
+    first = 0  # bar of the phrase: sections that were given begin with a phrase
+    if not len(bars.section_starts):
+        # Of the four possible phrase starts, the one with the most novelty over the song.
+        first = max(
+            range(PHRASE_BARS),
+            key=lambda start: novelty[bars.downbeats[start::PHRASE_BARS]].sum(),
+        )
+    in_phrase = (bars.phrase_bar - first) % PHRASE_BARS * length + place
+    bar_turn = 2 * np.pi * place / length
+    phrase_turn = 2 * np.pi * in_phrase / (PHRASE_BARS * length)
     return np.column_stack(
         [
-            in_bar[:, None] == np.arange(4),
+            place[:, None] == np.arange(4),
             np.sin(bar_turn),
             np.cos(bar_turn),
             np.sin(phrase_turn),
             np.cos(phrase_turn),
-            np.full(n_beats, beats_per_bar == 3),
+            length == 3,
         ]
     )
 
 
 def _segments(
-    novelty: np.ndarray, level: np.ndarray, beats_per_bar: int, downbeat: int
+    novelty: np.ndarray, level: np.ndarray, bars: Bars, sections: Sequence[Section]
 ) -> np.ndarray:
     """Return beats since and until the section's bounds, and its level relative to the song's."""
     from scipy.signal import find_peaks  # here: importing it takes half a second
 
     n_beats = len(novelty)
-    bars = np.arange(downbeat, n_beats, beats_per_bar)
-    at_bars = novelty[bars]
-    peaks, _ = find_peaks(at_bars, distance=_SECTION_BARS, prominence=0.5 * at_bars.std() + 1e-9)
-    bounds = np.union1d([0, n_beats], bars[peaks])
+    if sections:
+        inner = [beat for section in sections for beat in (section.start, section.stop)]
+    else:
+        at_bars = novelty[bars.downbeats]
+        peaks, _ = find_peaks(
+            at_bars, distance=_SECTION_BARS, prominence=0.5 * at_bars.std() + 1e-9
+        )
+        inner = bars.downbeats[peaks]
+    bounds = np.union1d([0, n_beats], inner).astype(int)
     section = np.searchsorted(bounds, np.arange(n_beats), side="right") - 1
     means = np.add.reduceat(level, bounds[:-1]) / np.diff(bounds)
     return np.column_stack(

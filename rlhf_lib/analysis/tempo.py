@@ -28,7 +28,7 @@ _PHASES = 64  # phases of a beat that are compared
 #: jump). A jump pays off after about 6 s.
 _DRIFT, _JUMP = 40.0, 30.0
 #: Tempi closer than this (octaves) are the same.
-_SAME_TEMPO = float(np.log2(1.08))
+SAME_TEMPO = float(np.log2(1.08))
 #: A window may be moved to the song's octave when its tempo is this close to a whole number of
 #: octaves away and keeps this share of its strength there.
 _OCTAVE_WIDTH, _OCTAVE_SHARE = 0.25, 0.65
@@ -140,7 +140,7 @@ def local_period(onsets: np.ndarray) -> tuple[np.ndarray, float, float]:
     score = strength * usual * np.exp(_REPETITION * _repetition(windows))
     octaves = np.abs(np.log2(_TEMPI[:, None] / _TEMPI))
     path = _in_one_octave(_viterbi(score, np.minimum(_DRIFT * octaves, _JUMP)), strength)
-    confidence = np.mean(octaves[score.argmax(axis=1), path] < _SAME_TEMPO)
+    confidence = np.mean(octaves[score.argmax(axis=1), path] < SAME_TEMPO)
     row = np.arange(len(starts))
     periods = 60 * FPS / _TEMPI[path]
     clear = np.sort(strength[row, path])[len(starts) // 2 :].mean()
@@ -160,7 +160,7 @@ def _in_one_octave(path: np.ndarray, strength: np.ndarray) -> np.ndarray:
     path = path.copy()
     for row in np.flatnonzero(near & (octaves != 0)):
         away = np.abs(np.log2(_TEMPI) + octaves[row] - np.log2(_TEMPI[path[row]]))
-        options = np.where(away < _SAME_TEMPO, strength[row], -np.inf)
+        options = np.where(away < SAME_TEMPO, strength[row], -np.inf)
         if options.max() >= _OCTAVE_SHARE * strength[row, path[row]]:
             path[row] = int(options.argmax())
     return path

@@ -160,6 +160,7 @@ class Command(NamedTuple):
 _SEED = Flag(0, "random seed")
 _SONGS_DIR = Flag("data/train_songs", "folder of songs, searched recursively")
 _MODELS_DIR = Flag("models", "folder of the checkpoints")
+_BEATS = Flag("own", "who estimates beats that no file gives: own or beat_this")
 _DEVICE = Flag(None, "cpu or cuda; default: cuda if available", str)
 _MANY = {
     "jobs": Flag(None, "number of processes; default: one per core", int),
@@ -218,6 +219,7 @@ COMMANDS = (
             "episodes": Flag(500, "episodes of PPO"),
             "device": _DEVICE,
             "seed": _SEED,
+            "beats": _BEATS,
             **_MANY,
         },
     ),
@@ -231,6 +233,18 @@ COMMANDS = (
             "candidates_per_song": Flag(5, "above 5: more edits of the same lengths"),
             "policy": Flag("models/policy_final.pt", "checkpoint"),
             "seed": _SEED,
+            "beats": _BEATS,
+            **_MANY,
+        },
+    ),
+    Command(
+        commands.export_beats,
+        "write the beats and bars of songs, to be corrected and put next to the songs",
+        {
+            "songs_dir": Flag("data/test_songs", "folder of songs, or one song"),
+            "output_dir": Flag("runs/beats", "folder for the files, named after the songs"),
+            "format": Flag("beats", "beats, or audacity: a label track"),
+            "beats": _BEATS,
             **_MANY,
         },
     ),
@@ -316,6 +330,7 @@ COMMANDS = (
             "kl": Flag(0.02, "weight of the KL penalty"),
             "device": _DEVICE,
             "seed": _SEED,
+            "beats": _BEATS,
             **_MANY,
         },
     ),
@@ -333,6 +348,7 @@ COMMANDS = (
             "noise": Flag(0.5, "scale of the noise in the judge's votes"),
             "output": Flag("runs/evaluation.csv", "the table"),
             "seed": _SEED,
+            "beats": _BEATS,
             **_MANY,
         },
     ),

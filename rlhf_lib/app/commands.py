@@ -113,6 +113,26 @@ def generate_eval_candidates(args: argparse.Namespace) -> None:
     print(folder / MANIFEST_NAME)
 
 
+def export_beats(args: argparse.Namespace) -> None:
+    from rlhf_lib.analysis.beat_files import SUFFIXES, write_beats
+    from rlhf_lib.errors import InputError
+
+    if args.format not in SUFFIXES:
+        raise InputError(f"--format {args.format!r}: choose one of {', '.join(SUFFIXES)}")
+    source, folder = resolve(args.songs_dir), resolve(args.output_dir)
+    root = source if source.is_dir() else source.parent
+    places = {}
+    for song in _songs(args):
+        name = song.path.relative_to(root)
+        places[folder / name.with_suffix(SUFFIXES[args.format])] = song
+    there = [path for path in places if path.exists()]
+    if there:
+        raise InputError(f"{there[0]} exists; move it away, or give another --output_dir")
+    for path, song in places.items():
+        write_beats(path, song.beat_times, song.bars, args.format)
+        print(path)
+
+
 def simulate_feedback(args: argparse.Namespace) -> None:
     from rlhf_lib.feedback.manifest import Manifest
     from rlhf_lib.feedback.store import PreferenceStore
@@ -314,11 +334,16 @@ def demo(args: argparse.Namespace) -> None:
 
 
 def _songs(args: argparse.Namespace, n_songs: int | None = None):
-    from rlhf_lib.analysis.song import load_songs
+    """Load the songs of a folder, or one song; name what was skipped or is uncertain."""
+    from rlhf_lib.analysis.song import load_song, load_songs
 
-    songs, skipped = load_songs(
-        resolve(args.songs_dir), n_songs, jobs=args.jobs, scheduler=args.scheduler
-    )
+    source = resolve(args.songs_dir)
+    if source.is_file():
+        songs, skipped = [load_song(source, beats=args.beats)], []
+    else:
+        songs, skipped = load_songs(
+            source, n_songs, jobs=args.jobs, scheduler=args.scheduler, beats=args.beats
+        )
     for entry in skipped:
         print(f"skipped {entry.path}: {entry.reason}", file=sys.stderr)
     for warning in filter(None, (song.warning for song in songs)):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
+from rlhf_lib.analysis.bars import Bars
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.edit import N_ACTIONS, PLAYS, Action, Edit
 from rlhf_lib.errors import InputError
@@ -66,6 +67,12 @@ class SongEntry(Record):
         min_length=1, description="the beats in s, strictly increasing, within the song"
     )
     candidates: list[Candidate] = Field(min_length=1, description="the edits of this song")
+    downbeats: list[int] | None = Field(
+        default=None, description="the beats that begin a bar, from 0; null if unknown"
+    )
+    sections: list[tuple[str, int, int]] | None = Field(
+        default=None, description="label, first beat and end of each given section; null if none"
+    )
 
     @property
     def edits(self) -> list[Candidate]:
@@ -81,6 +88,12 @@ class SongEntry(Record):
                 f"song {self.id!r}: its last beat at {self.beat_times[-1]} s lies after its end "
                 f"at {self.duration} s; give the beats of this file"
             )
+        if self.downbeats is not None:
+            starts = [start for _, start, _ in self.sections or ()]
+            try:
+                Bars(np.array(self.downbeats), len(self.beat_times), starts)
+            except InputError as error:
+                raise ValueError(f"song {self.id!r}: {error}") from None
         refuse_repeats([candidate.id for candidate in self.candidates], "candidate id")
         for candidate in self.candidates:
             self._check_candidate(candidate)

@@ -24,7 +24,7 @@ def waveform(
     song: Song,
     audio: Audio,
     edit: Edit | None = None,
-    sections: Sequence[tuple[float, str]] = (),
+    sections: Sequence[tuple[float, str]] | None = None,
     span: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -37,8 +37,8 @@ def waveform(
         The song's sound.
     edit : Edit, optional
         Grey out the beats it cuts and mark where its segments start and end.
-    sections : sequence of (start in s, name)
-        Written above the waveform.
+    sections : sequence of (start in s, name), optional
+        Written above the waveform; by default the sections that were given with the song.
     span : (start, stop) in s, optional
         Show only this part.
 
@@ -61,28 +61,48 @@ def waveform(
     top = max(float(np.abs([low, high]).max()), 1e-3) * 1.05
     ax.fill_between(times, low, high, color=style.BLUE, linewidth=0.3, label="waveform")
     beats = song.beat_times
-    bars = np.arange(song.n_beats) % song.beats_per_bar == song.downbeat % song.beats_per_bar
-    bars[: song.downbeat] = False
+    bars = song.bars.place == 0
     ax.vlines(beats[~bars], -top, -0.85 * top, color=style.ORANGE, linewidth=1.2, label="beats")
     ax.vlines(beats[bars], -top, top, color=style.BLACK, linewidth=0.6, alpha=0.55, label="bars")
     if edit is not None:
         _mark_edit(ax, edit, top)
-    for place, name in sections:
-        if start <= place < stop:
-            ax.annotate(
-                short_name(name), (place, top), (2, 2), textcoords="offset points", fontsize=8
-            )
-            ax.plot([place, place], [top, 1.18 * top], color=style.BLACK, linewidth=1.2)
+    sections = _given_sections(song) if sections is None else sections
+    _write_sections(ax, sections, (start, stop), (top, 1.18 * top))
     ax.set_xlim(start, stop)
     ax.set_ylim(-top, top * (1.2 if sections else 1))
     ax.set_xlabel("time (s)")
     ax.set_ylabel("amplitude (full scale = 1)")
     ax.set_title(
-        f"{short_name(song.song_id)}: {song.n_beats} beats, {song.beats_per_bar} to the bar", pad=18
+        f"{short_name(song.song_id)}: {song.n_beats} beats, {_metre(song)} to the bar", pad=18
     )
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderaxespad=0.2)
     ax.grid(False)
     return figure_of(ax)
+
+
+def _metre(song: Song) -> str:
+    """Return the beats of the bars, e.g. 4, or 4 and 7."""
+    *others, last = sorted({*song.bars.length.tolist()})
+    return f"{', '.join(map(str, others))} and {last}" if others else str(last)
+
+
+def _given_sections(song: Song) -> list[tuple[float, str]]:
+    return [(float(song.beat_times[one.start]), one.label) for one in song.sections]
+
+
+def _write_sections(
+    ax: Axes,
+    sections: Sequence[tuple[float, str]],
+    span: tuple[float, float],
+    line: tuple[float, float],
+) -> None:
+    """Write section names at the foot of lines from `line[0]` to `line[1]` at their starts."""
+    for place, name in sections:
+        if span[0] <= place < span[1]:
+            ax.annotate(
+                short_name(name), (place, line[0]), (2, 2), textcoords="offset points", fontsize=8
+            )
+            ax.plot([place, place], line, color=style.BLACK, linewidth=1.2)
 
 
 def _envelope(audio: Audio, start: float, stop: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -118,7 +138,7 @@ def _mark_edit(ax: Axes, edit: Edit, top: float) -> None:
 
 @styled
 def feature_map(song: Song, ax: Axes | None = None) -> Figure:
-    """Draw the 125 features of every beat, group by group.
+    """Draw the 125 features of every beat, group by group, under the given sections.
 
     Each feature is standardised over the song and clipped at ±3 standard deviations; one that
     never changes is 0. Small groups are drawn taller, so that their names fit.
@@ -145,9 +165,14 @@ def feature_map(song: Song, ax: Axes | None = None) -> Figure:
     )
     for group in FEATURE_GROUPS.values():
         ax.axhline(edges[group.start], color="white", linewidth=1.5)
+    if song.sections:
+        top = -0.035 * edges[-1]
+        _write_sections(ax, _given_sections(song), (0, song.duration), (0, top))
+        ax.set_ylim(edges[-1], top)
+    else:
+        ax.invert_yaxis()
     ax.set_yticks(middles, [name.replace("_", " ") for name in FEATURE_GROUPS])
     ax.tick_params(axis="y", length=0)
-    ax.invert_yaxis()
     ax.grid(False)
     ax.set_xlabel("time (s)")
     ax.set_title(

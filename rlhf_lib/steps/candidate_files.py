@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.audio import find_audio, load_audio, save_audio
-from rlhf_lib.analysis.beats import beat_file
+from rlhf_lib.analysis.beat_files import beats_text, file_beside
 from rlhf_lib.analysis.song import Song, load_song
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.loudness import loudness
@@ -105,6 +105,7 @@ def finished_song(
         (one.id, one.temperature, one.edit.target, one.edit.actions.tolist()) for one in edits
     ]
     same_song = entry.sha256 == song.sha256 and entry.beat_times == song.beat_times.tolist()
+    same_song &= (entry.downbeats, entry.sections) == _bars_and_sections(song)
     if not same_song or entry.id != song_id or made != wanted:
         return None
     try:
@@ -153,6 +154,7 @@ def render_song(
     copies = _copies(song, song_id, folder)
     for source, target in copies:
         _copy(source, target)
+    downbeats, sections = _bars_and_sections(song)
     entry = SongEntry(
         id=song_id,
         path=copies[0][1].relative_to(folder).as_posix(),
@@ -160,6 +162,8 @@ def render_song(
         duration=song.duration,
         beat_times=song.beat_times.tolist(),
         candidates=candidates,
+        downbeats=downbeats,
+        sections=sections,
     )
     with atomic_path(note) as part:
         part.write_text(entry.model_dump_json(), encoding="utf-8")
@@ -256,32 +260,57 @@ def _load_original(entry: SongEntry, path: Path, cache_dir: str | Path | None) -
             f"({song.n_beats} beats, expected {len(entry.beat_times)} at the same times); "
             "generate the candidates again"
         )
+    known = entry.downbeats is not None  # older manifests do not say
+    if known and (entry.downbeats, entry.sections) != _bars_and_sections(song):
+        raise InputError(
+            f"{song.path} has other bars or sections than the song the candidates were made from; "
+            "restore the .beats and .sections files next to it, or generate the candidates again"
+        )
     return song
+
+
+def _bars_and_sections(song: Song) -> tuple[list[int], list[tuple[str, int, int]] | None]:
+    """Return what a song's entry says of its bars and sections."""
+    sections = [(section.label, section.start, section.stop) for section in song.sections]
+    return song.downbeats.tolist(), sections or None
 
 
 def _note_path(song_id: str, folder: Path) -> Path:
     return folder / song_id / f"{song_id}.json"
 
 
-def _copies(song: Song, song_id: str, folder: Path) -> list[tuple[Path | None, Path]]:
-    """Return a song's audio and its beat file, if any, each with the place of its copy."""
+def _copies(song: Song, song_id: str, folder: Path) -> list[tuple[Path | str | None, Path]]:
+    """Return a song's audio, beat and section files, if any, each with the place of its copy.
+
+    Beats that beat_this found are given as the text of a beat file, so that later steps need
+    neither the network nor its weights.
+    """
     place = folder / song_id / f"{song_id}_original"
+    beats = file_beside(song.path, ".beats")
+    if song.beats_from == "beat_this":
+        beats = beats_text(song.beat_times, song.bars)
     return [
         (song.path, place.with_name(place.name + song.path.suffix)),
-        (beat_file(song.path), place.with_name(f"{place.name}.beats")),
+        (beats, place.with_name(f"{place.name}.beats")),
+        (file_beside(song.path, ".sections"), place.with_name(f"{place.name}.sections")),
     ]
 
 
-def _is_copied(source: Path | None, target: Path) -> bool:
+def _is_copied(source: Path | str | None, target: Path) -> bool:
     """Return True when the copy has the same content, or both files are missing."""
     if source is None or not target.is_file():
         return source is None and not target.is_file()
+    if isinstance(source, str):
+        return target.read_bytes() == source.encode()
     return file_sha256(source) == file_sha256(target)
 
 
-def _copy(source: Path | None, target: Path) -> None:
-    if source is None:  # a song without a beat file
+def _copy(source: Path | str | None, target: Path) -> None:
+    if source is None:  # a song without such a file
         target.unlink(missing_ok=True)
         return
     with atomic_path(target) as part:
-        shutil.copyfile(source, part)
+        if isinstance(source, str):
+            part.write_text(source, encoding="utf-8")
+        else:
+            shutil.copyfile(source, part)
