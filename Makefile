@@ -83,7 +83,7 @@ format: $(STAMP) ## Fix style and format
 
 # WRITE=1 writes the tables to docs/performance.md. The beat tracker is compared on the songs of
 # Debian's fretsonfire-songs-muldjord, if they are installed or BEATS gives such a folder.
-BENCHMARKS := environment.py ppo.py steps.py analysis.py "analysis.py --hours 10" rendering.py \
+BENCHMARKS := edit_song.py environment.py ppo.py steps.py analysis.py "analysis.py --hours 10" rendering.py \
     "rendering.py --candidates" growth.py
 BEATS ?= /usr/share/games/fretsonfire/data/songs/muldjord
 bench: $(STAMP) ## Measure speed and the beat tracker (some minutes each; WRITE=1 BEATS=folder)

@@ -30,7 +30,7 @@ from rlhf_lib.paths import cache_folder, file_sha256, resolve
 _FAR = 0.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Song:
     """A song: everything but its samples.
 
@@ -95,6 +95,12 @@ class Song:
             object.__setattr__(self, "downbeats", self._bars().downbeats)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
+
+    def __repr__(self) -> str:
+        return (
+            f"Song({self.song_id!r}, {self.duration:.1f} s, {self.n_beats} beats, "
+            f"{self.beats_per_bar} to the bar)"
+        )
 
     def _bars(self) -> Bars:
         return Bars(self.downbeats, self.n_beats, [section.start for section in self.sections])

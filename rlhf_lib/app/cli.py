@@ -195,6 +195,7 @@ COMMANDS = (
                 "", "cut lists beside the edit, separated by commas: txt, csv, otio, json"
             ),
             "overwrite": Flag(False, "replace files that exist"),
+            "beats": _BEATS,
         },
     ),
     Command(

@@ -38,6 +38,7 @@ def edit_song(args: argparse.Namespace) -> None:
                 must_end=args.must_end,
                 cut_lists=[kind for kind in args.cut_list.split(",") if kind],
                 overwrite=args.overwrite,
+                beats=args.beats,
             )
         except InputError as error:
             if len(pairs) == 1:

@@ -112,6 +112,7 @@ def edit_song(
     must_end: bool = True,
     cut_lists: Sequence[str] = (),
     overwrite: bool = False,
+    beats: str = "own",
 ) -> list[EditedSong]:
     """Shorten one song and write the result.
 
@@ -141,6 +142,8 @@ def edit_song(
         output, with its name.
     overwrite : bool
         Replace files that exist.
+    beats : str
+        Who estimates beats that no file gives: "own" or "beat_this".
 
     Returns
     -------
@@ -164,7 +167,7 @@ def edit_song(
         output = output_path(source, output)
     places = _places(source, output, variants, cut_lists, overwrite)
     with ThreadPoolExecutor(1) as background:  # the sound is decoded while the edit is planned
-        song = load_song(source.absolute())
+        song = load_song(source.absolute(), beats=beats)
         decoded = background.submit(load_audio, song.path)
         model, about = load_policy(
             needed("models/policy_final.pt" if policy is None else expanded(policy).absolute())
