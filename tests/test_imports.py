@@ -26,6 +26,8 @@ CONFINED = {
     "ipywidgets": {"studio"},
     "anywidget": {"studio"},
     "av": {"analysis"},
+    "mutagen": {"analysis"},
+    "opentimelineio": {"editing"},
     "librosa": set(),  # importing takes a second, and fails when two processes compile it at once
 }
 
@@ -146,6 +148,7 @@ def test_the_package_and_its_help_load_no_heavy_library(code):
         "dask",
         "gymnasium",
         "av",
+        "opentimelineio",
     }
     code = f"""if True:
         import atexit, sys

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from pathlib import Path
 
 import av
 import numpy as np
@@ -211,6 +212,34 @@ def test_a_damaged_picture_does_not_cost_the_texts(tmp_path, caplog):
     save_audio(tmp_path / "edit.flac", SOUND, tags_from=tmp_path / "source.ogg")
     assert "a picture in its tags is damaged" in caplog.text
     assert FLAC(tmp_path / "edit.flac")["title"] == [EXPECTED["title"]]
+
+
+def test_a_picture_too_large_for_flac_is_left_out(tmp_path, caplog):
+    file = MP3(source(tmp_path, ".mp3"))
+    file.tags.add(id3.APIC(mime="image/png", type=4, desc="back", data=bytes(1 << 24)))
+    file.save()
+    save_audio(tmp_path / "edit.flac", SOUND, tags_from=tmp_path / "source.mp3")
+    assert "a picture in its tags has 16 MB" in caplog.text
+    edit = FLAC(tmp_path / "edit.flac")
+    assert [one.data for one in edit.pictures] == [COVER]
+    assert edit["title"] == [EXPECTED["title"]]
+
+
+def test_a_file_appears_with_its_tags_or_not_at_all(tmp_path, monkeypatch):
+    path, writes = source(tmp_path, ".mp3"), []
+    write_bytes = Path.write_bytes
+
+    def full_at_the_second_write(self, data):
+        writes.append((self.name, (tmp_path / "edit.mp3").exists()))
+        if len(writes) == 2:
+            raise OSError(28, "No space left on device")
+        return write_bytes(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full_at_the_second_write)
+    with pytest.raises(InputError, match="No space left"):
+        save_audio(tmp_path / "edit.mp3", SOUND, tags_from=path)
+    assert [one.name for one in tmp_path.iterdir()] == ["source.mp3"]
+    assert len(writes) == 2 and not any(existed for _, existed in writes)
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".aiff", ".opus"])

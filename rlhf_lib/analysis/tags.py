@@ -82,6 +82,7 @@ _DAMAGED = (
     IndexError,
     struct.error,
 )
+_FLAC_BLOCK = (1 << 24) - 1  # bytes
 _VORBIS_NAME = re.compile(r"[ -<>-}]+")
 
 Texts = dict[str, list[str]]
@@ -116,6 +117,8 @@ def copy_tags(source: str | Path, target: str | Path) -> None:
         texts, pictures = _read(source)
         if not texts and not pictures:
             return
+        if kind is FLAC:
+            pictures = [one for one in pictures if _fits_flac(one, source)]
         content = _with_tags(target.read_bytes(), kind, texts, pictures)
     except _DAMAGED as error:
         reason = str(error) or type(error).__name__
@@ -198,6 +201,15 @@ def _sorted(pairs: list[tuple[str, str]]) -> Texts:
             if value and value not in texts.get(spelling, []):
                 texts.setdefault(spelling, []).append(value)
     return texts
+
+
+def _fits_flac(picture: Picture, source: Path) -> bool:
+    size = len(picture.write())
+    if size > _FLAC_BLOCK:
+        _log.warning(
+            "%s: a picture in its tags has %d MB, FLAC holds 16; left out", source, size / 1e6
+        )
+    return size <= _FLAC_BLOCK
 
 
 def _with_tags(
