@@ -5,6 +5,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
+import av
 import numpy as np
 import soundfile
 
@@ -17,7 +18,7 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class _Format:
-    """A format of libsndfile.
+    """A format of sound files.
 
     Attributes
     ----------
@@ -29,8 +30,6 @@ class _Format:
     rates : container of int
         Sample rates that a file can have, Hz.
     rates_in_words : str
-    settings : dict
-        Arguments of `soundfile.SoundFile`.
     """
 
     name: str
@@ -38,7 +37,6 @@ class _Format:
     channels: int
     rates: Container[int]
     rates_in_words: str
-    settings: dict[str, object]
 
     def lacks(self, rate: int, channels: int) -> str:
         """Return what the format lacks for this sound, in words; empty when nothing."""
@@ -53,16 +51,17 @@ _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 #: libsndfile crashes on a Vorbis file of a higher rate, and does not open such a FLAC file.
 _VORBIS_RATES, _FLAC_RATES = range(1, 200_001), range(1, 655_351)
 _WAV_RATES = range(1, 1 << 31)
-#: The bit rate of an MP3 is constant and the highest of its sample rate: 320 kbit/s from 32 kHz
-#: on, 160 from 16 kHz, 64 below. An edit of an MP3 is compressed for the second time.
-_LEAST_LOSS = {"bitrate_mode": "CONSTANT", "compression_level": 0.0}
+#: The bit rate of an MP3 is constant and the highest of its sample rate, because an edit of an MP3
+#: is compressed for the second time: lowest sample rate in Hz, bits/s.
+_MP3_BIT_RATES = ((32000, 320_000), (16000, 160_000), (0, 64_000))
+#: LAME's quality 7 takes half the time of its default. The difference, in how bits are shared out,
+#: matters at lower bit rates.
+_LAME_QUALITY = "7"
 _FORMATS = {
-    ".wav": _Format("WAV", "PCM", 1024, _WAV_RATES, "1 … 2147483647 Hz", {}),
-    ".flac": _Format("FLAC", "PCM", 8, _FLAC_RATES, "1 … 655350 Hz", {}),
-    ".ogg": _Format("OGG", "VORBIS", 255, _VORBIS_RATES, "1 … 200000 Hz", {}),
-    ".mp3": _Format(
-        "MP3", "MPEG_LAYER_III", 2, _MP3_RATES, f"{', '.join(map(str, _MP3_RATES))} Hz", _LEAST_LOSS
-    ),
+    ".wav": _Format("WAV", "PCM", 1024, _WAV_RATES, "1 … 2147483647 Hz"),
+    ".flac": _Format("FLAC", "PCM", 8, _FLAC_RATES, "1 … 655350 Hz"),
+    ".ogg": _Format("OGG", "VORBIS", 255, _VORBIS_RATES, "1 … 200000 Hz"),
+    ".mp3": _Format("MP3", "MP3", 2, _MP3_RATES, f"{', '.join(map(str, _MP3_RATES))} Hz"),
 }
 #: Suffixes of the files that can be written.
 WRITABLE = tuple(_FORMATS)
@@ -113,6 +112,8 @@ def encode(samples: np.ndarray, rate: int, suffix: str, bits: Bits = 16) -> byte
     if bits not in (16, 24):
         raise InputError(f"bits is {bits!r}; a sample has 16 or 24 bits")
     form = _FORMATS[suffix.lower()]
+    if form.subtype == "MP3":
+        return _mp3(samples, rate)
     pcm = form.subtype == "PCM"
     buffer = io.BytesIO()
     with soundfile.SoundFile(
@@ -122,11 +123,30 @@ def encode(samples: np.ndarray, rate: int, suffix: str, bits: Bits = 16) -> byte
         samples.shape[1],
         format=form.name,
         subtype=f"PCM_{bits}" if pcm else form.subtype,
-        **form.settings,
     ) as handle:
         for start in range(0, len(samples), _BLOCK):
             block = samples[start : start + _BLOCK]
             handle.write(_whole_numbers(block, bits) if pcm else block)
+    return buffer.getvalue()
+
+
+def _mp3(samples: np.ndarray, rate: int) -> bytes:
+    """Return an MP3 by LAME, through FFmpeg: with libsndfile it would take twice as long."""
+    layout = "mono" if samples.shape[1] == 1 else "stereo"
+    buffer = io.BytesIO()
+    no_tags = {"id3v2_version": "0"}
+    with av.open(buffer, "w", format="mp3", container_options=no_tags) as file:
+        stream = file.add_stream(
+            "libmp3lame", rate=rate, layout=layout, options={"compression_level": _LAME_QUALITY}
+        )
+        stream.bit_rate = next(bits for least, bits in _MP3_BIT_RATES if rate >= least)
+        stream.format = "fltp"
+        for start in range(0, len(samples), _BLOCK):
+            block = np.ascontiguousarray(samples[start : start + _BLOCK].T)
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            frame.sample_rate, frame.pts = rate, start
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
     return buffer.getvalue()
 
 
