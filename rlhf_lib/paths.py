@@ -37,6 +37,11 @@ def resolve(path: str | Path) -> Path:
     return path if path.is_absolute() else workspace() / path
 
 
+def shown(path: Path) -> Path:
+    """Return a path as messages show it: relative to the workspace if it is inside."""
+    return path.relative_to(workspace()) if path.is_relative_to(workspace()) else path
+
+
 def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal.
 
