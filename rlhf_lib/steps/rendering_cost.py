@@ -18,7 +18,7 @@ from rlhf_lib.parallel import processes
 from rlhf_lib.paths import shown
 
 #: Typical size of a FLAC file as a share of the WAV file with the same samples; see docs/scale.md.
-FLAC_SHARE = 0.5
+FLAC_SHARE = 0.6
 _WAV_HEADER = 44
 
 SongEdits = Sequence[tuple[Song, Sequence[Edit]]]
@@ -96,6 +96,8 @@ def _core_seconds(work: SongEdits, folder: Path, audio_format: str) -> float:
     song, edits = work[0]
     edit = min(edits, key=lambda one: one.duration)
     trial = folder / f".trial.{audio_format}"
+    for stale in folder.glob(".*trial.*"):  # left by a killed run
+        stale.unlink()
     began = time.perf_counter()
     audio = load_audio(song.path)
     _ = audio.largest_jump  # computed once per song
