@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,13 @@ def test_another_format_is_refused(out, generate):
     with pytest.raises(InputError, match="'mp3' is unknown; choose 'wav' or 'flac'"):
         generate("mp3")
     assert sounds(out) == before and (out / MANIFEST_NAME).is_file()
+
+
+def test_a_sample_rate_that_flac_cannot_have_is_refused(material, out, generate):
+    fast = replace(material[1][0], sample_rate=705_600)
+    with pytest.raises(InputError, match="'song_001' has 705600 Hz, and FLAC at most 655350"):
+        generate("flac", [fast])
+    assert (out / MANIFEST_NAME).is_file()
 
 
 def test_a_renamed_song_has_another_folder_and_the_same_id(material, out, tmp_path):

@@ -276,8 +276,9 @@ def _find_originals(needed: Mapping[str, SongEntry], folders: list[Path]) -> dic
                 places.setdefault(sha256, path)
     for sha256 in missing - places.keys():
         entry = needed[sha256]
+        name = entry.name or entry.id
         raise InputError(
-            f"the original of song {entry.id!r} ({entry.path}, sha256 {sha256[:12]}…) is not below "
+            f"the original of song {name!r} ({entry.path}, sha256 {sha256[:12]}…) is not below "
             f"{', '.join(map(str, folders))}; give the folder of the candidates that were rated"
         )
     return places

@@ -23,7 +23,12 @@ from rlhf_lib.steps.candidate_files import (
     load_manifest_songs,
     songs_on_disk,
 )
-from rlhf_lib.steps.candidate_names import AUDIO_FORMATS, AudioFormat, song_ids
+from rlhf_lib.steps.candidate_names import (
+    AUDIO_FORMATS,
+    FLAC_HIGHEST_RATE,
+    AudioFormat,
+    song_ids,
+)
 
 #: Spread of the re-weightings of the policy's reward for the second and later variants of a
 #: temperature, which are other good edits of the same length.
@@ -172,6 +177,12 @@ def generate_candidates(
     """
     if audio_format not in AUDIO_FORMATS:
         raise InputError(f"audio format {audio_format!r} is unknown; choose 'wav' or 'flac'")
+    for song in songs:
+        if audio_format == "flac" and song.sample_rate > FLAC_HIGHEST_RATE:
+            raise InputError(
+                f"song {song.song_id!r} has {song.sample_rate} Hz, and FLAC at most "
+                f"{FLAC_HIGHEST_RATE}; choose wav"
+            )
     output_dir = Path(output_dir).absolute()
     ids = song_ids(songs)
     edits_of = dict(
