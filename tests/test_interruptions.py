@@ -135,7 +135,7 @@ def test_finished_candidates_are_believed_only_when_intact(workspace):
     for path, content in (
         (sound, sound.read_bytes()[:-1000]),
         (original, b""),
-        (out / f"{one}.json", b"{"),
+        (out / f"{one}_edits.json", b"{"),
         (out / f"{one}_temp_0.1.wav", None),
     ):
         path.unlink() if content is None else path.write_bytes(content)

@@ -22,7 +22,13 @@ from rlhf_lib.feedback.manifest import Candidate, Manifest, SongEntry, song_name
 from rlhf_lib.feedback.validation import inside
 from rlhf_lib.parallel import run
 from rlhf_lib.paths import atomic_path, file_sha256
-from rlhf_lib.steps.candidate_names import AUDIO_FORMATS, AudioFormat, song_place, sound_path
+from rlhf_lib.steps.candidate_names import (
+    AUDIO_FORMATS,
+    AudioFormat,
+    file_name,
+    song_place,
+    sound_path,
+)
 from rlhf_lib.steps.rendering_cost import announce
 
 MANIFEST_NAME = "evaluation_manifest.json"
@@ -153,10 +159,10 @@ def render_song(
 
     The folder has the song's name and the digits of its id (``better_3f2a9c01``). Every file is
     written atomically; the same candidate in the other format is removed. The note with the entry
-    (``better.json``, read by `finished_song`) is written last.
+    (``better_edits.json``, read by `finished_song`) is written last.
     """
     note = _note_path(song, song_id, folder)
-    for stale in (note, *note.parent.glob(f".{note.stem}*")):  # left by a killed run
+    for stale in (note, *note.parent.glob(f".{file_name(song.song_id)}_*")):  # left by a killed run
         stale.unlink(missing_ok=True)
     audio = load_audio(song.path)
     candidates = []
@@ -299,7 +305,8 @@ def _load_original(entry: SongEntry, name: str, path: Path, cache_dir: str | Pat
 
 
 def _note_path(song: Song, song_id: str, folder: Path) -> Path:
-    return folder / f"{song_place(song, song_id)}.json"
+    # Not the bare name: Windows has no file "con.json".
+    return folder / f"{song_place(song, song_id)}_edits.json"
 
 
 def _size_now(song: Song, song_id: str, edits: Sequence[CandidateEdit], folder: Path) -> int:
