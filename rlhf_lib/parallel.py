@@ -72,7 +72,7 @@ def run(
     alone = partial(_in_one_thread, function)
     if scheduler is not None:
         done = _on_cluster(alone, items, scheduler)
-    elif (n := _processes(jobs, len(items))) > 1:
+    elif (n := processes(jobs, len(items))) > 1:
         done = _in_processes(alone, items, n)
     else:
         done = ((place, alone(item)) for place, item in enumerate(items))
@@ -84,12 +84,13 @@ def run(
     return results
 
 
-def _processes(jobs: int | None, n_items: int) -> int:
+def processes(jobs: int | None, n_items: int) -> int:
+    """Return in how many processes `run` works on `n_items` items; with 1, in this one."""
     if jobs is not None:
-        return min(jobs, n_items)
+        return max(1, min(jobs, n_items))
     from joblib import cpu_count
 
-    return min(cpu_count(), n_items // _ITEMS_PER_PROCESS)
+    return max(1, min(cpu_count(), n_items // _ITEMS_PER_PROCESS))
 
 
 def _in_one_thread(function: Callable[[Item], Result], item: Item) -> Result:

@@ -68,6 +68,11 @@ def expanded(path: str | Path) -> Path:
         raise InputError(f"{path}: {error}; write the full path") from error
 
 
+def shown(path: Path) -> Path:
+    """Return a path as messages show it: relative to the workspace if it is inside."""
+    return path.relative_to(workspace()) if path.is_relative_to(workspace()) else path
+
+
 def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal.
 

@@ -50,6 +50,7 @@ def listening_folder(folder: Path, n_songs: int = 3) -> Manifest:
                 duration=song.duration,
                 beat_times=song.beat_times.tolist(),
                 candidates=candidates,
+                name=song.song_id,
             )
         )
         for a, b in (("temp_0.3", "temp_0.5"), ("temp_0.3", "temp_0.7"), ("temp_0.7", CHECK_ID)):

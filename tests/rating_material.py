@@ -30,6 +30,7 @@ def small_manifest(songs: dict[str, Song], n_candidates: int = 5) -> Manifest:
                 duration=song.duration,
                 beat_times=song.beat_times.tolist(),
                 candidates=candidates,
+                name=song.song_id,
             )
         )
         for a, b in combinations(candidates, 2):

@@ -223,7 +223,7 @@ def test_memory_of_old_tasks_is_released_and_nothing_is_revealed(rating):
     for n_rated in range(4):
         rating.listen_to_both()
         text = rating.root.evaluate("e => e.outerHTML")
-        for secret in ("temp", "song_0", "check", rating.manifest.manifest_id[:8], ".wav"):
+        for secret in ("temp", "song_0", "toy", "check", rating.manifest.manifest_id[:8], ".wav"):
             assert secret not in text
         page.keyboard.press("4")
         page.keyboard.press("Enter")

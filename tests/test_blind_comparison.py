@@ -27,7 +27,7 @@ def edits_of(songs, starts):
 
 
 def entry_of(song, name, edits, folder):
-    """What song_on_disk returns, without sound."""
+    """The entry of a song, without sound."""
     candidates = [
         Candidate(
             id=one.id,
@@ -50,6 +50,7 @@ def entry_of(song, name, edits, folder):
         duration=song.duration,
         beat_times=song.beat_times.tolist(),
         candidates=candidates,
+        name=song.song_id,
     )
 
 
@@ -61,7 +62,9 @@ def made(tmp_path, monkeypatch):
     monkeypatch.setattr(
         module, "policy_edits", lambda who, songs, **_: edits_of(songs, starts[who])
     )
-    monkeypatch.setattr(module, "song_on_disk", lambda named, folder: entry_of(*named, folder))
+    monkeypatch.setattr(
+        module, "songs_on_disk", lambda work, folder: [entry_of(*one, folder) for one in work]
+    )
     return blind_comparison("new", "old", songs, REF, tmp_path), tmp_path
 
 
@@ -109,9 +112,10 @@ def test_votes_are_wins_of_the_new_policy(made):
     # The two lengths with identical edits, of the one song that was rated.
     even = votes[votes["rater"] == ""]
     assert even[["song", "temperature", "win"]].to_numpy().tolist() == [
-        [FIRST, 0.5, 0.5],
-        [FIRST, 0.9, 0.5],
+        ["toy_0", 0.5, 0.5],
+        ["toy_0", 0.9, 0.5],
     ]
+    assert set(votes["song"]) == {"toy_0"}, "researchers read the names of songs"
 
 
 def test_no_answer_and_no_tasks_are_refused(made, monkeypatch, tmp_path):

@@ -21,12 +21,8 @@ from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
-from rlhf_lib.steps.candidate_files import (
-    MANIFEST_NAME,
-    load_manifest_songs,
-    load_rated_songs,
-    song_ids,
-)
+from rlhf_lib.steps.candidate_files import MANIFEST_NAME, load_manifest_songs, load_rated_songs
+from rlhf_lib.steps.candidate_names import song_ids
 from rlhf_lib.steps.candidates import (
     candidate_edits,
     comparison_tasks,
@@ -75,8 +71,8 @@ def test_the_folder_is_self_contained(made):
 
 def test_a_changed_original_is_noticed(made, tmp_path):
     folder, _, _, manifest = made
-    (tmp_path / manifest.songs[0].id).mkdir()
     other = folder / "out" / manifest.songs[1].path
+    (tmp_path / manifest.songs[0].path).parent.mkdir()
     (tmp_path / manifest.songs[0].path).write_bytes(other.read_bytes())
     with pytest.raises(InputError, match="not the song"):
         load_manifest_songs(manifest, tmp_path, folder / "cache")
@@ -86,10 +82,11 @@ def test_a_song_keeps_its_id_and_its_audio_when_others_come_and_go(made, tmp_pat
     folder, songs, policy, _ = made
     files = sorted((folder / "songs").glob("*.flac"))
     ids = [f"song_{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}" for path in files]
+    last_folder = f"song_002_{ids[1].removeprefix('song_')}"
     ref = PolicyRef(name="policy_v14", sha256="0" * 64)
 
     def written(manifest):
-        sounds = [path for path in tmp_path.rglob("*.wav") if manifest.songs[-1].id in path.name]
+        sounds = [path for path in tmp_path.rglob("*.wav") if path.parent.name == last_folder]
         return {path: path.stat().st_mtime_ns for path in sounds}
 
     # Without checks, which are drawn among the songs and may change a song's candidates.
@@ -99,7 +96,7 @@ def test_a_song_keeps_its_id_and_its_audio_when_others_come_and_go(made, tmp_pat
     both = generate_candidates(songs, policy, ref, tmp_path, per_song=2)
     assert [entry.id for entry in last.songs] == ids[1:]
     assert [entry.id for entry in both.songs] == ids
-    assert all(one.path.startswith(f"{both.songs[1].id}/") for one in both.songs[1].candidates)
+    assert all(one.path.startswith(f"{last_folder}/") for one in both.songs[1].candidates)
     assert len(before) == 2 and written(both) == before, "rendered again"
     first = generate_candidates(songs[:1], policy, ref, tmp_path, per_song=2)
     assert [entry.id for entry in first.songs] == ids[:1]
@@ -151,7 +148,7 @@ def test_originals_of_several_cycles_are_found_by_their_content(made, tmp_path):
         assert set(only) == {songs[1].sha256}
         both = [tmp_path / "second", folder / "songs"]
         assert set(load_rated_songs(rated, manifests, both, folder / "cache")) == set(loaded)
-        missing = rf"original of song '{first.songs[0].id}' .*give the folder"
+        missing = r"original of song 'song_001' .*give the folder"
         with pytest.raises(InputError, match=missing):
             load_rated_songs(rated, manifests, tmp_path / "second", folder / "cache")
     finally:

@@ -32,8 +32,17 @@ def test_the_whole_loop(workspace, capsys):
     assert "wrote" in capsys.readouterr().out
     where = ("--songs_dir", "data/test_songs", "--output_dir", "eval_outputs")
     sizes = ("--n_songs", 10, "--candidates_per_song", 5)
-    assert run("generate_eval_candidates", *where, *sizes) == 0
+    assert run("generate_eval_candidates", *where, *sizes, "--format", "mp3") == 2
+    assert "'mp3' is unknown; choose 'wav' or 'flac'" in capsys.readouterr().err
+    assert not list((workspace / "eval_outputs").glob("[!.]*"))
+    assert run("generate_eval_candidates", *where, *sizes, "--format", "flac") == 0
     printed = capsys.readouterr()
+    assert re.match(
+        r"3 songs, 17 edits: about \d+ MB and \d+ s of rendering in eval_outputs \(free",
+        printed.out,
+    )
+    names = {path.name.rpartition("_")[0] for path in (workspace / "eval_outputs").glob("*_*/")}
+    assert names == {"second", "song_001", "song_003"}
     assert "broken.wav" in printed.err
     assert "3 songs, 15 candidates, 30 pairs and 2 obvious checks" in printed.out
     for seed in (1, 2):
@@ -55,7 +64,11 @@ def test_the_whole_loop(workspace, capsys):
     assert "policy_v15 against policy_v14" in capsys.readouterr().out
     table = pd.read_csv(workspace / "runs/evaluation.csv")
     assert set(table["mode"]) == {"greedy", "sampled"}
+    capsys.readouterr()
     assert run("select_pairs", "--n_pairs", 4) == 0
+    lines = capsys.readouterr().out.splitlines()
+    form = r"0\.\d{3}  (second|song_00[13]): temp_0\.\d against temp_0\.\d"
+    assert len(lines) == 4 and all(re.fullmatch(form, line) for line in lines)
     selected = "eval_outputs/selected_manifest.json"
     tasks = {task["task_id"] for task in json.loads((workspace / selected).read_text())["tasks"]}
     mine = [a["task_id"] for a in answers if a["rater_id"] == "simulated_1"]

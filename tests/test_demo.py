@@ -14,12 +14,12 @@ def test_demo_leaves_audio_models_curves_and_a_report(workspace, capsys):
     printed = capsys.readouterr().out
     for title in ("Win rate of v15 over v14 (simulated", "Accuracy of", "Mean keep ratio"):
         assert title in printed
-    song = f"song_{file_sha256(folder / 'songs/song_001.flac')[:8]}"
+    song = f"song_001_{file_sha256(folder / 'songs/song_001.flac')[:8]}/song_001"
     for name in (
         "models/policy_v15.pt",
         "models/reward_model_v9_feedback_final.pt",
         "eval_outputs/evaluation_manifest.json",
-        f"eval_outputs/{song}/{song}_temp_0.9.wav",
+        f"eval_outputs/{song}_temp_0.9.wav",
         "feedback/preferences.json",
         "feedback/quality_report.json",
         "runs/policy_v15/metrics.csv",

@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 from feedback_examples import answer, manifest
 
+from rlhf_lib.analysis.audio import Audio, load_audio, save_audio
 from rlhf_lib.app.cli import main
 from rlhf_lib.feedback.store import PreferenceStore
 
@@ -75,10 +77,19 @@ def test_an_export_goes_into_another_store(feedback, workspace, capsys):
 
 
 def test_tasks_for_label_studio(feedback, workspace, capsys):
+    paths = [manifest().songs[0].path, *(one.path for one in manifest().songs[0].candidates)]
+    sounds = np.random.default_rng(0).uniform(-1, 1, (len(paths), 4000, 1)).astype(np.float32)
+    for path, samples in zip(paths, sounds, strict=True):
+        save_audio(workspace / "eval_outputs" / path, Audio(samples, 8000))
     assert _run("export_tasks", "--output_dir", "ls", "--audio_url", "http://x/") == 0
     tasks = json.loads((workspace / "ls/tasks.json").read_text())
     assert len(tasks) == 2
-    assert tasks[0]["data"]["audio_original"] == "http://x/song_001/song_001.flac"
+    heard = {path.name: load_audio(path).samples for path in (workspace / "ls/audio").iterdir()}
+    assert len(heard) == len(paths)
+    for task in tasks:
+        played = heard[task["data"]["audio_original"].removeprefix("http://x/audio/")]
+        original = load_audio(workspace / "eval_outputs" / paths[0])
+        np.testing.assert_array_equal(played, original.samples)
     assert (workspace / "ls/labelling_config.xml").read_text().startswith("<View>")
 
 

@@ -85,9 +85,10 @@ def _hashes(folder) -> dict[str, str]:
 
 
 def _song(workspace, number) -> str:
-    """Return the id of a composed song."""
-    content = (workspace / f"data/test_songs/song_{number:03d}.flac").read_bytes()
-    return f"song_{hashlib.sha256(content).hexdigest()[:8]}"
+    """Return how the paths of a composed song's files begin: its folder, and its name."""
+    name = f"song_{number:03d}"
+    content = (workspace / f"data/test_songs/{name}.flac").read_bytes()
+    return f"{name}_{hashlib.sha256(content).hexdigest()[:8]}/{name}"
 
 
 def _generate(out) -> tuple:
@@ -116,7 +117,7 @@ def test_candidates_go_on_where_they_were_killed(workspace, monkeypatch):
             )
     assert kills >= 2
     first = _song(workspace, 1)
-    finished = {path: path.stat().st_mtime_ns for path in out.rglob(f"{first}_*.wav")}
+    finished = {path: path.stat().st_mtime_ns for path in out.glob(f"{first}_*.wav")}
     assert finished
     assert _finished(*_generate(out)) == 0
     assert not list(out.rglob(".song_*")), "parts left behind"
@@ -129,13 +130,13 @@ def test_finished_candidates_are_believed_only_when_intact(workspace):
     assert _finished(*_generate(out)) == 0
     whole = _hashes(out)
     one, two, three = (_song(workspace, number) for number in (1, 2, 3))
-    sound = out / f"{two}/{two}_temp_0.5.wav"
-    original = next((out / three).glob(f"{three}_original.*"))
+    sound = out / f"{two}_temp_0.5.wav"
+    original = next(out.glob(f"{three}_original.*"))
     for path, content in (
         (sound, sound.read_bytes()[:-1000]),
         (original, b""),
-        (out / f"{one}/{one}.json", b"{"),
-        (out / f"{one}/{one}_temp_0.1.wav", None),
+        (out / f"{one}_edits.json", b"{"),
+        (out / f"{one}_temp_0.1.wav", None),
     ):
         path.unlink() if content is None else path.write_bytes(content)
         assert _finished(*_generate(out)) == 0
@@ -149,7 +150,7 @@ def test_a_manifest_never_stands_beside_sounds_of_another(workspace):
     manifest = out / "evaluation_manifest.json"
     first = Manifest.load(manifest)
     song = _song(workspace, 1)
-    changed = out / f"{song}/{song}_temp_0.1_v2.wav"
+    changed = out / f"{song}_temp_0.1_v2.wav"
     arguments = (*_generate(out), "--candidates_per_song", 6)
     assert _killed_when(changed.exists, *arguments)
     assert not manifest.exists()

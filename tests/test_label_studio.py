@@ -1,6 +1,7 @@
 """Label Studio's SDK accepts the exported tasks; imported answers keep their meaning."""
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -94,11 +95,16 @@ def test_tasks_are_blind_and_their_sides_are_balanced():
     sides = Counter(task["data"]["shown_first"] for task in made)
     assert sides == {"a": 10, "b": 10}
     assert [task["data"]["task_id"] for task in made] != [task.task_id for task in tasks]
+    # One address for each sound, from which nothing can be read.
+    sounds = {"O": set(), "a": set(), "b": set()}
     for task in made:
-        edits = {"a": "temp_0.1", "b": "temp_0.9"}
-        left = edits[task["data"]["shown_first"]]
-        assert task["data"]["audio_left"] == f"http://x/song_001/song_001_{left}.wav"
-        assert task["data"]["audio_original"] == "http://x/song_001/song_001.flac"
+        first, second = ("a", "b") if task["data"]["shown_first"] == "a" else ("b", "a")
+        for side, name in (("O", "original"), (first, "left"), (second, "right")):
+            sounds[side].add(task["data"][f"audio_{name}"])
+    assert [len(addresses) for addresses in sounds.values()] == [1, 1, 1]
+    addresses = set.union(*sounds.values())
+    assert len(addresses) == 3
+    assert all(re.fullmatch(r"http://x/audio/[0-9a-f]{16}\.flac", one) for one in addresses)
     for shown in ("edit", "temperature", "manifest", "task_id", "shown_first"):
         assert f"${shown}" not in labelling_config()
 

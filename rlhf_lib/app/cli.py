@@ -233,6 +233,7 @@ COMMANDS = (
             "n_songs": Flag(10, "use at most this many songs"),
             "candidates_per_song": Flag(5, "above 5: more edits of the same lengths"),
             "policy": Flag("models/policy_final.pt", "checkpoint"),
+            "format": Flag("wav", "of the audio: wav, or flac for the same samples in less space"),
             "seed": _SEED,
             "beats": _BEATS,
             **_MANY,
@@ -284,13 +285,15 @@ COMMANDS = (
     ),
     Command(
         commands.export_tasks,
-        "write the comparisons of a manifest for rating in Label Studio",
+        "write the comparisons of a manifest, and their sounds, for rating in Label Studio",
         {
             "manifest": Flag("eval_outputs/evaluation_manifest.json", "what to rate"),
             "output_dir": Flag(
-                "feedback/label_studio", "folder for tasks and labelling configuration"
+                "feedback/label_studio", "folder for tasks, sounds and labelling configuration"
             ),
-            "audio_url": Flag("/data/local-files/?d=", "prefix of a sound's path"),
+            "audio_url": Flag(
+                "/data/local-files/?d=", "address under which the output folder is served"
+            ),
             "seed": _SEED,
         },
     ),

@@ -106,6 +106,7 @@ def generate_eval_candidates(args: argparse.Namespace) -> None:
             args.seed,
             args.jobs,
             args.scheduler,
+            args.format,
         )
     n_candidates = sum(len(song.edits) for song in manifest.songs)
     checks = sum(task.check is not None for task in manifest.tasks)
@@ -197,12 +198,14 @@ def export_feedback(args: argparse.Namespace) -> None:
 
 
 def export_tasks(args: argparse.Namespace) -> None:
-    from rlhf_lib.feedback.label_studio import write_project
+    from rlhf_lib.feedback.label_studio import copy_sounds, write_project
     from rlhf_lib.feedback.manifest import Manifest
 
-    manifest = Manifest.load(resolve(args.manifest))
-    for path in write_project(manifest, args.output_dir, args.audio_url, args.seed):
-        print(path)
+    path = resolve(args.manifest)
+    manifest = Manifest.load(path)
+    copy_sounds(manifest, path.parent, args.output_dir)
+    for written in write_project(manifest, args.output_dir, args.audio_url, args.seed):
+        print(written)
 
 
 def check_feedback(args: argparse.Namespace) -> None:
@@ -323,8 +326,9 @@ def select_pairs(args: argparse.Namespace) -> None:
         args.seed,
     )
     chosen.save(resolve(args.output) if args.output else path.with_name("selected_manifest.json"))
+    names = chosen.song_names()
     for task, value in zip(chosen.tasks, unsure, strict=False):  # checks come last
-        print(f"{value:.3f}  {task.task_id}")
+        print(f"{value:.3f}  {names[task.song_id]}: {task.edit_a_id} against {task.edit_b_id}")
 
 
 def demo(args: argparse.Namespace) -> None:

@@ -89,7 +89,7 @@ def run_demo(folder: str | Path, seed: int = 0, profile: str = "full") -> pd.Dat
     for title, table in results.tables().items():
         print(f"\n{title}\n{table.round(3).to_string(index=False)}")
     listen = manifest.songs[0]
-    sounds = [("original", demo.cycle.candidates / listen.path)]
+    sounds = [(f"{listen.name}, original", demo.cycle.candidates / listen.path)]
     sounds += [(one.id, demo.cycle.candidates / one.path) for one in listen.candidates[:5]]
     path = write_demo_report(folder / "report.html", results, sounds)
     print(f"\n{results.minutes:.1f} minutes; report, audio and models in {path.parent}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from rlhf_lib.analysis.audio import find_audio
 from rlhf_lib.analysis.song import Song, load_songs
 from rlhf_lib.composer.compose import compose_songs
-from rlhf_lib.paths import resolve, workspace
+from rlhf_lib.paths import resolve, shown
 
 
 def songs_or_composed(
@@ -30,7 +30,7 @@ def songs_or_composed(
         When the folder holds audio and none of it can be used, or a number is out of range.
     """
     folder = resolve(folder)
-    name = folder.relative_to(workspace()) if folder.is_relative_to(workspace()) else folder
+    name = shown(folder)
     if not (folder.is_dir() and find_audio(folder)):
         print(f"no audio in {name}: composing {n_songs} songs of {seconds:g} s (seed {seed})")
         compose_songs(folder, n_songs, seed, seconds)

@@ -4,19 +4,22 @@ The labelling configuration shows two players, A and B, the original, the seven-
 tags and a field for notes. Only the JSON export (not JSON-MIN, not CSV) can be imported.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote as url_quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
+from tqdm.auto import tqdm
 
+from rlhf_lib.analysis.audio import load_audio, save_audio
 from rlhf_lib.feedback.annotation import TAGS
 from rlhf_lib.feedback.manifest import Manifest
 from rlhf_lib.feedback.mapping import Mapped, Refused, items
+from rlhf_lib.feedback.validation import inside
 from rlhf_lib.paths import atomic_path, resolve
 
 #: The address under which Label Studio serves local files, when that is switched on.
@@ -62,13 +65,14 @@ def to_tasks(manifest: Manifest, audio_url: str = LOCAL_FILES, seed: int = 0) ->
     """Return the tasks of a manifest for import into a project with `labelling_config`.
 
     The side of each edit is random (edit a is on side A in half of the tasks) and recorded;
-    tasks come in random order. The screen shows neither ids nor temperatures.
+    tasks come in random order. The screen shows neither ids nor temperatures, and the addresses
+    of the sounds, which raters' browsers load, hold neither these nor the song's name.
 
     Parameters
     ----------
     audio_url : str
-        The prefix of paths relative to the manifest's folder: the address of a web server,
-        or `LOCAL_FILES` and a folder below Label Studio's document root.
+        The address under which the project's folder is served (see `copy_sounds`): that of a web
+        server, or `LOCAL_FILES` and a folder below Label Studio's document root.
     """
     rng = np.random.default_rng(seed)
     sides = rng.permutation(np.arange(len(manifest.tasks)) % 2)
@@ -78,15 +82,48 @@ def to_tasks(manifest: Manifest, audio_url: str = LOCAL_FILES, seed: int = 0) ->
         a, b = (manifest.candidate(task.song_id, name) for name in (task.edit_a_id, task.edit_b_id))
         left, right = (a, b) if first == "a" else (b, a)
         data = {
-            "audio_original": audio_url + url_quote(manifest.song(task.song_id).path),
-            "audio_left": audio_url + url_quote(left.path),
-            "audio_right": audio_url + url_quote(right.path),
+            "audio_original": audio_url + _neutral(manifest, manifest.song(task.song_id).path),
+            "audio_left": audio_url + _neutral(manifest, left.path),
+            "audio_right": audio_url + _neutral(manifest, right.path),
             "manifest_id": manifest.manifest_id,
             "shown_first": first,
         }
         carried = task.model_dump(include=set(_CARRIED))
         tasks.append({"data": data | carried})
     return tasks
+
+
+def copy_sounds(manifest: Manifest, audio_folder: str | Path, folder: str | Path) -> None:
+    """Write the sounds of a manifest's tasks into ``audio/`` of a project's folder.
+
+    Every sound is written as FLAC, with the same samples, under a name that tells nothing, and
+    without tags such as a title. Sounds that are there already are kept.
+
+    Parameters
+    ----------
+    audio_folder : path
+        The folder that the manifest's paths start from.
+
+    Raises
+    ------
+    InputError
+        When a sound is missing, cannot be read, or cannot be written.
+    """
+    paths = {}  # in order, each once
+    for task in manifest.tasks:
+        paths[manifest.song(task.song_id).path] = None
+        for candidate_id in (task.edit_a_id, task.edit_b_id):
+            paths[manifest.candidate(task.song_id, candidate_id).path] = None
+    for path in tqdm(paths, "sounds", unit="sound", leave=False):
+        copy = resolve(folder) / _neutral(manifest, path)
+        if not copy.is_file():
+            save_audio(copy, load_audio(inside(audio_folder, path)))
+
+
+def _neutral(manifest: Manifest, path: str) -> str:
+    """Return where a project has the copy of a sound: a name that no rater can read."""
+    name = hashlib.sha256(f"{manifest.manifest_id}/{path}".encode()).hexdigest()
+    return f"audio/{name[:16]}.flac"
 
 
 def write_project(

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
@@ -73,6 +75,9 @@ class SongEntry(Record):
     sections: list[tuple[str, int, int]] | None = Field(
         default=None, description="label, first beat and end of each given section; null if none"
     )
+    name: str | None = Field(
+        default=None, description="the song's own name, which raters never see, or null"
+    )
 
     @property
     def edits(self) -> list[Candidate]:
@@ -123,6 +128,19 @@ class SongEntry(Record):
                     f"{name}: its actions play {played:.2f} of {self.duration:.2f} s, but its "
                     f"{field} is {getattr(candidate, field)}; generate the candidates again"
                 )
+
+
+def song_names(songs: Sequence[SongEntry]) -> list[str]:
+    """Return what each song is called in tables and plots: its name, or its id without one.
+
+    Songs that share a name get the digits of their ids too. Raters never see these names.
+    """
+    names = [song.name or song.id for song in songs]
+    times = Counter(names)
+    return [
+        f"{name}_{song.id.removeprefix('song_')}" if times[name] > 1 else name
+        for song, name in zip(songs, names, strict=True)
+    ]
 
 
 class Task(Record):
@@ -220,6 +238,10 @@ class Manifest(Record):
         content = self.model_dump(mode="json", exclude={"manifest_id"}, exclude_defaults=True)
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def song_names(self) -> dict[str, str]:
+        """Return what each song is called in tables and plots, by its id; see `song_names`."""
+        return dict(zip((song.id for song in self.songs), song_names(self.songs), strict=True))
 
     def song(self, song_id: str) -> SongEntry:
         """Return the song with this id; InputError when there is none."""

@@ -1,7 +1,6 @@
 """Blind comparison of a new and an old policy by listeners, who see no names."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import VOTE_FOR_A, Annotation
 from rlhf_lib.feedback.manifest import Manifest, PolicyRef, Task
 from rlhf_lib.learning.policy.policy import Policy
-from rlhf_lib.parallel import run
-from rlhf_lib.steps.candidate_files import MANIFEST_NAME, CandidateEdit, song_ids, song_on_disk
+from rlhf_lib.steps.candidate_files import MANIFEST_NAME, CandidateEdit, songs_on_disk
+from rlhf_lib.steps.candidate_names import song_ids
 from rlhf_lib.steps.evaluation import policy_edits
 
 _SIDES = ("new", "old")
@@ -62,8 +61,7 @@ def blind_comparison(
         work.append((song, name, edits))
     if not tasks:
         raise InputError("both policies edit every song alike, so there is nothing to compare")
-    entries = run(partial(song_on_disk, folder=folder), work, jobs=1, label="rendering")
-    manifest = Manifest.create(ref, entries, tasks)
+    manifest = Manifest.create(ref, songs_on_disk(work, folder), tasks)
     manifest.save(folder / MANIFEST_NAME)
     return manifest
 
@@ -83,7 +81,7 @@ def blind_votes(answers: Sequence[Annotation], manifest: Manifest) -> pd.DataFra
     Returns
     -------
     DataFrame
-        song, temperature, rater ("" for identical edits), win (of the new policy: 1 won,
+        song (its name), temperature, rater ("" for identical edits), win (of the new policy: 1 won,
         ½ even, 0 lost).
 
     Raises
@@ -115,4 +113,5 @@ def blind_votes(answers: Sequence[Annotation], manifest: Manifest) -> pd.DataFra
         if (song, temperature) not in asked
     ]
     both = [votes, pd.DataFrame(even, columns=columns)] if even else [votes]
-    return pd.concat(both, ignore_index=True)
+    table = pd.concat(both, ignore_index=True)
+    return table.assign(song=table["song"].map(manifest.song_names()))

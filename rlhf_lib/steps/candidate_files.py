@@ -1,9 +1,9 @@
 """The files of a manifest: write edits and originals as audio, and find the originals again."""
 
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,20 @@ from rlhf_lib.editing.loudness import loudness
 from rlhf_lib.editing.render import render
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation
-from rlhf_lib.feedback.manifest import Candidate, Manifest, SongEntry
+from rlhf_lib.feedback.manifest import Candidate, Manifest, SongEntry, song_names
 from rlhf_lib.feedback.validation import inside
+from rlhf_lib.parallel import run
 from rlhf_lib.paths import atomic_path, file_sha256
+from rlhf_lib.steps.candidate_names import (
+    AUDIO_FORMATS,
+    AudioFormat,
+    file_name,
+    song_place,
+    sound_path,
+)
+from rlhf_lib.steps.rendering_cost import announce
 
 MANIFEST_NAME = "evaluation_manifest.json"
-_ID_DIGITS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,67 +54,90 @@ class CandidateEdit:
     edit: Edit
 
 
-def song_ids(songs: Sequence[Song]) -> list[str]:
-    """Return an id for each song: ``song_`` and the first 8 hex digits of its file's sha256.
+def songs_on_disk(
+    work: Sequence[tuple[Song, str, Sequence[CandidateEdit]]],
+    folder: Path,
+    audio_format: AudioFormat = "wav",
+    jobs: int | None = 1,
+    scheduler: str | None = None,
+) -> list[SongEntry]:
+    """Return the entries of songs; render the audio that is missing.
 
-    So a song keeps its id when other songs are added or removed. Songs that share these digits
-    get all of them.
+    Before any audio is replaced, its size and the time are printed, and the folder's manifest is
+    removed, because it lists the old audio.
+
+    Parameters
+    ----------
+    work : sequence of (song, song_id, candidates)
+    folder : Path
+    audio_format : "wav" or "flac"
+        Of the candidates; FLAC has exactly the samples of the WAV.
+    jobs, scheduler
+        See `rlhf_lib.parallel.run`.
 
     Raises
     ------
     InputError
-        When two songs have the same content.
+        When the free space is smaller than what is needed; then nothing was replaced.
     """
-    names: dict[str, str] = {}
-    for song in songs:
-        if song.sha256 in names:
-            raise InputError(
-                f"songs {names[song.sha256]!r} and {song.song_id!r} have the same content; "
-                "give each song once"
-            )
-        names[song.sha256] = song.song_id
-    times = Counter(sha256[:_ID_DIGITS] for sha256 in names)
-    short = {sha256: sha256[:_ID_DIGITS] for sha256 in names}
-    return [f"song_{sha256 if times[short[sha256]] > 1 else short[sha256]}" for sha256 in names]
-
-
-def song_on_disk(job: tuple[Song, str, Sequence[CandidateEdit]], folder: Path) -> SongEntry:
-    """Return the entry of a song; render its audio if it is missing.
-
-    Before any audio is replaced, the folder's manifest is removed, because it lists the old audio.
-
-    Parameters
-    ----------
-    job : (song, song_id, candidates)
-    folder : Path
-    """
-    entry = finished_song(*job, folder)
-    if entry is None:
+    find = partial(_finished, folder=folder, audio_format=audio_format)
+    found = run(find, work, jobs, scheduler, "checking")
+    missing = [one for one, entry in zip(work, found, strict=True) if entry is None]
+    if missing:
+        announce(
+            [(song, [one.edit for one in edits]) for song, _, edits in missing],
+            folder,
+            audio_format,
+            sum(_size_now(*one, folder) for one in missing),
+            jobs,
+            scheduler,
+        )
         (folder / MANIFEST_NAME).unlink(missing_ok=True)
-        entry = render_song(*job, folder)
-    return entry
+    render_one = partial(_rendered, folder=folder, audio_format=audio_format)
+    rendered = iter(run(render_one, missing, jobs, scheduler, "rendering"))
+    return [entry or next(rendered) for entry in found]
+
+
+def _finished(job: tuple, folder: Path, audio_format: AudioFormat) -> SongEntry | None:
+    return finished_song(*job, folder, audio_format)
+
+
+def _rendered(job: tuple, folder: Path, audio_format: AudioFormat) -> SongEntry:
+    return render_song(*job, folder, audio_format)
 
 
 def finished_song(
-    song: Song, song_id: str, edits: Sequence[CandidateEdit], folder: Path
+    song: Song,
+    song_id: str,
+    edits: Sequence[CandidateEdit],
+    folder: Path,
+    audio_format: AudioFormat = "wav",
 ) -> SongEntry | None:
     """Return the entry that `render_song` wrote for the same edits; None when anything differs.
 
     The note next to the audio is used only if every file still has the hash in it.
     """
     try:
-        entry = SongEntry.model_validate_json(_note_path(song_id, folder).read_bytes())
+        entry = SongEntry.model_validate_json(_note_path(song, song_id, folder).read_bytes())
     except (OSError, ValidationError):
         return None
     made = [
-        (one.id, one.temperature, one.target_keep_ratio, one.actions) for one in entry.candidates
+        (one.id, one.path, one.temperature, one.target_keep_ratio, one.actions)
+        for one in entry.candidates
     ]
     wanted = [
-        (one.id, one.temperature, one.edit.target, one.edit.actions.tolist()) for one in edits
+        (
+            one.id,
+            sound_path(song, song_id, one.id, audio_format),
+            one.temperature,
+            one.edit.target,
+            one.edit.actions.tolist(),
+        )
+        for one in edits
     ]
     same_song = entry.sha256 == song.sha256 and entry.beat_times == song.beat_times.tolist()
     same_song &= (entry.downbeats, entry.sections) == _bars_and_sections(song)
-    if not same_song or entry.id != song_id or made != wanted:
+    if not same_song or (entry.id, entry.name) != (song_id, song.song_id) or made != wanted:
         return None
     try:
         rendered = all(
@@ -119,23 +150,31 @@ def finished_song(
 
 
 def render_song(
-    song: Song, song_id: str, edits: Sequence[CandidateEdit], folder: Path
+    song: Song,
+    song_id: str,
+    edits: Sequence[CandidateEdit],
+    folder: Path,
+    audio_format: AudioFormat = "wav",
 ) -> SongEntry:
-    """Render the edits of a song into ``folder/song_id``, with a copy of the original.
+    """Render the edits of a song into its folder, with a copy of the original.
 
-    Every file is written atomically. The note with the entry (``song_id.json``, read by
-    `finished_song`) is written last.
+    The folder has the song's name and the digits of its id (``better_3f2a9c01``). Every file is
+    written atomically; the same candidate in the other format is removed. The note with the entry
+    (``better_edits.json``, read by `finished_song`) is written last.
     """
-    note = _note_path(song_id, folder)
-    for stale in (note, *note.parent.glob(f".{song_id}*")):  # left by a killed run
+    note = _note_path(song, song_id, folder)
+    for stale in (note, *note.parent.glob(f".{file_name(song.song_id)}_*")):  # left by a killed run
         stale.unlink(missing_ok=True)
     audio = load_audio(song.path)
     candidates = []
     for one in edits:
         edit = one.edit
         sound = render(edit, audio)
-        path = f"{song_id}/{song_id}_{one.id}.wav"
+        path = sound_path(song, song_id, one.id, audio_format)
         save_audio(folder / path, sound)
+        for other in AUDIO_FORMATS:
+            if other != audio_format:
+                (folder / sound_path(song, song_id, one.id, other)).unlink(missing_ok=True)
         candidates.append(
             Candidate(
                 id=one.id,
@@ -164,6 +203,7 @@ def render_song(
         candidates=candidates,
         downbeats=downbeats,
         sections=sections,
+        name=song.song_id,
     )
     with atomic_path(note) as part:
         part.write_text(entry.model_dump_json(), encoding="utf-8")
@@ -173,15 +213,18 @@ def render_song(
 def load_manifest_songs(
     manifest: Manifest, folder: str | Path, cache_dir: str | Path | None = None
 ) -> dict[str, Song]:
-    """Load the originals of a manifest: song id → Song.
+    """Load the originals of a manifest: song id → Song, each under its own name.
 
     Raises
     ------
     InputError
         When an original is missing, or is not the one the candidates were made from.
     """
+    names = manifest.song_names()
     return {
-        entry.id: _load_original(entry, inside(Path(folder), entry.path), cache_dir)
+        entry.id: _load_original(
+            entry, names[entry.id], inside(Path(folder), entry.path), cache_dir
+        )
         for entry in tqdm(manifest.songs, "loading songs", unit="song", leave=False)
     }
 
@@ -222,8 +265,9 @@ def load_rated_songs(
             entry = manifest.song(annotation.song_id)
             needed.setdefault(entry.sha256, entry)
     places = _find_originals(needed, folders)
+    names = dict(zip(needed, song_names([*needed.values()]), strict=True))
     return {
-        sha256: _load_original(entry, places[sha256], cache_dir)
+        sha256: _load_original(entry, names[sha256], places[sha256], cache_dir)
         for sha256, entry in tqdm(needed.items(), "loading songs", unit="song", leave=False)
     }
 
@@ -242,14 +286,15 @@ def _find_originals(needed: Mapping[str, SongEntry], folders: list[Path]) -> dic
                 places.setdefault(sha256, path)
     for sha256 in missing - places.keys():
         entry = needed[sha256]
+        name = entry.name or entry.id
         raise InputError(
-            f"the original of song {entry.id!r} ({entry.path}, sha256 {sha256[:12]}…) is not below "
+            f"the original of song {name!r} ({entry.path}, sha256 {sha256[:12]}…) is not below "
             f"{', '.join(map(str, folders))}; give the folder of the candidates that were rated"
         )
     return places
 
 
-def _load_original(entry: SongEntry, path: Path, cache_dir: str | Path | None) -> Song:
+def _load_original(entry: SongEntry, name: str, path: Path, cache_dir: str | Path | None) -> Song:
     song = load_song(path, cache_dir)
     same_beats = song.n_beats == len(entry.beat_times) and np.allclose(
         song.beat_times, entry.beat_times, rtol=0, atol=1e-3
@@ -266,7 +311,7 @@ def _load_original(entry: SongEntry, path: Path, cache_dir: str | Path | None) -
             f"{song.path} has other bars or sections than the song the candidates were made from; "
             "restore the .beats and .sections files next to it, or generate the candidates again"
         )
-    return song
+    return replace(song, song_id=name)
 
 
 def _bars_and_sections(song: Song) -> tuple[list[int], list[tuple[str, int, int]] | None]:
@@ -275,8 +320,18 @@ def _bars_and_sections(song: Song) -> tuple[list[int], list[tuple[str, int, int]
     return song.downbeats.tolist(), sections or None
 
 
-def _note_path(song_id: str, folder: Path) -> Path:
-    return folder / song_id / f"{song_id}.json"
+def _note_path(song: Song, song_id: str, folder: Path) -> Path:
+    # Not the bare name: Windows has no file "con.json".
+    return folder / f"{song_place(song, song_id)}_edits.json"
+
+
+def _size_now(song: Song, song_id: str, edits: Sequence[CandidateEdit], folder: Path) -> int:
+    """Return the bytes of a song's files that rendering it replaces or removes."""
+    sounds = [
+        folder / sound_path(song, song_id, one.id, form) for one in edits for form in AUDIO_FORMATS
+    ]
+    files = [*sounds, *(target for _, target in _copies(song, song_id, folder))]
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def _copies(song: Song, song_id: str, folder: Path) -> list[tuple[Path | str | None, Path]]:
@@ -285,7 +340,7 @@ def _copies(song: Song, song_id: str, folder: Path) -> list[tuple[Path | str | N
     Beats that beat_this found are given as the text of a beat file, so that later steps need
     neither the network nor its weights.
     """
-    place = folder / song_id / f"{song_id}_original"
+    place = folder / f"{song_place(song, song_id)}_original"
     beats = file_beside(song.path, ".beats")
     if song.beats_from == "beat_this":
         beats = beats_text(song.beat_times, song.bars)

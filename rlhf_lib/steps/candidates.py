@@ -21,8 +21,13 @@ from rlhf_lib.steps.candidate_files import (
     MANIFEST_NAME,
     CandidateEdit,
     load_manifest_songs,
+    songs_on_disk,
+)
+from rlhf_lib.steps.candidate_names import (
+    AUDIO_FORMATS,
+    FLAC_HIGHEST_RATE,
+    AudioFormat,
     song_ids,
-    song_on_disk,
 )
 
 #: Spread of the re-weightings of the policy's reward for the second and later variants of a
@@ -128,6 +133,7 @@ def generate_candidates(
     seed: int = 0,
     jobs: int | None = 1,
     scheduler: str | None = None,
+    audio_format: AudioFormat = "wav",
 ) -> Manifest:
     """Edit and render every song, and write the manifest last.
 
@@ -137,8 +143,10 @@ def generate_candidates(
 
     After an interruption the same call resumes: songs finished with the same edits, whose files
     are intact, are not rendered again. An older manifest is removed before its audio is replaced.
-    A song's id and folder depend on its content alone (`song_ids`), so songs may be added or
-    removed; the folders of songs that are gone stay.
+    A song's id depends on its content alone (`song_ids`), its folder on its id and name, so songs
+    may be added or removed; the folders of songs that are gone, or were renamed, stay.
+
+    Size and time are printed before the first edit is rendered.
 
     Parameters
     ----------
@@ -153,12 +161,28 @@ def generate_candidates(
         Of the variants and the checks.
     jobs, scheduler
         Where planning and rendering run, see `rlhf_lib.parallel.run`; by default this process.
+    audio_format : "wav" or "flac"
+        Of the candidates. FLAC has exactly the samples of the WAV and takes less space.
 
     Returns
     -------
     Manifest
         As written to ``evaluation_manifest.json``.
+
+    Raises
+    ------
+    InputError
+        When two songs have the same content, an argument is out of range, or the free space is
+        smaller than what is needed; then nothing was replaced.
     """
+    if audio_format not in AUDIO_FORMATS:
+        raise InputError(f"audio format {audio_format!r} is unknown; choose 'wav' or 'flac'")
+    for song in songs:
+        if audio_format == "flac" and song.sample_rate > FLAC_HIGHEST_RATE:
+            raise InputError(
+                f"song {song.song_id!r} has {song.sample_rate} Hz, and FLAC at most "
+                f"{FLAC_HIGHEST_RATE}; choose wav"
+            )
     output_dir = Path(output_dir).absolute()
     ids = song_ids(songs)
     edits_of = dict(
@@ -170,9 +194,8 @@ def generate_candidates(
     checked = min(n_checks(sum(map(len, tasks_of.values()))), len(ids))
     for place in sorted(rng.choice(len(ids), checked, replace=False)):
         tasks_of[ids[place]].append(_check_task(ids[place], edits_of[ids[place]], rng))
-    render = partial(song_on_disk, folder=output_dir)
     work = [(song, song_id, edits_of[song_id]) for song, song_id in zip(songs, ids, strict=True)]
-    entries = run(render, work, jobs, scheduler, "rendering")
+    entries = songs_on_disk(work, output_dir, audio_format, jobs, scheduler)
     tasks = [task for song_id in ids for task in tasks_of[song_id]]
     manifest = Manifest.create(policy_ref, entries, tasks)
     manifest.save(output_dir / MANIFEST_NAME)

@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.history import current_annotations
+from rlhf_lib.feedback.manifest import Manifest
 from rlhf_lib.feedback.quality.agreement import agreement_report, estimate
 from rlhf_lib.feedback.quality.checks import checks_report
 from rlhf_lib.feedback.quality.consistency import (
@@ -23,7 +24,9 @@ from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.paths import atomic_path
 
 
-def quality_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
+def quality_report(
+    annotations: Sequence[Annotation], kept: Callable[[str], Manifest | None] | None = None
+) -> dict[str, Any]:
     """Return the quality report on feedback, ready for JSON.
 
     A figure is ``{"value", "n", "reason"}``: `n` is the number of cases; where the figure cannot
@@ -35,6 +38,9 @@ def quality_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
         The whole history; superseded answers are counted, then left out. Answers to obvious
         checks are counted as passed or failed and used for nothing else. "Can't tell" is counted
         and used only for the figures on fatigue.
+    kept : callable, optional
+        manifest_id → Manifest, or None: `PreferenceStore.find_manifest`. Without it, songs are
+        called by their ids.
 
     Returns
     -------
@@ -67,16 +73,31 @@ def quality_report(annotations: Sequence[Annotation]) -> dict[str, Any]:
         "fatigue": fatigue_report(compared),
         "strengths": strengths_report(answers),
     }
+    _name_songs(report, kept or (lambda manifest_id: None))
     return report | {"warnings": [{"found": found, "do": do} for found, do in warnings(report)]}
 
 
 def write_quality_report(store: PreferenceStore) -> Path:
     """Write the report on a store to ``quality_report.json`` next to it and return the path."""
     path = store.folder / "quality_report.json"
-    text = json.dumps(quality_report(store.load()), indent=2, ensure_ascii=False, allow_nan=False)
+    report = quality_report(store.load(), store.find_manifest)
+    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as part:
         part.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+def _name_songs(report: dict[str, Any], kept: Callable[[str], Manifest | None]) -> None:
+    """Add `song`, what researchers call it, next to every `song_id` of the report."""
+    listed = [*report["contradictions"], *report["cycles"], *report["checks"]["failed_answers"]]
+    about = [(entry["manifest_id"], entry) for entry in listed]
+    about += [(one["manifest_id"], entry) for one in report["strengths"] for entry in one["songs"]]
+    names: dict[str | None, dict[str, str]] = {None: {}}
+    for manifest_id, entry in about:
+        if manifest_id not in names:
+            manifest = kept(manifest_id)
+            names[manifest_id] = manifest.song_names() if manifest else {}
+        entry["song"] = names[manifest_id].get(entry["song_id"], entry["song_id"])
 
 
 def _balance(compared: Sequence[Annotation], answers: Sequence[Annotation]) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def _consistency(report: dict) -> Found:
             )
     for name, what in (("contradictions", "contradicted"), ("cycles", "cyclic")):
         if report[name]:
-            songs = sorted({entry["song_id"] for entry in report[name]})
+            songs = sorted({entry["song"] for entry in report[name]})
             yield (
                 f"{len(report[name])} {what} preferences, in songs {', '.join(songs[:10])}",
                 f"listen again to the tasks listed under {name!r} and supersede wrong answers",
