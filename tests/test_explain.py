@@ -5,10 +5,16 @@ import pytest
 import torch
 from toy import toy_song
 
-from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, DESCRIPTOR_NAMES, N_DESCRIPTORS, describe
+from rlhf_lib.editing.descriptors import (
+    ADDITIVE_NAMES,
+    DESCRIPTOR_NAMES,
+    N_DESCRIPTORS,
+    describe,
+    weight_vector,
+)
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.learning.planning.song_tensors import FeatureScale
-from rlhf_lib.learning.reward.explain import explain
+from rlhf_lib.learning.reward.explain import explain, reasons
 from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS, random_cuts
 
@@ -77,3 +83,16 @@ def test_seams_have_the_time_and_the_cost_of_their_joins(model, songs, edit):
     weight = float(model.linear_weights()[DESCRIPTOR_NAMES.index("transition")])
     cost = float(songs[0].joins.costs(np.array(19), np.array(36))[0])
     assert first.by_descriptor["transition"] == pytest.approx(weight * cost**2, rel=1e-4)
+
+
+def test_reasons_add_up_to_the_difference_of_the_scores(songs):
+    """One seam against none, and what a shorter edit lacks; the largest part comes first."""
+    one = Edit(songs[0], np.repeat([Action.KEEP, Action.CUT, Action.KEEP], 32), 0.67)
+    other = Edit(songs[0], np.repeat([Action.KEEP, Action.CUT], [64, 32]), 0.67)
+    weights = weight_vector({"seams": -0.5, "ending": -2.0, "hook": 3.0, "length": 1.0})
+    told = reasons(one, other, weights)
+    assert told["more cuts"] == -0.5
+    assert told["more of the ending"] == pytest.approx(2.0)  # 32 beats missing cost all of it
+    assert sum(told.values()) == pytest.approx((describe(one) - describe(other)) @ weights)
+    sizes = np.abs(list(told.values()))
+    assert (np.diff(sizes) <= 0).all() and (sizes > 0).all()

@@ -30,8 +30,8 @@ def notebook(request):
     return nbformat.read(request.param, as_version=4)
 
 
-def test_there_are_eight_in_order_and_they_are_light():
-    assert [path.name[:2] for path in PATHS] == [f"{number:02d}" for number in range(8)]
+def test_there_are_nine_in_order_and_they_are_light():
+    assert [path.name[:2] for path in PATHS] == [f"{number:02d}" for number in range(9)]
     assert sum(path.stat().st_size for path in PATHS) < MAX_BYTES
 
 

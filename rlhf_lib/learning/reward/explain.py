@@ -116,5 +116,6 @@ def reasons(edit: Edit, other: Edit, weights: np.ndarray) -> dict[str, float]:
     parts = {
         one.more if gap > 0 else one.less: gap * weight
         for one, gap, weight in zip(DESCRIPTOR_TABLE, more.tolist(), weights.tolist(), strict=True)
+        if gap * weight != 0
     }
     return dict(sorted(parts.items(), key=lambda part: -abs(part[1])))
