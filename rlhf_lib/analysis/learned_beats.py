@@ -9,6 +9,7 @@ import importlib.util
 import os
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 
@@ -21,6 +22,11 @@ from rlhf_lib.paths import file_sha256
 
 #: The authors' model for general use, trained on all their data but one test set.
 MODEL = "final0"
+#: What a damaged file of weights, or a torchaudio for another torch, raises.
+_UNUSABLE = (
+    *(ImportError, OSError, EOFError, UnpicklingError),
+    *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
+)
 
 
 def weights() -> Path:
@@ -71,10 +77,10 @@ def _tracker(path: Path, key: str):
         from beat_this.inference import Audio2Beats
 
         return Audio2Beats(checkpoint_path=str(path), device="cpu")
-    except (ImportError, OSError, RuntimeError, KeyError, ValueError) as error:
+    except _UNUSABLE as error:
         raise InputError(
-            f"beat_this cannot be loaded with {path} ({error}); install the torchaudio that fits "
-            "the installed torch, and get the weights anew"
+            f"beat_this cannot be loaded with {path} ({type(error).__name__}: {error}); install "
+            "the torchaudio that fits the installed torch, or get the weights anew"
         ) from error
 
 
