@@ -94,7 +94,7 @@ def learned_beats(audio: Downmix) -> tuple[np.ndarray, np.ndarray | None]:
     downbeats : (n_bars,) int array or None
         The beats that begin a bar. Where two are more than 12 beats apart, or the song goes on
         for longer before the first or after the last, bars of the usual length are filled in.
-        None when fewer than two were found.
+        None when fewer than two were found, or most bars would have one beat.
 
     Raises
     ------
@@ -110,10 +110,10 @@ def learned_beats(audio: Downmix) -> tuple[np.ndarray, np.ndarray | None]:
             f"beat_this found {len(times)} beats in {audio.duration:.1f} s; use rhythmic music, "
             "or put a beat file next to the song"
         )
-    nearest = np.unique([np.abs(times - line).argmin() for line in bar_lines])
-    if len(nearest) < 2:
+    nearest = np.unique([np.abs(times - line).argmin() for line in bar_lines]).astype(np.int64)
+    if len(nearest) < 2 or 2 * np.sum(np.diff(nearest) == 1) >= len(nearest) - 1:
         return times, None
-    return times, filled(nearest.astype(np.int64), len(times))
+    return times, filled(nearest, len(times))
 
 
 def filled(downbeats: np.ndarray, n_beats: int) -> np.ndarray:
