@@ -81,17 +81,15 @@ format: $(STAMP) ## Fix style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# WRITE=1 writes the tables to docs/performance.md. The beat tracker is compared on the songs of
-# Debian's fretsonfire-songs-muldjord, if they are installed or BEATS gives such a folder.
-BENCHMARKS := edit_song.py environment.py ppo.py steps.py analysis.py "analysis.py --hours 10" rendering.py \
-    "rendering.py --candidates" growth.py
+# WRITE=1 writes the tables to docs/performance.md. Beats are also scored on the songs of Debian's
+# fretsonfire-songs-muldjord, if they are installed or BEATS gives such a folder.
 BEATS ?= /usr/share/games/fretsonfire/data/songs/muldjord
+BENCHMARKS := edit_song.py environment.py ppo.py steps.py analysis.py "analysis.py --hours 10" rendering.py \
+    "rendering.py --candidates" growth.py "beats.py $(BEATS)"
 bench: $(STAMP) ## Measure speed and the beat tracker (some minutes each; WRITE=1 BEATS=folder)
 	@for run in $(BENCHMARKS); do \
 	    echo "== $$run" && $(BIN)/python benchmarks/$$run $(if $(WRITE),--write) || exit 1; \
 	done
-	@if [ -d "$(BEATS)" ]; then echo "== beats" && $(BIN)/python benchmarks/beats.py "$(BEATS)"; \
-	else echo "== beats: left out, no songs at $(BEATS)"; fi
 
 clean: ## Remove .venv/ and caches (songs, models, feedback and results stay)
 	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis build rlhf_lib.egg-info

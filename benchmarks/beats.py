@@ -1,27 +1,61 @@
-"""Measure the beat tracker against MIDI tempo maps; print one line per song.
+"""Measure beats and bar lines: ours, librosa's, and beat_this where its weights are installed.
 
-    python benchmarks/beats.py [FOLDER]
+    python benchmarks/beats.py [FOLDER] [--songs_per_style 3] [--write]
 
+Composed songs of every style, whose beats and bars are known, and recorded songs with tempo maps:
 FOLDER has one folder per song with song.ogg, guitar.ogg (optional, mixed in) and notes.mid, as
-installed by Debian's package fretsonfire-songs-muldjord. The score is mir_eval's F-measure (beats
-within 70 ms count; the first 5 s do not) at the best constant offset between sound and MIDI. The
-same score is printed for librosa's default tracker.
+installed by Debian's package fretsonfire-songs-muldjord; it is left out where there is none.
+
+The score is mir_eval's F-measure (within 70 ms; the first 5 s do not count), of the beats and of
+the first beats of the bars. The sound of a recorded song starts at a constant, unknown offset to
+its tempo map: the offset that suits the beats best is used for both.
 """
 
 import argparse
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import librosa
 import mir_eval
 import numpy as np
+import pandas as pd
 import pretty_midi
+from measuring import REPORT, publish
+from tqdm.auto import tqdm
 
+from rlhf_lib.analysis import learned_beats
 from rlhf_lib.analysis.audio import Audio, load_audio
 from rlhf_lib.analysis.beats import estimate_beats
+from rlhf_lib.analysis.downmix import Downmix
+from rlhf_lib.analysis.metre import estimate_metre
+from rlhf_lib.analysis.sound import sound_features
+from rlhf_lib.composer.compose import compose_song
+from rlhf_lib.composer.style_book import STYLES
+from rlhf_lib.errors import InputError
 
 DEBIAN = Path("/usr/share/games/fretsonfire/data/songs/muldjord")
 GOAL = 0.95
+SECONDS = 90.0
+_FIRST_SEED = 1000  # songs that were used for nothing else
+#: Beats and first beats of bars in s; None where they are not known.
+Grid = tuple[np.ndarray, np.ndarray | None]
+
+
+def ours(sound: Downmix) -> Grid:
+    """Return beats and bar lines as `load_song` estimates them."""
+    times = estimate_beats(sound).times
+    return times, times[estimate_metre(sound_features(sound, times)).downbeats]
+
+
+def by_librosa(sound: Downmix) -> Grid:
+    """Return the beats of librosa's default tracker, which knows no bars."""
+    return librosa.beat.beat_track(y=sound.samples, sr=22050, units="time")[1], None
+
+
+def by_beat_this(sound: Downmix) -> Grid:
+    """Return beats and bar lines as `load_song` takes them from beat_this."""
+    times, downbeats = learned_beats.learned_beats(sound)
+    return times, None if downbeats is None else times[downbeats]
 
 
 def mixed(folder: Path) -> Audio:
@@ -32,62 +66,96 @@ def mixed(folder: Path) -> Audio:
     return Audio(total / np.abs(total).max(), stems[0].sample_rate)
 
 
-def midi_beats(path: Path, duration: float) -> np.ndarray:
-    """Return the beats (s) of a MIDI tempo map, one per quarter note, up to `duration`."""
+def midi_grid(path: Path, duration: float) -> Grid:
+    """Return the grid of a MIDI file up to `duration`: a beat per quarter note.
+
+    Bars are known where the file has time signatures.
+    """
     midi = pretty_midi.PrettyMIDI(str(path))
     ticks = np.arange(0, midi.time_to_tick(duration), midi.resolution)
-    return np.array([midi.tick_to_time(int(tick)) for tick in ticks])
+    beats = np.array([midi.tick_to_time(int(tick)) for tick in ticks])
+    if not midi.time_signature_changes:
+        return beats, None
+    # Bars are counted in the map, which may be longer than the notes.
+    last = midi.time_signature_changes[-1]
+    bars = np.asarray(midi.get_downbeats())
+    if last.denominator == 4:
+        first = int(np.abs(beats - last.time).argmin())
+        bars = np.concatenate([bars[bars < last.time - 0.01], beats[first :: last.numerator]])
+    return beats, bars[bars < duration]
 
 
-def best_f_measure(reference: np.ndarray, estimate: np.ndarray) -> tuple[float, float]:
-    """Return the F-measure at the best constant offset, and that offset (s).
+def f_measure(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Return mir_eval's F-measure without the first 5 s."""
+    return mir_eval.beat.f_measure(*map(mir_eval.beat.trim_beats, (reference, estimate)))
 
-    If several offsets are equally good, their mean.
-    """
+
+def best_offset(reference: np.ndarray, estimate: np.ndarray) -> float:
+    """Return the constant offset (s) with the best F-measure; the mean of equally good ones."""
     reach = np.median(np.diff(reference)) / 2
     offsets = np.arange(-reach, reach, 0.005)
-    reference = mir_eval.beat.trim_beats(reference)
-    scores = np.array(
-        [
-            mir_eval.beat.f_measure(reference, mir_eval.beat.trim_beats(estimate + offset))
-            for offset in offsets
-        ]
-    )
-    return float(scores.max()), float(offsets[scores >= scores.max() - 1e-9].mean())
+    scores = np.array([f_measure(reference, estimate + offset) for offset in offsets])
+    return float(offsets[scores >= scores.max() - 1e-9].mean())
+
+
+def scores(truth: Grid, sound: Audio, trackers: dict, shifted: bool) -> dict[str, float]:
+    """Return the F-measures of each tracker; NaN where truth or tracker know no bars."""
+    found, downmix = {}, Downmix.of(sound)
+    for name, tracker in trackers.items():
+        beats, bars = tracker(downmix)
+        offset = best_offset(truth[0], beats) if shifted else 0.0
+        known = truth[1] is not None and bars is not None
+        found[f"{name}, beats"] = f_measure(truth[0], beats + offset)
+        found[f"{name}, bars"] = f_measure(truth[1], bars + offset) if known else np.nan
+    return found
+
+
+def installed() -> tuple[dict[str, Callable[[Downmix], Grid]], str]:
+    """Return the trackers of this machine, and a sentence about the one that is missing."""
+    trackers = {"ours": ours, "librosa": by_librosa}
+    try:
+        learned_beats.weights()
+    except InputError:
+        return trackers, " beat_this was not measured: it, or its weights, were not installed."
+    return trackers | {"beat_this": by_beat_this}, ""
 
 
 def main() -> None:
-    """Print the table; exit with status 1 when a song is below the goal."""
+    """Print the table; exit with status 1 when our beats of a recorded song miss the goal."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=DEBIAN)
-    songs = sorted(path.parent for path in parser.parse_args().folder.glob("*/notes.mid"))
-    if not songs:
-        raise SystemExit(
-            "no song found: give a folder of folders with notes.mid and song.ogg, or install "
-            "Debian's fretsonfire-songs-muldjord"
-        )
-    print(f"{'song':24}{'length':>8}{'tempo':>8}{'ours':>8}{'F':>7}{'librosa F':>11}", end="")
-    print(f"{'offset':>9}{'time':>8}")
-    short = 0
-    for folder in songs:
-        audio = mixed(folder)
-        reference = midi_beats(folder / "notes.mid", audio.duration)
-        started = time.perf_counter()
-        beats = estimate_beats(audio).times
-        seconds = time.perf_counter() - started
-        score, offset = best_f_measure(reference, beats)
-        mono = librosa.resample(audio.mono(), orig_sr=audio.sample_rate, target_sr=22050)
-        _, peer = librosa.beat.beat_track(y=mono, sr=22050, units="time")
-        peer_score, _ = best_f_measure(reference, peer)
-        print(
-            f"{folder.name:24}{audio.duration:6.0f} s{60 / np.median(np.diff(reference)):8.1f}"
-            f"{60 / np.median(np.diff(beats)):8.1f}{score:7.3f}{peer_score:11.3f}"
-            f"{1000 * offset:6.0f} ms{seconds:6.2f} s",
-            flush=True,
-        )
-        short += score < GOAL
+    parser.add_argument("--songs_per_style", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help=f"write the table to {REPORT}")
+    args = parser.parse_args()
+    trackers, missing = installed()
+    rows = []
+    for style in tqdm(STYLES, "styles"):
+        each = []
+        for seed in range(_FIRST_SEED, _FIRST_SEED + args.songs_per_style):
+            song = compose_song(seed, style, seconds=SECONDS)
+            truth = song.beat_times, song.beat_times[:: song.beats_per_bar]
+            each.append(scores(truth, song.audio, trackers, shifted=False))
+        row = {"songs": f"{style}, {song.beats_per_bar} to the bar", "n": len(each)}
+        rows.append(row | pd.DataFrame(each).mean().to_dict())
+    folders = sorted(path.parent for path in args.folder.glob("*/notes.mid"))
+    for folder in tqdm(folders, "recorded songs"):
+        sound = mixed(folder)
+        truth = midi_grid(folder / "notes.mid", sound.duration)
+        rows.append({"songs": f"recorded: {folder.name}", "n": 1})
+        rows[-1] |= scores(truth, sound, trackers, shifted=True)
+    table = pd.DataFrame(rows)
+    short = int((table["ours, beats"][table["songs"].str.startswith("recorded")] < GOAL).sum())
+    for name in table.columns[2:]:
+        table[name] = [f"{value:.3f}" if np.isfinite(value) else "–" for value in table[name]]
+    about = (
+        "F-measures of beats and of the first beats of bars: mean of "
+        f"{args.songs_per_style} composed songs of each style, {SECONDS:.0f} s each; "
+        f"{len(folders)} recorded ones with known tempo maps, and bars where the map has a time "
+        f"signature. librosa estimates no bars.{missing}"
+    )
+    publish("beats", table, about, args.write)
     if short:
-        raise SystemExit(f"{short} of {len(songs)} songs below F = {GOAL}")
+        raise SystemExit(f"{short} of {len(folders)} recorded songs below F = {GOAL}")
 
 
 if __name__ == "__main__":

@@ -105,8 +105,9 @@ def test_bars_are_filled_in_where_bar_lines_are_missing():
     assert filled(np.array([2, 9, 16]), 20).tolist() == [2, 9, 16]
 
 
-def test_without_bar_lines_the_metre_is_estimated(track, installed):
-    installed([])
+@pytest.mark.parametrize("bar_lines", [[], BEATS[:1], BEATS])
+def test_without_usable_bar_lines_the_metre_is_estimated(track, installed, bar_lines):
+    installed(bar_lines)
     song = load_song(track, beats="beat_this")
     assert set(np.diff(song.downbeats)) <= {3, 4} and song.beats_from == "beat_this"
 

@@ -1,5 +1,6 @@
 """The plots show the right numbers; their appearance is not tested."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib
@@ -15,6 +16,7 @@ from toy import toy_song
 from rlhf_lib import plots
 from rlhf_lib.analysis.audio import Audio
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
+from rlhf_lib.analysis.sections import Section
 from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, N_DESCRIPTORS
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
@@ -63,6 +65,22 @@ def test_waveform_marks_cuts_seams_and_sections(song):
     cut = next(c for c in ax.collections if c.get_label() == "cut").get_paths()[0].vertices
     assert (cut[:, 0].min(), cut[:, 0].max()) == (4, 8)
     assert [text.get_text() for text in ax.texts] == ["intro", "chorus"]
+
+
+def test_given_sections_are_written_above_the_plots(song):
+    sections = (Section("intro", 0, 16, 0.0), Section("verse", 16, 32, 0.0))
+    given = replace(song, sections=sections)
+    for figure in (plots.waveform(given, sound(song)), plots.feature_map(given)):
+        texts = figure.axes[0].texts
+        assert [(text.get_text(), text.xy[0]) for text in texts] == [("intro", 0), ("verse", 8)]
+    ax = only_axes(plots.waveform(given, sound(song), sections=[]))
+    assert not ax.texts
+
+
+def test_the_title_names_all_metres(song):
+    changing = replace(song, downbeats=np.array([0, 4, 8, 11, 14, 19, 23, 27, 31]))
+    title = only_axes(plots.waveform(changing, sound(song))).get_title(loc="left")
+    assert title.endswith("32 beats, 3, 4 and 5 to the bar")
 
 
 def test_waveform_of_a_part(song):

@@ -70,7 +70,7 @@ class Bars:
                 f"sections begin at beats {list(self.section_starts)}; begin them at bar lines"
             )
         object.__setattr__(self, "downbeats", _frozen(downbeats))
-        if self.n_beats > LONGEST_BAR and self.usual == 1:
+        if self.usual == 1:
             raise InputError("most bars have one beat; count the beats of the bars: 1, 2, 3 …")
 
     @cached_property

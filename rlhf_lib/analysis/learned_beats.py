@@ -9,6 +9,7 @@ import importlib.util
 import os
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 
@@ -21,6 +22,11 @@ from rlhf_lib.paths import file_sha256
 
 #: The authors' model for general use, trained on all their data but one test set.
 MODEL = "final0"
+#: What a damaged file of weights, or a torchaudio for another torch, raises.
+_UNUSABLE = (
+    *(ImportError, OSError, EOFError, UnpicklingError),
+    *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
+)
 
 
 def weights() -> Path:
@@ -71,10 +77,10 @@ def _tracker(path: Path, key: str):
         from beat_this.inference import Audio2Beats
 
         return Audio2Beats(checkpoint_path=str(path), device="cpu")
-    except (ImportError, OSError, RuntimeError, KeyError, ValueError) as error:
+    except _UNUSABLE as error:
         raise InputError(
-            f"beat_this cannot be loaded with {path} ({error}); install the torchaudio that fits "
-            "the installed torch, and get the weights anew"
+            f"beat_this cannot be loaded with {path} ({type(error).__name__}: {error}); install "
+            "the torchaudio that fits the installed torch, or get the weights anew"
         ) from error
 
 
@@ -88,7 +94,7 @@ def learned_beats(audio: Downmix) -> tuple[np.ndarray, np.ndarray | None]:
     downbeats : (n_bars,) int array or None
         The beats that begin a bar. Where two are more than 12 beats apart, or the song goes on
         for longer before the first or after the last, bars of the usual length are filled in.
-        None when fewer than two were found.
+        None when fewer than two were found, or most bars would have one beat.
 
     Raises
     ------
@@ -104,10 +110,10 @@ def learned_beats(audio: Downmix) -> tuple[np.ndarray, np.ndarray | None]:
             f"beat_this found {len(times)} beats in {audio.duration:.1f} s; use rhythmic music, "
             "or put a beat file next to the song"
         )
-    nearest = np.unique([np.abs(times - line).argmin() for line in bar_lines])
-    if len(nearest) < 2:
+    nearest = np.unique([np.abs(times - line).argmin() for line in bar_lines]).astype(np.int64)
+    if len(nearest) < 2 or 2 * np.sum(np.diff(nearest) == 1) >= len(nearest) - 1:
         return times, None
-    return times, filled(nearest.astype(np.int64), len(times))
+    return times, filled(nearest, len(times))
 
 
 def filled(downbeats: np.ndarray, n_beats: int) -> np.ndarray:
