@@ -109,3 +109,33 @@ def test_each_song_may_be_planned_under_weights_of_its_own(songs):
         assert describe(edit)[:N_ADDITIVE] @ weights == pytest.approx(best, abs=1e-4)
         assert value == pytest.approx(best, abs=1e-4)
     assert (planned[0].actions != planned[1].actions).any()
+
+
+def test_extra_rewards_of_steps_are_planned_exactly(songs):
+    """Random rewards for every step, alone and beside the weights, compared with all edits."""
+    rng = np.random.default_rng(5)
+    extra = [rng.normal(size=(song.n_beats + 1,) * 2) for song in songs]
+    tensors = SongTensors.build(songs, FeatureScale.fit(songs))
+    for weights in (np.zeros(N_ADDITIVE), DENSE_WEIGHTS):
+        plan = Plan.build(tensors, weights, extra=extra)
+        for index, song in enumerate(songs):
+            n, table = song.n_beats, extra[index]
+
+            def worth(edit, n=n, table=table, weights=weights):
+                steps = np.append(n, edit.order), np.append(edit.order, n)
+                return describe(edit)[:N_ADDITIVE] @ weights + table[steps].sum()
+
+            best = max(map(worth, every_edit(song, 0.6)))
+            planned = plan.best_edits(torch.tensor([index]), torch.tensor([0.6]))[0]
+            assert worth(planned) == pytest.approx(best, abs=1e-4)
+            assert value_at_the_start(plan, index, 0.6) == pytest.approx(best, abs=1e-4)
+
+
+def test_a_song_that_occurs_twice_has_extra_rewards_of_its_own(songs):
+    rng = np.random.default_rng(6)
+    extra = [rng.normal(size=(songs[2].n_beats + 1,) * 2) for _ in range(2)]
+    tensors = SongTensors.build(songs, FeatureScale.fit(songs)).take([2, 2])
+    both = Plan.build(tensors, DENSE_WEIGHTS, extra=extra)
+    for index in (0, 1):
+        alone = Plan.build(tensors.take([index]), DENSE_WEIGHTS, extra=extra[index : index + 1])
+        np.testing.assert_allclose(both.steps[index], alone.steps[0], atol=1e-6)

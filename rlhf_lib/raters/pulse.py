@@ -1,10 +1,10 @@
 """A tripped pulse, heard in an edit's audio alone: a bar that does not come as expected.
 
-A listener who moves along expects the onsets of the next bar where those of the last two bars were.
-The *surprise* at a moment is 1 − the correlation of the onsets that come with the mean of those one
-and two periods earlier. What the song itself does there is subtracted: the moment of the original
-whose coming onsets are most alike is looked up, and only surprise beyond the surprise there counts.
-Inside a piece both are equal. Seams, beats and bars are not given.
+A listener who moves along expects the onsets of the next bar where those of the last two bars
+were. The *surprise* at a moment is 1 − the correlation of the onsets that come with the mean of
+those one and two periods earlier. What the song itself does there is subtracted: the moments of
+the original whose coming onsets are most alike are looked up, and only surprise beyond the largest
+surprise there counts. Inside a piece both are equal. Seams, beats and bars are not given.
 
 The onsets are found as by E. Scheirer ("Tempo and beat analysis of acoustic musical signals",
 1998): filters split the sound into bands, and the rises of each band's smoothed loudness add up.
@@ -16,6 +16,7 @@ harmonics of the bar, in mel bands, and at given seams; and the descriptor `temp
 """
 
 from functools import cache, lru_cache
+from itertools import pairwise
 
 import numpy as np
 from scipy import signal
@@ -30,6 +31,8 @@ SHORTEST, LONGEST, DRIFT = 1.2, 4.0, 0.03
 UNNOTICED = 0.1
 #: A moment every so many s; the onsets of this time, or of a period, are looked up in the original.
 EVERY, LOOKED_UP = 0.24, 3.0
+#: Moments whose correlation is this little below the best are as much alike.
+AS_ALIKE = 0.02
 
 _HOP = 320  # 20 ms
 _EDGES = (200.0, 800.0, 3200.0)  # Hz
@@ -55,7 +58,8 @@ def trips(edit: Edit) -> float:
     padded = np.pad(strength, (0, size))
     coming = _standard(padded[moments[:, None] + np.arange(size)])
     alike = coming @ _standard(np.lib.stride_tricks.sliding_window_view(reference, size)).T
-    own = usual[np.minimum(alike.argmax(axis=1), len(usual) - 1)]
+    as_alike = alike >= alike.max(axis=1, keepdims=True) - AS_ALIKE
+    own = np.where(as_alike[:, : len(usual)], usual[: alike.shape[1]], 0.0).max(axis=1)
     excess = surprise(strength, moments, period) - own - UNNOTICED
     return float(np.maximum(excess, 0).sum()) * _frames(EVERY) / period
 
@@ -146,5 +150,5 @@ def _bands() -> list[np.ndarray]:
     def butter(edges, kind):
         return signal.butter(2, edges, kind, fs=RATE, output="sos").astype(np.float32)
 
-    inner = [butter(pair, "bandpass") for pair in zip(_EDGES[:-1], _EDGES[1:], strict=True)]
+    inner = [butter(pair, "bandpass") for pair in pairwise(_EDGES)]
     return [butter(_EDGES[0], "lowpass"), *inner, butter(_EDGES[-1], "highpass")]

@@ -8,6 +8,7 @@ synthesis", 2013). The tables serve as an upper bound, a baseline, a source of g
 and a part of the policy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,9 +57,23 @@ class Plan:
 
     @classmethod
     def build(
-        cls, tensors: SongTensors, weights: np.ndarray, invited: np.ndarray | None = None
+        cls,
+        tensors: SongTensors,
+        weights: np.ndarray,
+        invited: np.ndarray | None = None,
+        extra: Sequence[np.ndarray] | None = None,
     ) -> "Plan":
-        """Compute the tables; cost U² · B per song, about 0.01 s for a song of three minutes."""
+        """Compute the tables; cost U² · B per song, about 0.01 s for a song of three minutes.
+
+        Parameters
+        ----------
+        tensors : SongTensors
+        weights, invited
+            See the class.
+        extra : sequence of (n_beats + 1, n_beats + 1) arrays, optional
+            One for each song: rewards of steps that no descriptor gives, added to those of the
+            weights. Laid out as in `step_table`.
+        """
         size, beats = len(tensors.songs), int(tensors.n_beats.max())
         steps = torch.zeros(size, beats + 1, beats + 1)
         weights = np.asarray(weights, dtype=np.float64)
@@ -66,6 +81,9 @@ class Plan:
         for song in dict.fromkeys(tensors.songs):  # a song may occur more than once
             places = [s for s, other in enumerate(tensors.songs) if other is song]
             table = torch.from_numpy(step_table(song, each[places]))
+            if extra is not None:
+                more = np.stack([extra[s] for s in places]).astype(np.float32)
+                table = table + torch.from_numpy(more)
             n = song.n_beats
             steps[places, :n, :n] = table[:, :n, :n]
             steps[places, beats, :n] = table[:, n, :n]
