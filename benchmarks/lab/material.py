@@ -18,6 +18,7 @@ from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.learning.reward.pair_data import PairData
 from rlhf_lib.learning.reward.pretraining import Pretraining
+from rlhf_lib.raters.outside import OUTSIDE_TASTES, judges
 from rlhf_lib.raters.simulated import (
     STRENGTH_STEPS,
     TIE_MARGIN,
@@ -172,8 +173,9 @@ def prepare(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> Mate
     pair_data = {
         part: PairData([Comparison(a, b, 0.5) for a, b in some], v8) for part, some in pairs.items()
     }
+    names = TASTES if songs_dir is None else _outside_tastes(songs)
     utility = {
-        name: {part: _utility_gaps(name, some) for part, some in pairs.items()} for name in TASTES
+        name: {part: _utility_gaps(name, some) for part, some in pairs.items()} for name in names
     }
     noise = {name: noise_for_agreement(each["train"], AGREEMENT) for name, each in utility.items()}
     material = Material(
@@ -199,6 +201,12 @@ def _split(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> dict[
     return {
         part: [songs[k] for k in order[edges[p] : edges[p + 1]]] for p, part in enumerate(PARTS)
     }
+
+
+def _outside_tastes(songs: dict[str, list[Song]]) -> list[str]:
+    """Return the tastes from outside that can judge all of the songs."""
+    every = [song for some in songs.values() for song in some]
+    return [name for name in OUTSIDE_TASTES if all(judges(name, song) for song in every)]
 
 
 def comparable_pairs(policy: Policy, songs: list[Song], per_song: int, seed: int) -> list:

@@ -38,7 +38,7 @@ CANDIDATES, POOL = 25, 6
 #: Draws of random bar cuts for each edit of v14.
 DRAWS = 8
 #: Noise of the raters, and weight of the true lines in the reward of v14 that knows them.
-NOISE, LINES_WEIGHT = 0.5, 4.0
+NOISE, LINES_WEIGHT = 0.5, 1.0
 #: The policies that know the true lines.
 LINES = ("v14 and lines", "lines alone")
 
