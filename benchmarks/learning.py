@@ -5,8 +5,10 @@
     python benchmarks/learning.py --profile full --songs_dir FOLDER     # on your own songs
 
 Every experiment runs for its simulated tastes (two of them in the quick profile), in --jobs
-processes. Finished tables are kept in --output_dir and not computed again. With --write,
-docs/results.md and its plots are written from them.
+processes. On your own songs these are the tastes from outside (`lyrics` where the sung lines of all
+songs are known), in the experiments that run for every taste. Finished tables are kept in
+--output_dir and not computed again. With --write, docs/results.md and its plots are written from
+them.
 """
 
 import argparse
@@ -22,18 +24,17 @@ from lab import attacks, policies, report, rewards
 from lab.material import SIZES, Material, one_thread, prepare
 
 from rlhf_lib.paths import atomic_path, resolve
-from rlhf_lib.raters.tastes import TASTES
 
-#: Experiment → (function, tastes that it runs for).
+#: Experiment → (function, tastes that it runs for; None: every taste of the material).
 EXPERIMENTS = {
-    "accuracies": (rewards.accuracies, tuple(TASTES)),
-    "win_rates": (policies.win_rates, tuple(TASTES)),
+    "accuracies": (rewards.accuracies, None),
+    "win_rates": (policies.win_rates, None),
     "active": (rewards.active, ("hooks", "arc")),
     "settings": (rewards.settings, ("smooth", "chorus", "arc", "loops")),
     "cycles": (policies.cycles, ("smooth", "hooks", "arc")),
     "over_optimisation": (attacks.over_optimisation, ("hooks", "arc")),
     "exploits": (attacks.exploits, ("smooth", "hooks", "arc")),
-    "free_length": (policies.free_length, tuple(TASTES)),
+    "free_length": (policies.free_length, None),
     "shares": (policies.shares, ("smooth", "chorus", "arc", "shuffle")),
 }
 
@@ -55,11 +56,14 @@ def main() -> None:
     material = prepare(SIZES[args.profile], folder, args.songs_dir, args.seed)
     print(f"material: {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
     chosen = args.only or [*EXPERIMENTS, "dense_scale"]
-    tastes = {name: some[: SIZES[args.profile].tastes] for name, (_, some) in EXPERIMENTS.items()}
+    tastes = {
+        name: [taste for taste in some or material.utility if taste in material.utility]
+        for name, (_, some) in EXPERIMENTS.items()
+    }
     todo = [
         (name, taste)
         for name in chosen
-        for taste in tastes.get(name, ("",))
+        for taste in tastes.get(name, ("",))[: SIZES[args.profile].tastes]
         if not _place(folder, name, taste).is_file()
     ]
     Parallel(args.jobs, batch_size=1)(delayed(_run)(name, taste, folder) for name, taste in todo)

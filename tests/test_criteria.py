@@ -14,6 +14,7 @@ from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.raters import criteria as module
 from rlhf_lib.raters.criteria import CRITERIA, criteria
+from rlhf_lib.raters.simulated import taste_of
 from rlhf_lib.raters.tastes import TASTES, Taste
 
 SONG = toy_song(240)  # 0.5 s a beat, two minutes
@@ -132,7 +133,7 @@ def test_loops_of_the_hook_saturate():
 
 def test_the_taste_for_loops_has_an_optimum():
     song = with_feature(SONG, "hook", np.where(np.arange(240) < 120, 0.0, 1.0))
-    taste = Taste.named("loops")
+    taste = Taste(TASTES["loops"])
     utilities = [
         taste.utility(edit_of(song, LOOP_2=list(range(130, 130 + 4 * n, 4)))) for n in range(25)
     ]
@@ -195,4 +196,4 @@ def test_every_descriptor_and_criterion_can_have_a_weight_and_be_a_reason():
 def test_named_tastes_differ_and_are_valid():
     assert len({str(sorted(weights)) for weights in TASTES.values()}) == len(TASTES)
     for name in TASTES:
-        assert Taste.named(name).by_name == TASTES[name]
+        assert taste_of(name).by_name == TASTES[name]

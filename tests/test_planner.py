@@ -1,7 +1,7 @@
 """The planner against brute force over every KEEP/CUT edit of a short song."""
 
 import itertools
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -156,3 +156,34 @@ def test_each_song_may_be_planned_under_weights_of_its_own(songs):
         assert describe(edit)[:N_ADDITIVE] @ weights == pytest.approx(best, abs=1e-4)
         assert value == pytest.approx(best, abs=1e-4)
     assert (planned[0].actions != planned[1].actions).any()
+
+
+def test_extra_rewards_of_steps_are_planned_exactly(songs):
+    """Random rewards for every step, alone and beside the weights, compared with all edits."""
+    rng = np.random.default_rng(5)
+    extra = [rng.normal(size=(song.n_beats + 1,) * 2) for song in songs]
+    tensors = SongTensors.build(songs, FeatureScale.fit(songs), extra=extra)
+    for weights in (np.zeros(N_ADDITIVE), DENSE_WEIGHTS):
+        plan = Plan.build(tensors, weights)
+        for index, song in enumerate(songs):
+            n, table = song.n_beats, extra[index]
+
+            def worth(edit, n=n, table=table, weights=weights):
+                steps = np.append(n, edit.order), np.append(edit.order, n)
+                return describe(edit)[:N_ADDITIVE] @ weights + table[steps].sum()
+
+            best = max(map(worth, every_edit(song, 0.6)))
+            planned = plan.best_edits(torch.tensor([index]), torch.tensor([0.6]))[0]
+            assert worth(planned) == pytest.approx(best, abs=1e-4)
+            assert value_at_the_start(plan, index, 0.6) == pytest.approx(best, abs=1e-4)
+
+
+def test_a_song_that_occurs_twice_has_extra_rewards_of_its_own(songs):
+    rng = np.random.default_rng(6)
+    extra = [rng.normal(size=(songs[2].n_beats + 1,) * 2) for _ in range(2)]
+    tensors = SongTensors.build(songs, FeatureScale.fit(songs)).take([2, 2])
+    both = Plan.build(replace(tensors, extra=tuple(extra)), DENSE_WEIGHTS)
+    for index in (0, 1):
+        one = replace(tensors.take([index]), extra=(extra[index],))
+        alone = Plan.build(one, DENSE_WEIGHTS)
+        np.testing.assert_allclose(both.steps[index], alone.steps[0], atol=1e-6)

@@ -18,8 +18,14 @@ from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.learning.reward.pair_data import PairData
 from rlhf_lib.learning.reward.pretraining import Pretraining
-from rlhf_lib.raters.simulated import STRENGTH_STEPS, TIE_MARGIN, noise_for_agreement
-from rlhf_lib.raters.tastes import TASTES, Taste
+from rlhf_lib.raters.outside import OUTSIDE_TASTES, judges
+from rlhf_lib.raters.simulated import (
+    STRENGTH_STEPS,
+    TIE_MARGIN,
+    noise_for_agreement,
+    taste_of,
+)
+from rlhf_lib.raters.tastes import TASTES
 from rlhf_lib.steps.candidates import candidate_edits, comparison_tasks
 from rlhf_lib.steps.checkpoints import load_policy, load_reward_model
 from rlhf_lib.steps.train_policy import train_initial_policy
@@ -167,9 +173,9 @@ def prepare(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> Mate
     pair_data = {
         part: PairData([Comparison(a, b, 0.5) for a, b in some], v8) for part, some in pairs.items()
     }
+    names = TASTES if songs_dir is None else _outside_tastes(songs)
     utility = {
-        name: {part: _utility_gaps(Taste.named(name), some) for part, some in pairs.items()}
-        for name in TASTES
+        name: {part: _utility_gaps(name, some) for part, some in pairs.items()} for name in names
     }
     noise = {name: noise_for_agreement(each["train"], AGREEMENT) for name, each in utility.items()}
     material = Material(
@@ -197,6 +203,12 @@ def _split(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> dict[
     }
 
 
+def _outside_tastes(songs: dict[str, list[Song]]) -> list[str]:
+    """Return the tastes from outside that can judge all of the songs."""
+    every = [song for some in songs.values() for song in some]
+    return [name for name in OUTSIDE_TASTES if all(judges(name, song) for song in every)]
+
+
 def comparable_pairs(policy: Policy, songs: list[Song], per_song: int, seed: int) -> list:
     """Return the pairs of edits that would be the tasks of a manifest of these candidates."""
     out = []
@@ -207,9 +219,10 @@ def comparable_pairs(policy: Policy, songs: list[Song], per_song: int, seed: int
     return out
 
 
-def _utility_gaps(taste: Taste, pairs: list[tuple[Edit, Edit]]) -> np.ndarray:
+def _utility_gaps(name: str, pairs: list[tuple[Edit, Edit]]) -> np.ndarray:
+    taste = taste_of(name)
     edits = {id(edit): edit for pair in pairs for edit in pair}
-    known = {name: taste.utility(edit) for name, edit in edits.items()}
+    known = {place: taste.utility(edit) for place, edit in edits.items()}
     return np.array([known[id(a)] - known[id(b)] for a, b in pairs])
 
 

@@ -22,8 +22,7 @@ from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
 from rlhf_lib.learning.reward.fit import RewardTraining, fit
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.learning.reward.synthetic import random_cuts
-from rlhf_lib.raters.simulated import SimulatedRater
-from rlhf_lib.raters.tastes import Taste
+from rlhf_lib.raters.simulated import SimulatedRater, taste_of
 from rlhf_lib.steps.evaluation import part_of, planned_edits, wins
 from rlhf_lib.steps.train_policy import REFINED_SHARE
 
@@ -50,7 +49,7 @@ def own_edits(policy: Policy, songs: list[Song]) -> list[list[Edit]]:
 
 def utilities(taste: str, edits: list[Edit]) -> np.ndarray:
     """Return the utility of each edit under a taste, without noise, (n_edits,)."""
-    judge = Taste.named(taste)
+    judge = taste_of(taste)
     return np.array([judge.utility(edit) for edit in edits])
 
 
@@ -183,7 +182,7 @@ def _moves(edit: Edit) -> tuple[int, int]:
 def _bound(material: Material, taste: str, old: list[Edit]) -> tuple[list[Edit], np.ndarray]:
     """Return the best known edit under the taste itself, per song and length, and its utility."""
     songs, rng = material.songs["test"], np.random.default_rng(0)
-    weights = Taste.named(taste).descriptor_weights[: len(DENSE_WEIGHTS)]
+    weights = taste_of(taste).descriptor_weights[: len(DENSE_WEIGHTS)]
     rounds = [old]
     if np.any(weights):
         rounds.append(planned_edits(weights, material.v14(), songs))

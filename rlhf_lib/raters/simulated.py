@@ -14,8 +14,9 @@ from scipy.special import expit
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
+from rlhf_lib.raters.outside import OUTSIDE_TASTES, OutsideTaste
 from rlhf_lib.raters.rater import Answer
-from rlhf_lib.raters.tastes import Taste
+from rlhf_lib.raters.tastes import TASTES, Taste
 
 #: Utility differences at which a preference becomes moderate (2) and strong (3).
 STRENGTH_STEPS = (0.75, 1.75)
@@ -38,8 +39,8 @@ class SimulatedRater:
     ----------
     rater_id : str
     taste : str or mapping
-        A name in `TASTES`, or weights over names of descriptors and of hidden criteria (see
-        `rlhf_lib.editing.descriptors` and `rlhf_lib.raters.criteria`).
+        A name in `TASTES` or in `OUTSIDE_TASTES`, or weights over names of descriptors and of
+        hidden criteria (see `rlhf_lib.editing.descriptors` and `rlhf_lib.raters.criteria`).
     noise : float
         Scale of the logistic noise in units of utility; with 0, the taste alone decides. See
         `noise_for_agreement`.
@@ -81,8 +82,8 @@ class SimulatedRater:
         _ = self._taste  # an unknown taste fails here, not at the first comparison
 
     @cached_property
-    def _taste(self) -> Taste:
-        return Taste.named(self.taste)
+    def _taste(self) -> Taste | OutsideTaste:
+        return taste_of(self.taste)
 
     @property
     def descriptor_weights(self) -> np.ndarray:
@@ -130,6 +131,26 @@ class SimulatedRater:
         asked = f"{self.seed}/{self.rater_id}/{song.song_id}/{occasion}".encode()
         digest = hashlib.sha256(b"\0".join([asked, *shown])).digest()
         return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def taste_of(taste: str | Mapping[str, float]) -> Taste | OutsideTaste:
+    """Return a taste, given its name in `TASTES` or `OUTSIDE_TASTES`, or its weights.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or weights that `Taste` refuses.
+    """
+    if not isinstance(taste, str):
+        return Taste(dict(taste))
+    if taste in OUTSIDE_TASTES:
+        return OUTSIDE_TASTES[taste]
+    if taste in TASTES:
+        return Taste(TASTES[taste])
+    raise InputError(
+        f"unknown taste {taste!r}; the tastes are {', '.join(TASTES)}; on recorded songs also "
+        f"{', '.join(OUTSIDE_TASTES)}"
+    )
 
 
 def _at_random(rng: np.random.Generator) -> Answer:

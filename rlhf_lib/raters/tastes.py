@@ -68,15 +68,6 @@ class Taste:
         if not any(self.by_name.values()):
             raise InputError(f"the taste {dict(self.by_name)!r} needs a weight that is not 0")
 
-    @classmethod
-    def named(cls, taste: "str | Mapping[str, float]") -> "Taste":
-        """Return a taste, given its name in `TASTES` or its weights."""
-        if isinstance(taste, str):
-            if taste not in TASTES:
-                raise InputError(f"unknown taste {taste!r}; the tastes are {', '.join(TASTES)}")
-            taste = TASTES[taste]
-        return cls(dict(taste))
-
     @cached_property
     def descriptor_weights(self) -> np.ndarray:
         """The weights over the descriptors, (N_DESCRIPTORS,), 0 where it has none."""

@@ -68,7 +68,7 @@ class Plan:
             table = torch.from_numpy(step_table(song, each[places]))
             for row, place in zip(table, places, strict=True):
                 if tensors.extra[place] is not None:
-                    row += torch.from_numpy(tensors.extra[place])
+                    row += torch.as_tensor(tensors.extra[place], dtype=row.dtype)
             n = song.n_beats
             steps[places, :n, :n] = table[:, :n, :n]
             steps[places, beats, :n] = table[:, n, :n]

@@ -1,0 +1,211 @@
+"""The material of `real_songs.py`: edits of recorded songs, and how raters from outside like them.
+
+Every song is tested by models fitted on the other half of the songs, and every half by the other.
+"""
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+
+from lab.material import SIZES, Material
+from rlhf_lib.analysis.song import Song, load_songs
+from rlhf_lib.editing.descriptors import N_ADDITIVE
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.planner import Plan
+from rlhf_lib.learning.planning.search import alternatives
+from rlhf_lib.learning.planning.song_tensors import SongTensors
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy, every_target, rollout
+from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
+from rlhf_lib.learning.reward.pair_data import PairData
+from rlhf_lib.learning.reward.synthetic import random_cuts
+from rlhf_lib.paths import atomic_path, resolve
+from rlhf_lib.raters.lyrics import line_table, sung_file
+from rlhf_lib.raters.outside import OUTSIDE_TASTES, judges
+from rlhf_lib.steps.candidates import candidate_edits
+from rlhf_lib.steps.checkpoints import load_policy, load_reward_model
+
+V8, V14 = "models/reward_model_v8.pt", "models/policy_v14.pt"
+#: Candidates of each song; plans of each song and length among which the ceiling is searched.
+CANDIDATES, POOL = 25, 6
+#: Draws of random bar cuts for each edit of v14.
+DRAWS = 8
+#: Noise of the raters, and weight of the true lines in the reward of v14 that knows them.
+NOISE, LINES_WEIGHT = 0.5, 1.0
+#: The policies that know the true lines.
+LINES = ("v14 and lines", "lines alone")
+
+
+@dataclass
+class Recorded:
+    """Songs, their edits, and the utility of each edit.
+
+    Attributes
+    ----------
+    songs : list of Song
+    edits : list of dict
+        For each song: name of a policy → its edits. `candidates` are those that raters compare;
+        the others have one edit for each length (`random` DRAWS, `pool` POOL of them, length by
+        length).
+    utility : list of dict
+        For each song: (taste, policy) → (n_edits,) array, for the tastes that can judge it.
+    pairs : (n_pairs, 3) int array
+        Song, and the two candidates: all pairs of different edits of one length.
+    data : PairData
+        The differences of these pairs.
+    """
+
+    songs: list[Song]
+    edits: list[dict[str, list[Edit]]]
+    utility: list[dict[tuple[str, str], np.ndarray]]
+    pairs: np.ndarray
+    data: PairData
+
+    def judged(self, taste: str) -> list[int]:
+        """Return the places of the songs that a taste can judge."""
+        return [k for k, song in enumerate(self.songs) if judges(taste, song)]
+
+    def gaps(self, taste: str, places: np.ndarray) -> np.ndarray:
+        """Return the utility difference of the pairs at `places`."""
+        liked = [self.utility[k][taste, "candidates"][[i, j]] for k, i, j in self.pairs[places]]
+        return np.subtract(*np.reshape(liked, (-1, 2)).T)
+
+    def best(self, taste: str, song: int, target: float) -> float:
+        """Return the highest known utility of an edit of a song to a length."""
+        return max(
+            utility
+            for (name, policy), values in self.utility[song].items()
+            if name == taste
+            for edit, utility in zip(self.edits[song][policy], values, strict=True)
+            if edit.target == target
+        )
+
+
+def prepare_recorded(folder: Path, output_dir: Path, jobs: int) -> Recorded:
+    """Return the material; cached in `output_dir`.
+
+    Raises
+    ------
+    InputError
+        When there are fewer than 4 songs.
+    """
+    cache = output_dir / "recorded.pickle"
+    if not cache.is_file():
+        songs, skipped = load_songs(folder)
+        for skip in skipped:
+            print(f"skipped: {skip.path.name}, {skip.reason}")
+        if len(songs) < 4:
+            raise InputError(f"{folder} holds {len(songs)} songs; at least 4 are needed")
+        edits = _edits(songs)
+        utility = Parallel(jobs)(delayed(_utility)(each) for each in edits)
+        pairs = [
+            (k, i, j) for k, each in enumerate(edits) for i, j in equal_pairs(each["candidates"])
+        ]
+        compared = [
+            Comparison(edits[k]["candidates"][i], edits[k]["candidates"][j], 0.5)
+            for k, i, j in pairs
+        ]
+        data = PairData(compared, load_reward_model(resolve(V8))[0])
+        with atomic_path(cache) as part:
+            part.write_bytes(pickle.dumps(Recorded(songs, edits, utility, np.array(pairs), data)))
+    return pickle.loads(cache.read_bytes())
+
+
+def _edits(songs: list[Song]) -> list[dict[str, list[Edit]]]:
+    policy, _ = load_policy(resolve(V14))
+    additive = policy.weights.cpu().numpy()[:N_ADDITIVE]
+    candidates = candidate_edits(policy, songs, CANDIDATES, 0)
+    own = rollout(policy, every_target(policy, songs), greedy=True)
+    pool = alternatives(songs, DENSE_WEIGHTS, CUTTING_TARGETS, POOL, 1.0, np.random.default_rng(0))
+    rng, out = np.random.default_rng(0), []
+    for k, song in enumerate(songs):
+        ours = own[k * len(CUTTING_TARGETS) :][: len(CUTTING_TARGETS)]
+        edits = {
+            "candidates": [one.edit for one in candidates[k]],
+            "v14": ours,
+            "random": [
+                random_cuts(song, e.target, max(1, len(e.seams)), rng)
+                for e in ours
+                for _ in range(DRAWS)
+            ],
+            "pool": [edit for target in CUTTING_TARGETS for edit in pool[song.sha256][target]],
+        }
+        if sung_file(song).is_file():
+            table = line_table(song)
+            both, alone = (additive, LINES_WEIGHT * table), (np.zeros(N_ADDITIVE), table)
+            edits |= {
+                name: _planned(policy, song, *reward)
+                for name, reward in zip(LINES, (both, alone), strict=True)
+            }
+        out.append(edits)
+    return out
+
+
+def _planned(policy: Policy, song: Song, weights: np.ndarray, extra: np.ndarray) -> list[Edit]:
+    """Return the exact optimum under additive weights and a table of steps, for each length."""
+    tensors = SongTensors.build([song], policy.feature_scale, extra=[extra])
+    plan = Plan.build(tensors, weights)
+    targets = torch.tensor(CUTTING_TARGETS, dtype=torch.float64)
+    return plan.best_edits(torch.zeros(len(targets), dtype=torch.int64), targets)
+
+
+def _utility(edits: dict[str, list[Edit]]) -> dict[tuple[str, str], np.ndarray]:
+    song, out = edits["v14"][0].song, {}
+    for name, taste in OUTSIDE_TASTES.items():
+        known: dict[bytes, float] = {}
+        for policy in ("candidates", "v14", "pool", *(LINES if name == "lyrics" else ())):
+            if not judges(name, song):
+                continue
+            for edit in edits[policy]:
+                if edit.actions.tobytes() not in known:
+                    known[edit.actions.tobytes()] = taste.utility(edit)
+            out[name, policy] = np.array([known[e.actions.tobytes()] for e in edits[policy]])
+    return out
+
+
+def equal_pairs(edits: Sequence[Edit]) -> list[tuple[int, int]]:
+    """Return the pairs of different edits of one length."""
+    return [
+        (i, j)
+        for i, j in combinations(range(len(edits)), 2)
+        if edits[i].target == edits[j].target
+        and not np.array_equal(edits[i].actions, edits[j].actions)
+    ]
+
+
+def halves(recorded: Recorded, taste: str) -> list[Material]:
+    """Return the two halves of the songs that a taste can judge, each once to learn from."""
+    places = np.random.default_rng(0).permutation(recorded.judged(taste))
+    parts = [_part(recorded, taste, np.sort(places[start::2])) for start in (0, 1)]
+    return [
+        Material(
+            SIZES["full"],
+            songs={"train": train[0], "test": test[0]},
+            pairs={"train": train[1], "test": test[1]},
+            pair_data={"train": train[2], "test": test[2]},
+            utility={taste: {"train": train[3], "test": test[3]}},
+            noise={taste: NOISE},
+            v8_path=resolve(V8),
+            v14_path=resolve(V14),
+        )
+        for train, test in (parts, parts[::-1])
+    ]
+
+
+def _part(recorded: Recorded, taste: str, songs: np.ndarray) -> tuple:
+    """Return songs, pairs, their data, and the utility difference of each pair."""
+    places = np.flatnonzero(np.isin(recorded.pairs[:, 0], songs))
+    pairs = [
+        (recorded.edits[k]["candidates"][i], recorded.edits[k]["candidates"][j])
+        for k, i, j in recorded.pairs[places]
+    ]
+    unanswered = np.zeros(len(places))
+    data = recorded.data.answered(places, unanswered, unanswered)
+    return [recorded.songs[k] for k in songs], pairs, data, recorded.gaps(taste, places)
