@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from lab.material import Material, one_thread
+from lab.material import one_thread
 from lab.policies import planning, reference_edits
 from lab.recorded import LINES_WEIGHT, NOISE, V8, Recorded, halves, prepare_recorded
 from lab.rewards import fitted, member_gaps
@@ -33,7 +33,6 @@ from rlhf_lib.learning.reward.fit import (
     parameters,
     set_parameters,
 )
-from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.paths import atomic_path, resolve
 from rlhf_lib.raters.lyrics import read_sung_lines, sung_file
 from rlhf_lib.raters.outside import OUTSIDE_TASTES
@@ -182,8 +181,17 @@ def predictability(output: Path, taste: str) -> pd.DataFrame:
         data = recorded.data.answered(others, np.where(size > 0, felt > 0, 0.5), strength)
         fit_pair_data(v8, data, None, LINEAR)
         gap = recorded.data.answered(ours, ours, ours).score_differences(parameters(v8))
-        rows += _right(gap.mean(axis=1), recorded.gaps(taste, ours), taste, "noiseless", song)
+        felt = recorded.gaps(taste, ours)
+        rows += _right(_fewer_cuts(recorded, ours), felt, taste, "fewer cuts", song)
+        rows += _right(gap.mean(axis=1), felt, taste, "noiseless", song)
     return pd.DataFrame(rows)
+
+
+def _fewer_cuts(recorded: Recorded, pairs: np.ndarray) -> np.ndarray:
+    """Return how many seams more the second edit of each pair has."""
+    edits = [recorded.edits[k]["candidates"] for k, _, _ in recorded.pairs[pairs]]
+    each = zip(edits, recorded.pairs[pairs], strict=True)
+    return np.array([len(some[j].seams) - len(some[i].seams) for some, (_, i, j) in each])
 
 
 def learning(output: Path, taste: str, half: int, seeds: int) -> pd.DataFrame:
@@ -196,6 +204,7 @@ def learning(output: Path, taste: str, half: int, seeds: int) -> pd.DataFrame:
     places = {song.sha256: k for k, song in enumerate(recorded.songs)}
     songs = np.array([places[sha256] for sha256 in material.song_ids("test")])
     judge, known, rows = OUTSIDE_TASTES[taste], {}, []
+    reference = reference_edits(material, material.v14())
     tested = [k for k in recorded.judged(taste) if k in songs]
     old = np.concatenate([recorded.utility[k][taste, "v14"] for k in tested])
     best = np.array([recorded.best(taste, k, t) for k in tested for t in CUTTING_TARGETS])
@@ -210,7 +219,8 @@ def learning(output: Path, taste: str, half: int, seeds: int) -> pd.DataFrame:
                 rows += _right(gap[ours], felt[ours], taste, str(answers), song)
             if not answers:
                 continue
-            edits = _planned(material, model)
+            policy = planning(material.v14(), CombinedReward(model, reference, REFINED_SHARE))
+            edits = rollout(policy, every_target(policy, material.songs["test"]), greedy=True)
             for edit in edits:
                 key = edit.song.sha256, edit.actions.tobytes()
                 if key not in known:
@@ -239,17 +249,13 @@ def _won(new: np.ndarray, old: np.ndarray, taste: str, line: str, songs: list[in
     ]
 
 
-def _planned(material: Material, model: RewardModel) -> list[Edit]:
-    """Return the edits of the test songs under a reward model, as the pipeline plans them."""
-    old = material.v14()
-    reward = CombinedReward(model, reference_edits(material, old), REFINED_SHARE)
-    policy = planning(old, reward)
-    return rollout(policy, every_target(policy, material.songs["test"]), greedy=True)
-
-
 def accuracy_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the share of pairs ranked as by the noiseless taste, one row for each taste."""
-    names = {"0": "v8", "noiseless": "all answers, no noise, song left out"}
+    names = {
+        "0": "v8",
+        "fewer cuts": "fewer cuts",
+        "noiseless": "all answers, no noise, song left out",
+    }
     return _table(rows.dropna(subset="right"), "right", names)
 
 

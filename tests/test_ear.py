@@ -11,7 +11,7 @@ from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.render import render
 from rlhf_lib.errors import InputError
-from rlhf_lib.raters import ear
+from rlhf_lib.raters import ear, playback
 from rlhf_lib.raters.ear import JUMP_SPAN_DB, STEP_SPAN_DB, seam_faults
 
 RATE = 16000
@@ -154,8 +154,8 @@ def test_seams_sound_as_in_the_rendered_edit(tmp_path):
 def test_a_song_is_decoded_once_and_a_seam_computed_once(tmp_path, monkeypatch):
     song = song_of(tmp_path, tones(HARMONICS) * np.where(LATE, 0.5, 1.0))
     decoded, spectra = [], []
-    load, mel_bands = ear.load_audio, ear._mel_bands
-    monkeypatch.setattr(ear, "load_audio", lambda path: decoded.append(path) or load(path))
+    load, mel_bands = playback.load_audio, ear._mel_bands
+    monkeypatch.setattr(playback, "load_audio", lambda path: decoded.append(path) or load(path))
     monkeypatch.setattr(ear, "_mel_bands", lambda *given: spectra.append(1) or mel_bands(*given))
     first = halves_joined(song)
     assert (len(decoded), len(spectra)) == (1, 3)  # the join and the two places it joins

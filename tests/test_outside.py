@@ -1,6 +1,7 @@
 """Raters from outside, on sounds whose faults are known; none of them reads a descriptor."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 from toy import toy_song
 
 from rlhf_lib.analysis.audio import Audio, save_audio
-from rlhf_lib.analysis.song import Song
+from rlhf_lib.analysis.song import Song, load_songs
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.render import render
 from rlhf_lib.errors import InputError
+from rlhf_lib.learning.policy.policy import every_target, rollout
+from rlhf_lib.learning.reward.synthetic import random_cuts
+from rlhf_lib.paths import resolve
 from rlhf_lib.raters.breaks import breaks
 from rlhf_lib.raters.lyrics import IN_LINE, IN_NOTE, LOST, line_faults, line_table
 from rlhf_lib.raters.memory import missing
@@ -20,7 +24,9 @@ from rlhf_lib.raters.playback import RATE, played
 from rlhf_lib.raters.pulse import trips
 from rlhf_lib.raters.rater import Rater
 from rlhf_lib.raters.simulated import SimulatedRater
+from rlhf_lib.steps.checkpoints import load_policy
 
+RECORDED = os.environ.get("RLHF_RECORDED_SONGS")  # a folder
 PERIOD = 0.5  # s a beat
 
 
@@ -312,3 +318,24 @@ def test_a_simulated_rater_can_have_a_taste_from_outside(sections):
     assert answer.preference == "b"
     assert "sound like the song" in answer.reasoning
     assert rater.compare(sections, smooth, rough).preference == "a"
+
+
+# --- on recorded songs
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not RECORDED, reason="needs RLHF_RECORDED_SONGS, a folder of recorded songs")
+def test_on_recorded_songs_random_cuts_break_more_than_those_of_the_first_policy():
+    songs, _ = load_songs(RECORDED, n_songs=4)
+    policy, _ = load_policy(resolve("models/policy_v14.pt"))
+    own = rollout(policy, every_target(policy, songs, (0.73, 0.5)), greedy=True)
+    rng, gains = np.random.default_rng(0), []
+    for edit in own:
+        n_cuts = max(1, len(edit.seams))
+        cut = [random_cuts(edit.song, edit.target, n_cuts, rng) for _ in range(2)]
+        gains.append(breaks(edit).sum() - np.mean([breaks(one).sum() for one in cut]))
+    assert np.mean(gains) < -0.1
+    for song in songs:
+        whole = cutting(song)
+        for name in ("breaks", "pulse", "memory"):
+            assert OUTSIDE_TASTES[name].utility(whole) > -0.5, (song.song_id, name)

@@ -35,6 +35,8 @@ _BANDS, _LOWEST, _HIGHEST = 28, 60.0, 7200.0  # Hz
 _LOUDNESS = 0.3
 #: Passages of an edit begin this many times in their length.
 _PER_PASSAGE = 4
+#: Passages compared at once; bounds the memory for long songs.
+_BLOCK = 512
 
 
 def breaks(edit: Edit) -> np.ndarray:
@@ -53,7 +55,7 @@ def breaks(edit: Edit) -> np.ndarray:
     out = []
     for size, unit in zip(_sizes(), units, strict=True):
         step = max(1, size // _PER_PASSAGE)
-        excess = nearest(heard, references, size, step) / unit - UNNOTICED
+        excess = _nearest_of(heard, references, size, step) / unit - UNNOTICED
         out.append(np.maximum(excess, 0).sum() * step / size)
     return np.array(out)
 
@@ -69,37 +71,40 @@ def loudness(samples: np.ndarray, offset: int = 0) -> np.ndarray:
 
 
 def nearest(
-    heard: np.ndarray, references: tuple[np.ndarray, ...], size: int, step: int
+    heard: np.ndarray, reference: np.ndarray, size: int, step: int, apart: float = 0.0
 ) -> np.ndarray:
-    """Return the distance from passages to the most similar passage of any reference.
+    """Return the distance from passages to the most similar passage of a reference.
 
     Parameters
     ----------
-    heard : (n, bands) array
-    references : arrays of (m, bands)
+    heard, reference : (n, bands) and (m, bands) arrays
     size : int
         Frames of a passage.
     step : int
         Frames from one passage of `heard` to the next.
+    apart : float
+        Passages whose numbers of frames differ by less are not compared.
 
     Returns
     -------
     (n_passages,) array
-        Root mean square over the frames of the Euclidean distance of spectra.
+        Root mean square over the frames of the Euclidean distance of spectra; inf where there is
+        no passage to compare with.
     """
-    least = [_squared(heard, other, size, step).min(axis=1) for other in references]
-    return np.sqrt(np.min(least, axis=0))
-
-
-def _squared(a: np.ndarray, b: np.ndarray, size: int, step: int) -> np.ndarray:
-    """Return mean squared distances between every `step`-th passage of a and every one of b."""
-    size = min(size, len(a), len(b))
-    first, second = (
+    size = min(size, len(heard), len(reference))
+    ours, others = (
         sliding_window_view(frames, size, axis=0)[::every].reshape(-1, size * frames.shape[1])
-        for frames, every in ((a, step), (b, 1))
+        for frames, every in ((heard, step), (reference, 1))
     )
-    lengths = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)
-    return np.maximum(lengths - 2 * first @ second.T, 0) / size
+    lengths, places = (others**2).sum(axis=1), np.arange(len(others))
+    least = np.empty(len(ours), dtype=np.float32)
+    for first in range(0, len(ours), _BLOCK):
+        some = ours[first : first + _BLOCK]
+        squared = (some**2).sum(axis=1)[:, None] + lengths - 2 * some @ others.T
+        at = (first + np.arange(len(some))) * step
+        squared[np.abs(at[:, None] - places) < apart] = np.inf
+        least[first : first + _BLOCK] = squared.min(axis=1)
+    return np.sqrt(np.maximum(least, 0) / size)
 
 
 def _sizes() -> list[int]:
@@ -115,17 +120,17 @@ def _known(song: Song) -> tuple[tuple[np.ndarray, ...], tuple[float, ...]]:
     between = loudness(samples, _HOP // 4)
     units = []
     for size in _sizes():
-        distances = _squared(references[0], references[0], size, 1)
-        place = np.arange(len(distances))
-        near = np.abs(place[:, None] - place) < APART * RATE / _HOP
-        distances[near] = np.inf
-        nearest_other = distances.min(axis=1)
-        known = nearest_other[np.isfinite(nearest_other)]
-        typical = float(np.sqrt(np.median(known))) if len(known) else 0.0
+        own = nearest(references[0], references[0], size, 1, APART * RATE / _HOP)
+        own = own[np.isfinite(own)]
+        typical = float(np.median(own)) if len(own) else 0.0
         # A song that repeats itself exactly is about as near to itself as frames that lie amiss.
-        amiss = float(nearest(between, references, size, 1).max())
+        amiss = float(_nearest_of(between, references, size, 1).max())
         units.append(max(typical, amiss / UNNOTICED, 1e-6))
     return references, tuple(units)
+
+
+def _nearest_of(heard, references, size: int, step: int) -> np.ndarray:
+    return np.min([nearest(heard, other, size, step) for other in references], axis=0)
 
 
 @cache

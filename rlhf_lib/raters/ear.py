@@ -23,18 +23,17 @@ from functools import cache, lru_cache
 import numpy as np
 from scipy import fft
 
-from rlhf_lib.analysis.audio import Audio, load_audio, resample
+from rlhf_lib.analysis.audio import Audio
 from rlhf_lib.analysis.filters import mel_filters
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.editing.render import crossfade
-from rlhf_lib.errors import InputError
+from rlhf_lib.raters.playback import RATE, decoded
 
 #: The faults of a seam, in the order of the last axis of `seam_faults`.
 FAULTS = ("onset irregularity", "spectral jump", "loudness step")
 SPECTRUM_TIME = 0.15  # s
 JUMP_SPAN_DB, STEP_SPAN_DB = 6.0, 6.0
 
-_RATE = 16000  # Hz
 _FRAME, _HOP, _MELS = 512, 160, 32  # 32 ms, every 10 ms
 _HALF_FADE = 0.006  # s, half of what `render` takes
 _PER_BEAT = 4
@@ -82,7 +81,7 @@ class _Ear:
 
     def __init__(self, path: str, sha256: str, sample_rate: int, bounds: np.ndarray, bar: int):
         self._source = path, sha256, sample_rate, int(bounds[-1])
-        self._bounds = np.rint(bounds * (_RATE / sample_rate)).astype(int)
+        self._bounds = np.rint(bounds * (RATE / sample_rate)).astype(int)
         self._lengths = np.diff(self._bounds)
         self._bar = bar
         self._heard: dict[tuple[int, int], np.ndarray] = {}
@@ -108,10 +107,10 @@ class _Ear:
             self._lengths[j : j + self._bar],
         ]
         beat = float(np.mean([np.median(lengths) for lengths in around]))
-        reach = round(self._bar * beat + _EARLY * _RATE) + _FRAME
+        reach = round(self._bar * beat + _EARLY * RATE) + _FRAME
         piece, place = _rendered(sound, self._bounds[i + 1], self._bounds[j], reach)
         bands, first = _mel_bands(piece, place)
-        spectra = round(SPECTRUM_TIME * _RATE / _HOP)
+        spectra = round(SPECTRUM_TIME * RATE / _HOP)
         # Frames −1 and 0 lie across the join.
         before = bands[max(-first - 1 - spectra, 0) : -first - 1]
         after = bands[-first + 1 :][:spectra]
@@ -133,16 +132,10 @@ def _ear(path: str, sha256: str, sample_rate: int, bounds: bytes, bar: int) -> _
 
 @lru_cache(maxsize=_SONGS_DECODED)
 def _sound(path: str, sha256: str, sample_rate: int, n_samples: int) -> Audio:
-    """Return the sound of a song: mono at _RATE, of mean square 1."""
-    audio = load_audio(path)
-    if (audio.sample_rate, audio.n_samples) != (sample_rate, n_samples):
-        raise InputError(
-            f"{path} has {audio.n_samples} samples at {audio.sample_rate} Hz, but {n_samples} at "
-            f"{sample_rate} Hz when it was analysed; load the song again"
-        )
-    samples = resample(audio.mono(), sample_rate, _RATE)[:, None]
-    samples /= np.float32(max(np.sqrt(np.mean(samples**2, dtype=np.float64)), 1e-6))
-    return Audio(samples, _RATE)
+    """Return the sound of a song: mono at RATE, of mean square 1."""
+    samples = decoded(path, sha256, sample_rate, n_samples).samples
+    level = np.float32(max(np.sqrt(np.mean(samples**2, dtype=np.float64)), 1e-6))
+    return Audio(samples / level, RATE)
 
 
 def _rendered(sound: Audio, left: int, reached: int, reach: int) -> tuple[np.ndarray, int]:
@@ -152,7 +145,7 @@ def _rendered(sound: Audio, left: int, reached: int, reach: int) -> tuple[np.nda
     out, place = np.concatenate(parts), len(parts[0])
     if left != reached:
         room = np.array([len(part) // 2 for part in parts])
-        half = round(_HALF_FADE * _RATE)
+        half = round(_HALF_FADE * RATE)
         crossfade(out, place, source, left, reached, half, room, sound.largest_jump)
     return out[:, 0], place
 
@@ -179,7 +172,7 @@ def _analysis() -> tuple[np.ndarray, np.ndarray]:
     """Return window and mel filters, scaled so that the bands add up to the mean square."""
     window = np.hanning(_FRAME + 1)[:-1].astype(np.float32)
     scale = 2 / (_FRAME * float((window**2).sum()))
-    return window, mel_filters(_RATE, _FRAME, _MELS).T * np.float32(scale)
+    return window, mel_filters(RATE, _FRAME, _MELS).T * np.float32(scale)
 
 
 def _coherence(bands: np.ndarray, first: int, bar: int, beat: float) -> float:
@@ -187,8 +180,8 @@ def _coherence(bands: np.ndarray, first: int, bar: int, beat: float) -> float:
     loudness = np.sqrt(np.sqrt(bands))
     rise = np.maximum(np.diff(loudness, axis=0), 0).mean(axis=1)
     # The rise to frame k happens when sound enters its window.
-    times = ((first + 1 + np.arange(len(rise))) * _HOP + _FRAME / 4) / _RATE + _EARLY
-    length = bar * beat / _RATE
+    times = ((first + 1 + np.arange(len(rise))) * _HOP + _FRAME / 4) / RATE + _EARLY
+    length = bar * beat / RATE
     turn = np.exp(-2j * np.pi / length * times)
     waves = np.cumprod(np.broadcast_to(turn, (bar * _PER_BEAT, len(turn))), axis=0)
     sides = []

@@ -26,7 +26,7 @@ def original(song: Song) -> np.ndarray:
     InputError
         When the song's audio file is missing or broken, or not the one that was analysed.
     """
-    return _decoded(str(song.path), song.sha256, song.sample_rate, song.n_samples).samples[:, 0]
+    return _sound_of(song).samples[:, 0]
 
 
 def played(edit: Edit) -> np.ndarray:
@@ -37,14 +37,18 @@ def played(edit: Edit) -> np.ndarray:
     InputError
         As `original` does.
     """
-    song = edit.song
-    sound = _decoded(str(song.path), song.sha256, song.sample_rate, song.n_samples)
+    song, sound = edit.song, _sound_of(edit.song)
     slow = replace(song, sample_rate=RATE, n_samples=sound.n_samples)
     return render(Edit(slow, edit.actions, edit.target), sound).samples[:, 0]
 
 
+def _sound_of(song: Song) -> Audio:
+    return decoded(str(song.path), song.sha256, song.sample_rate, song.n_samples)
+
+
 @lru_cache(maxsize=_SONGS_DECODED)
-def _decoded(path: str, sha256: str, sample_rate: int, n_samples: int) -> Audio:
+def decoded(path: str, sha256: str, sample_rate: int, n_samples: int) -> Audio:
+    """Return the sound of a file at RATE, given what is known of the song; see `original`."""
     audio = load_audio(path)
     if (audio.sample_rate, audio.n_samples) != (sample_rate, n_samples):
         raise InputError(

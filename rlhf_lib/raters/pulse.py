@@ -19,6 +19,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy import signal
 
 from rlhf_lib.analysis.song import Song
@@ -38,6 +39,8 @@ _HOP = 320  # 20 ms
 _EDGES = (200.0, 800.0, 3200.0)  # Hz
 _LOUDNESS = 0.3
 _RISE = 0.1  # s of the half-Hann window that smooths a band
+#: Moments looked up at once; bounds the memory for long songs.
+_BLOCK = 512
 _BLUR = 1.5  # frames by which onsets may be early or late, standard deviation
 
 
@@ -55,12 +58,14 @@ def trips(edit: Edit) -> float:
     if not len(moments) or not len(usual):
         return 0.0
     size = min(max(period, _frames(LOOKED_UP)), len(reference) - 2 * period)
-    padded = np.pad(strength, (0, size))
-    coming = _standard(padded[moments[:, None] + np.arange(size)])
-    alike = coming @ _standard(np.lib.stride_tricks.sliding_window_view(reference, size)).T
-    as_alike = alike >= alike.max(axis=1, keepdims=True) - AS_ALIKE
-    own = np.where(as_alike[:, : len(usual)], usual[: alike.shape[1]], 0.0).max(axis=1)
-    excess = surprise(strength, moments, period) - own - UNNOTICED
+    places = _standard(sliding_window_view(reference, size)[: len(usual)]) / np.sqrt(size)
+    padded, own = np.pad(strength, (0, size)), []
+    for some in np.array_split(moments, -(-len(moments) // _BLOCK)):
+        coming = _standard(padded[some[:, None] + np.arange(size)]) / np.sqrt(size)
+        alike = coming @ places.T
+        as_alike = alike >= alike.max(axis=1, keepdims=True) - AS_ALIKE
+        own.append(np.where(as_alike, usual[: len(places)], 0.0).max(axis=1))
+    excess = surprise(strength, moments, period) - np.concatenate(own) - UNNOTICED
     return float(np.maximum(excess, 0).sum()) * _frames(EVERY) / period
 
 
