@@ -11,7 +11,7 @@ from rlhf_lib.steps.cycle import Cycle, needed
 def places(tmp_path, monkeypatch):
     """A workspace and a folder of pretrained models, both empty."""
     monkeypatch.setenv("RLHF_WORKSPACE", str(tmp_path / "work"))
-    monkeypatch.setattr(cycle, "_BOX", tmp_path / "box")
+    monkeypatch.setattr(cycle, "BOX", tmp_path / "box")
     for name in ("work/models", "box"):
         (tmp_path / name).mkdir(parents=True)
     return tmp_path

@@ -147,7 +147,7 @@ def test_candidates_notice_other_bars_and_sections(track, workspace):
     folder = workspace / "out"
     entry = render_song(song, "song_1", edits_of(song), folder)
     copy = folder / entry.path
-    assert _load_original(entry, copy, None).sections == song.sections
+    assert _load_original(entry, "s", copy, None).sections == song.sections
     for suffix, text in (
         (".beats", beats_of(list(range(1, 119, 4)), 119)),
         (".sections", "0.1 a\n11.1 b\n"),
@@ -155,9 +155,9 @@ def test_candidates_notice_other_bars_and_sections(track, workspace):
         kept = copy.with_suffix(suffix).read_text()
         copy.with_suffix(suffix).write_text(text)
         with pytest.raises(InputError, match="other bars or sections than the song"):
-            _load_original(entry, copy, None)
+            _load_original(entry, "s", copy, None)
         assert finished_song(song, "song_1", edits_of(song), folder) is None
         copy.with_suffix(suffix).write_text(kept)
     assert finished_song(song, "song_1", edits_of(song), folder) == entry
     older = entry.model_copy(update={"downbeats": None, "sections": None})
-    assert _load_original(older, copy, None).n_beats == song.n_beats
+    assert _load_original(older, "s", copy, None).n_beats == song.n_beats

@@ -157,7 +157,7 @@ def test_candidates_need_the_package_no_more(track, installed, workspace, monkey
     entry = render_song(song, "song_1", edits_of(song), workspace / "out")
     assert finished_song(song, "song_1", edits_of(song), workspace / "out") == entry
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    again = _load_original(entry, workspace / "out" / entry.path, None)
+    again = _load_original(entry, "s", workspace / "out" / entry.path, None)
     np.testing.assert_array_equal(again.beat_times, song.beat_times)
     np.testing.assert_array_equal(again.downbeats, song.downbeats)
     np.testing.assert_array_equal(again.features, song.features)

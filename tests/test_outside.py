@@ -42,8 +42,7 @@ def song_of(folder: Path, samples: np.ndarray, rate: int = RATE, period: float =
         sample_rate=rate,
         n_samples=len(samples),
         beat_times=np.arange(n_beats) * period,
-        beats_per_bar=4,
-        downbeat=0,
+        downbeats=np.arange(0, n_beats, 4),
         features=np.zeros((n_beats, 125), np.float32),
     )
 
