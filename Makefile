@@ -9,10 +9,14 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 CELL_TIMEOUT ?= 300
-# A stored widget view shows as an error message in an opened notebook; its text line is kept.
-WITHOUT_VIEWS := import nbformat, sys; file = sys.argv[1]; notebook = nbformat.read(file, 4); \
-    [output.data.pop("application/vnd.jupyter.widget-view+json", None) for cell in notebook.cells \
-    for output in cell.get("outputs", []) if "data" in output]; nbformat.write(notebook, file)
+# A stored widget view shows as an error message in an opened notebook; its text line is kept. The
+# announced time of rendering and the free space are this machine's.
+WITHOUT_VIEWS := import nbformat, re, sys; file = sys.argv[1]; notebook = nbformat.read(file, 4); \
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]; \
+    [output.data.pop("application/vnd.jupyter.widget-view+json", None) for output in outputs \
+    if "data" in output]; \
+    [output.update(text=re.sub(r".*\(free: .*\)\n", "", output.text)) for output in outputs \
+    if output.output_type == "stream"]; nbformat.write(notebook, file)
 
 export JUPYTER_PLATFORM_DIRS := 1
 

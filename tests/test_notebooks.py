@@ -17,7 +17,7 @@ MAX_BYTES = 6_000_000
 COMPARED, LEAST_COMPARED = "nbval-check-output", 2
 #: Output that depends on the machine: its folders, progress bars, sound.
 FOREIGN = re.compile(
-    r"/tmp/|/home/|/root/|\[\d+:\d\d<|it/s\]|audio/|application/vnd.jupyter.widget-view"
+    r"/tmp/|/home/|/root/|\[\d+:\d\d<|it/s\]|audio/|application/vnd.jupyter.widget-view|\(free: "
 )
 
 
