@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -17,12 +18,15 @@ import soundfile
 from mutagen.flac import FLAC
 
 from rlhf_lib.analysis.audio import load_audio
+from rlhf_lib.analysis.beat_files import write_beats
+from rlhf_lib.analysis.confidence import Confidence
 from rlhf_lib.analysis.song import load_song
 from rlhf_lib.app.cli import main
 from rlhf_lib.composer.compose import compose_songs
+from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.paths import file_sha256
-from rlhf_lib.steps.edit_song import edit_song
+from rlhf_lib.steps.edit_song import edit_song, songs_of_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -144,6 +148,28 @@ def test_a_folder_of_songs(music, here, capsys):
     short.unlink()
 
 
+def test_songs_of_one_name_get_edits_of_their_own(tmp_path):
+    for name in ("a.aiff", "a.wav", "b.mp3", "sub/a.wav"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    pairs = songs_of_folder(tmp_path / "in", tmp_path / "out")
+    places = [place.relative_to(tmp_path / "out").as_posix() for _, place in pairs]
+    assert places == ["a_short.wav", "a_wav_short.wav", "b_short.mp3", "sub/a_short.wav"]
+    with pytest.raises(InputError, match="give another folder"):
+        songs_of_folder(tmp_path / "in", tmp_path / "in")
+
+
+def test_an_uncertain_grid_is_told(music, here, capsys):
+    loaded = load_song(music / "song_001.flac")
+    write_beats(here / "mine.beats", loaded.beat_times, loaded.bars)
+    (here / "mine.flac").write_bytes((music / "song_001.flac").read_bytes())
+    (sure,) = edit_song("mine.flac", "x.wav", keep=0.5)
+    assert "WARNING" not in str(sure)
+    doubtful = replace(sure.edit.song, confidence=Confidence(0.5, 1.0, 1.0))
+    unsure = replace(sure, edit=Edit(doubtful, sure.edit.actions, sure.edit.target))
+    assert "WARNING: mine: estimated with a confidence below 0.8: the tempo 0.50" in str(unsure)
+
+
 def test_nothing_is_overwritten_unless_asked(music, here, capsys):
     source = here / "mine.flac"
     source.write_bytes((music / "song_001.flac").read_bytes())
@@ -171,7 +197,8 @@ def test_nothing_is_overwritten_unless_asked(music, here, capsys):
         (["--keep", "0.5", "--seconds", "30"], "either in seconds or as a share"),
         ([], "either in seconds or as a share"),
         (["--keep", "0.5", "--cut_list", "edl"], "'edl' is no kind of cut list"),
-        (["--keep", "0.5", "--variants", "0"], "variants is 0"),
+        (["--keep", "0.5", "--variants", "0"], "variants is 0; ask for 1 to 99"),
+        (["--keep", "0.5", "--variants", "100"], "variants is 100; ask for 1 to 99"),
         (["--keep", "0.5", "--policy", "nothing.pt"], r"nothing\.pt is missing"),
         (["x.aiff", "--keep", "0.5"], r"cannot write x\.aiff: its suffix is not one of"),
     ],

@@ -26,6 +26,7 @@ from rlhf_lib.steps.cycle import needed
 
 #: Reasons that the report gives for an edit, and the least part of the score that counts as one.
 _REASONS, _LEAST_PART = 3, 0.05
+_MOST_VARIANTS = 99
 _MORE = {one.name: one.more for one in DESCRIPTOR_TABLE}
 
 
@@ -68,6 +69,7 @@ class EditedSong:
             *self._what_was_done(),
             *self._why(),
             *(f"  cut list: {path}" for path in self.cut_lists),
+            *([f"  WARNING: {song.warning}"] if song.warning else []),
         ]
         return "\n".join(lines)
 
@@ -132,7 +134,7 @@ def edit_song(
         A checkpoint; by default the policy that was trained last in ``models/``, else the one
         that comes with the package.
     variants : int
-        Further edits of the same length that differ; see `shorten`.
+        Number of edits of this length that differ, 1 to 99; see `shorten`.
     protect : sequence of (start, stop) in s
         Passages that stay as they are.
     must_start, must_end : bool
@@ -219,7 +221,13 @@ def songs_of_folder(source: Path, output: Path) -> list[tuple[Path, Path]]:
     found = find_audio(source)
     if not found:
         raise InputError(f"no sound file in {source}; give a file or a folder of songs")
-    return [(path, output_path(path, output / path.relative_to(source).parent)) for path in found]
+    pairs = []
+    for path in found:
+        place = output_path(path, output / path.relative_to(source).parent)
+        if place in dict(pairs).values():  # song.wav and song.aiff
+            place = place.with_stem(f"{path.stem}_{path.suffix[1:]}_short")
+        pairs.append((path, place))
+    return pairs
 
 
 def _places(
@@ -235,6 +243,8 @@ def _places(
             f"cannot write {output}: its suffix is not one of {', '.join(WRITABLE)}; give another "
             "name, or a folder"
         )
+    if not 1 <= variants <= _MOST_VARIANTS:
+        raise InputError(f"variants is {variants}; ask for 1 to {_MOST_VARIANTS} edits")
     places = []
     for number in range(1, variants + 1):
         stem = output.stem + (f"_{number}" if number > 1 else "")
