@@ -12,7 +12,7 @@ from scipy.stats import t as student_t
 from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, DIRECTION, N_DESCRIPTORS
 from rlhf_lib.learning.reward.laplace import around, covariance, descend, draws, sparse
 from rlhf_lib.learning.reward.likelihood import LIKELIHOODS
-from rlhf_lib.learning.reward.posterior import NegativeLogPosterior, Prior, split
+from rlhf_lib.learning.reward.posterior import NegativeLogPosterior, Prior
 
 N_MIX = 3
 LEVEL = DESCRIPTOR_NAMES.index("level")
@@ -46,7 +46,7 @@ def test_the_hessian_is_the_numerical_one(likelihood):
     posterior = objective(random_data(), scale, likelihood)
     n = N_DESCRIPTORS + N_MIX - 1
     expected = np.exp(0.2) * posterior.prior.mean[posterior.free]
-    # Beyond the prior mean of each: the derivative by the prior scale twice is below Gauss-Newton's.
+    # Beyond the prior mean, the one by the prior scale twice is below its Gauss–Newton part.
     for further in (0.7, 1.3):
         values = np.append(further * expected, [0.2, 0.1, -0.2, 0.3])
         numerical = approx_fprime(values, lambda v: posterior(v)[1], 1e-7)[: n + 1, : n + 1]
@@ -89,7 +89,7 @@ def test_the_variance_of_a_normal_mean_is_exact():
 def test_a_gaussian_prior_keeps_its_variances():
     prior = Prior.of(np.ones(N_DESCRIPTORS), N_DESCRIPTORS + N_MIX, 0.4, math.inf, 0.6)
     n = N_DESCRIPTORS + N_MIX
-    wider = prior.widened(np.full(n, 9.0), np.zeros(4), np.ones(n))
+    wider = prior.reestimated(np.full(n, 9.0), np.zeros(4), np.ones(n))
     np.testing.assert_allclose(wider.sd, prior.sd)
     assert prior.sd[0] == 0.4 and prior.sd[-1] == pytest.approx(0.6 / math.sqrt(3))
 
@@ -101,7 +101,7 @@ def test_variances_by_hand():
     prior = Prior.of(np.ones(N_DESCRIPTORS), N_DESCRIPTORS + N_MIX, scale, 2.0, 0.6)
     n = N_DESCRIPTORS + N_MIX
     weights, variance = np.full(n, 2.5), np.full(n, 0.1)
-    wider = prior.widened(weights, np.log([2.0, 1.0, 1.0, 1.0]), variance)
+    wider = prior.reestimated(weights, np.log([2.0, 1.0, 1.0, 1.0]), variance)
     assert wider.sd[0] ** 2 == pytest.approx((2 * 0.25**2 + 0.5**2 + 0.1) / 3)
     assert wider.sd[1] ** 2 == pytest.approx((2 * 0.15**2 + 0.5**2 + 0.1) / 3)
     np.testing.assert_allclose(wider.sd[N_DESCRIPTORS:], prior.sd[N_DESCRIPTORS:])

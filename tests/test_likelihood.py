@@ -22,9 +22,7 @@ NONE = np.zeros(3)
 
 def one(likelihood, gap, answer, strength, shape=NONE):
     """Loss, slope, derivative by the shape and curvature of a single answer."""
-    found = likelihood(
-        np.array([gap]), np.array([answer]), np.array([strength]), np.asarray(shape)
-    )
+    found = likelihood(np.array([gap]), np.array([answer]), np.array([strength]), np.asarray(shape))
     return tuple(each[0] for each in found)
 
 

@@ -1,11 +1,10 @@
 """Fitting a reward model to comparisons (Bradley & Terry, 1952; Christiano et al., 2017).
 
 The transformer is not changed after pretraining. A fit changes the weights of the descriptors and
-the mix of the auxiliary scores. These few numbers have a Gaussian prior around the weights of the
-first model: ten answers move them a little, and with four hundred the answers dominate. The optimum
-is found in seconds (L-BFGS-B: Byrd et al., 1995). The prior mean is that of the first model in
-every cycle: each fit reads all answers again, so a prior around the last fit would count the old
-answers twice.
+the mix of the auxiliary scores. These few numbers have a prior around the weights of the first
+model: ten answers move them a little, and with four hundred the answers dominate. It is sparse: a
+few weights may move far (Tipping, 2001). The prior mean is that of the first model in every cycle:
+each fit reads all answers again, so a prior around the last fit would count the old answers twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +30,8 @@ class RewardTraining:
     Attributes
     ----------
     epochs : int
-        Passes over all pairs, at most; the optimum usually comes earlier.
+        Passes over all pairs, at most, in each of the five fits (`laplace.sparse` and the last);
+        the optimum usually comes earlier.
     likelihood : str
         How answers depend on score differences, see `likelihood`.
     prior_scale : float
@@ -48,7 +48,7 @@ class RewardTraining:
 
     epochs: int = 100
     likelihood: str = "ordinal"
-    prior_scale: float = 0.25
+    prior_scale: float = 0.15
     prior_degrees: float = 1.0
     mix_prior_sd: float = 0.5
     seed: int = 0
@@ -83,7 +83,7 @@ def fit(
 ) -> RewardHistory:
     """Fit `model` in place and return its history.
 
-    Each member of the ensemble gets its own Bayesian bootstrap of the pairs (Rubin, 1981).
+    The members of the ensemble are draws from the posterior; their mean is its mode.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ def sparse(objective: NegativeLogPosterior, epochs: int) -> NegativeLogPosterior
     for _ in range(ROUNDS):
         values = descend(objective, values, epochs)[-1]
         variance = covariance(objective, values).diagonal()
-        objective = objective.under(objective.prior.widened(*split(values), variance))
+        objective = objective.under(objective.prior.reestimated(*split(values), variance))
     return objective
 
 

@@ -25,9 +25,9 @@ _SHAPE_LOW, _SHAPE_HIGH = np.array([-6.0, -3.0, -3.0, -3.0]), np.array([3.0, 3.0
 class Prior:
     """Student-t prior of the parameters around e^s · mean, where the prior scale e^s is fitted too.
 
-    A Student-t is a Gaussian whose variance is unknown: it has an inverse gamma distribution
-    (West, 1987). Here the prior is this Gaussian with the present variances, and `widened` estimates
-    them anew.
+    A Student-t is a Gaussian whose variance is unknown and has an inverse gamma distribution
+    (West, 1987). Here the prior is this Gaussian with the present variances; `reestimated` returns
+    it with others.
 
     Attributes
     ----------
@@ -109,11 +109,13 @@ class Prior:
         bend += max(0.0, cross @ (parameters - expected))
         return np.block([[np.diag(sd**-2), cross[:, None]], [cross[None], np.array([[bend]])]])
 
-    def widened(self, parameters: np.ndarray, shape: np.ndarray, variance: np.ndarray) -> "Prior":
-        """Return the prior with variances as parameters of this mean and variance suggest.
+    def reestimated(
+        self, parameters: np.ndarray, shape: np.ndarray, variance: np.ndarray
+    ) -> "Prior":
+        """Return the prior with the variances that posterior means and variances suggest.
 
-        The E step of the EM algorithm for the Student-t (Tipping, 2001, and Neal, 1996, for the
-        idea): 1 / sd² = (ν + 1) / (ν scale² + (parameter − e^s mean)² + variance).
+        1 / sd² is the expected precision given them, with ν degrees of freedom:
+        (ν + 1) / (ν scale² + (parameter − e^s mean)² + variance).
 
         Parameters
         ----------
