@@ -109,7 +109,7 @@ def settings(material: Material, taste: str) -> pd.DataFrame:
     choices = [
         ("likelihood", name) for name in ("ordinal", "plain", "weighted", "margin", "squared")
     ]
-    choices += [("prior_scale", value) for value in (0.1, 0.15, 0.25, 0.5)]
+    choices += [("prior_scale", value) for value in (0.1, 0.2, 0.4)]
     choices += [("prior_degrees", value) for value in (1.0, 2.0, np.inf)]
     choices += [("mix_prior_sd", value) for value in (0.0, 0.5, 1.0)]
     for n_pairs in (p for p in (50, 200) if p <= max(material.size.pairs)):

@@ -48,7 +48,7 @@ class RewardTraining:
 
     epochs: int = 100
     likelihood: str = "ordinal"
-    prior_scale: float = 0.15
+    prior_scale: float = 0.2
     prior_degrees: float = 1.0
     mix_prior_sd: float = 0.5
     seed: int = 0
