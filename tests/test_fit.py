@@ -281,6 +281,15 @@ def test_members_differ_and_runs_repeat(songs, pairs, scale):
     assert not torch.allclose(linear[0], linear[1], atol=1e-3)
 
 
+def test_the_members_mean_is_the_fit_without_members(songs, pairs, scale):
+    """A single member has no spread, whatever the seed."""
+    one, five = (new_model(songs, scale, SYNTHETIC_WEIGHTS, members) for members in (1, 5))
+    for model, seed in ((one, 0), (five, 3)):
+        fit(model, pairs[:40], [], RewardTraining(seed=seed, **NO_MIX))
+    np.testing.assert_allclose(linear_of(five).mean(axis=0), linear_of(one)[0], atol=1e-6)
+    assert linear_of(five).std(axis=0).max() > 0.1
+
+
 def test_history_begins_with_the_parent_and_has_the_best_epoch(songs, pairs, scale):
     train, held_out = split_by_song(pairs, 0.25, seed=0)
     model = new_model(songs, scale, SYNTHETIC_WEIGHTS)
