@@ -152,7 +152,7 @@ STEPS = (
         "members",
         MEMBERS,
         lambda members: fitting(50, members),
-        "edits are read once for all members; only the fit is repeated per member",
+        "edits are read once and one fit is made for all members",
     ),
 )
 

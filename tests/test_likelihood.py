@@ -21,16 +21,14 @@ NONE = np.zeros(3)
 
 
 def one(likelihood, gap, answer, strength, shape=NONE):
-    """Loss, slope and derivative by the shape of a single answer."""
-    loss, slope, by_shape = likelihood(
-        np.array([gap]), np.array([answer]), np.array([strength]), np.asarray(shape)
-    )
-    return loss[0], slope[0], by_shape[0]
+    """Loss, slope, derivative by the shape and curvature of a single answer."""
+    found = likelihood(np.array([gap]), np.array([answer]), np.array([strength]), np.asarray(shape))
+    return tuple(each[0] for each in found)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS.values(), ids=LIKELIHOODS)
 @pytest.mark.parametrize("gap", [-3.1, -0.2, 0.4, 6.0])
-def test_gradients_are_the_numerical_ones(likelihood, gap):
+def test_derivatives_are_the_numerical_ones(likelihood, gap):
     shape = np.array([0.2, -0.3, 0.1])
     cases = [*zip(ANSWERS, STRENGTHS, strict=True), (1.0, 0), (0.0, 0), (0.7, 2)]
     for answer, strength in cases:
@@ -41,11 +39,13 @@ def test_gradients_are_the_numerical_ones(likelihood, gap):
         found = one(likelihood, gap, answer, strength, shape)
         expected = approx_fprime(np.append(gap, shape), loss, 1e-7)
         np.testing.assert_allclose([found[1], *found[2]], expected, atol=2e-6)
+        slopes = [one(likelihood, gap + h, answer, strength, shape)[1] for h in (-1e-5, 1e-5)]
+        assert found[3] == pytest.approx(np.diff(slopes)[0] / 2e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("gap", [-40.0, -2.0, 0.0, 0.7, 5.0])
 def test_the_probabilities_of_the_seven_answers_add_up_to_one(gap):
-    loss, _, _ = ordinal(np.full(7, gap), ANSWERS, STRENGTHS, np.array([0.5, -0.4, 0.3]))
+    loss, *_ = ordinal(np.full(7, gap), ANSWERS, STRENGTHS, np.array([0.5, -0.4, 0.3]))
     assert np.exp(-loss).sum() == pytest.approx(1)
 
 
@@ -76,10 +76,11 @@ def test_shape_numbers_stretch_the_gaps_between_thresholds():
 
 def test_ordinal_does_not_vanish_far_from_the_answer():
     """P(strongly a) at a gap of −1000 is e^−1003.5, and the slope is still −1."""
-    loss, slope, _ = one(ordinal, -1000.0, 1.0, 3)
+    loss, slope, _, bend = one(ordinal, -1000.0, 1.0, 3)
     assert loss == pytest.approx(1003.5)
     assert slope == pytest.approx(-1)
-    loss, slope, by_shape = one(ordinal, 1000.0, 0.5, 0)
+    assert bend == 0
+    loss, slope, by_shape, _ = one(ordinal, 1000.0, 0.5, 0)
     assert loss == pytest.approx(999.75 - np.log1p(-np.exp(-0.5)))
     assert slope == pytest.approx(1)
     assert np.isfinite(by_shape).all()
@@ -110,3 +111,4 @@ def test_sides_may_be_swapped(likelihood):
     np.testing.assert_allclose(here[0], there[0])
     np.testing.assert_allclose(here[1], -there[1])
     np.testing.assert_allclose(here[2], there[2])
+    np.testing.assert_allclose(here[3], there[3])

@@ -17,7 +17,7 @@ from rlhf_lib.steps.evaluation import clustered_rate
 PARTS_OF_MODEL = {
     "reward model": {},
     "linear head alone": {"mix_prior_sd": 0.0},
-    "transformer alone": {"prior_sd": 0.0},
+    "transformer alone": {"prior_scale": 0.0},
 }
 ACTIVE_START, ACTIVE_STEP, ACTIVE_END = 10, 10, 100
 
@@ -109,7 +109,8 @@ def settings(material: Material, taste: str) -> pd.DataFrame:
     choices = [
         ("likelihood", name) for name in ("ordinal", "plain", "weighted", "margin", "squared")
     ]
-    choices += [("prior_sd", value) for value in (0.25, 0.5, 1.0, 2.0)]
+    choices += [("prior_scale", value) for value in (0.1, 0.2, 0.4)]
+    choices += [("prior_degrees", value) for value in (1.0, 2.0, np.inf)]
     choices += [("mix_prior_sd", value) for value in (0.0, 0.5, 1.0)]
     for n_pairs in (p for p in (50, 200) if p <= max(material.size.pairs)):
         for seed in range(min(3, material.size.seeds)):

@@ -1,11 +1,10 @@
 """Fitting a reward model to comparisons (Bradley & Terry, 1952; Christiano et al., 2017).
 
 The transformer is not changed after pretraining. A fit changes the weights of the descriptors and
-the mix of the auxiliary scores. These few numbers have a Gaussian prior around the weights of the
-first model: ten answers move them a little, and with four hundred the answers dominate. The optimum
-is found in seconds (L-BFGS-B: Byrd et al., 1995). The prior mean is that of the first model in
-every cycle: each fit reads all answers again, so a prior around the last fit would count the old
-answers twice.
+the mix of the auxiliary scores. These few numbers have a prior around the weights of the first
+model: ten answers move them a little, and with four hundred the answers dominate. It is sparse: a
+few weights may move far (Tipping, 2001). The prior mean is that of the first model in every cycle:
+each fit reads all answers again, so a prior around the last fit would count the old answers twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,15 +12,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.learning.reward.laplace import around, covariance, descend, draws, sparse
 from rlhf_lib.learning.reward.likelihood import LIKELIHOODS
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.learning.reward.pair_data import PairData
-from rlhf_lib.learning.reward.posterior import NegativeLogPosterior, Prior
+from rlhf_lib.learning.reward.posterior import NegativeLogPosterior, Prior, split
 
 
 @dataclass(frozen=True)
@@ -31,22 +30,26 @@ class RewardTraining:
     Attributes
     ----------
     epochs : int
-        Passes over all pairs, at most; the optimum usually comes earlier.
+        Passes over all pairs, at most, in each of the five fits (`laplace.sparse` and the last);
+        the optimum usually comes earlier.
     likelihood : str
         How answers depend on score differences, see `likelihood`.
-    prior_sd : float
-        Standard deviation of the Gaussian prior on the descriptor weights, in logits per typical
-        difference of a descriptor; 0 leaves them as they are. Its mean is the prior mean
-        (`RewardModel.prior_mean`) times a prior scale that is fitted too, see `posterior`.
+    prior_scale : float
+        Scale of the Student-t prior on the descriptor weights, in logits per typical difference of
+        a descriptor; 0 leaves them as they are. Its mean is the prior mean
+        (`RewardModel.prior_mean`) times a factor that is fitted too, see `posterior`.
+    prior_degrees : float
+        Degrees of freedom of this prior; `math.inf` makes it Gaussian.
     mix_prior_sd : float
-        The same for the transformer's part of the score as a whole.
+        Standard deviation of the Gaussian prior on the transformer's part of the score as a whole.
     seed : int
-        Of the bootstrap by which the members differ.
+        Of the draws by which the members differ.
     """
 
     epochs: int = 100
     likelihood: str = "ordinal"
-    prior_sd: float = 0.5
+    prior_scale: float = 0.2
+    prior_degrees: float = 1.0
     mix_prior_sd: float = 0.5
     seed: int = 0
 
@@ -80,7 +83,7 @@ def fit(
 ) -> RewardHistory:
     """Fit `model` in place and return its history.
 
-    Each member of the ensemble gets its own Bayesian bootstrap of the pairs (Rubin, 1981).
+    The members of the ensemble are draws from the posterior; their mean is its mode.
 
     Parameters
     ----------
@@ -129,38 +132,23 @@ def fit_pair_data(
 def _paths(model: RewardModel, data: PairData, config: RewardTraining) -> np.ndarray:
     """Return all members' parameters after each pass, (passes + 1, members, n_parameters).
 
-    The start comes first. A member that reaches its optimum early keeps it in later passes.
+    The start comes first. All passes are those of the last fit, under the estimated prior.
     """
     start = parameters(model)
-    members, n_parameters = start.shape
     prior_mean = model.prior_mean.double().cpu().numpy()
-    prior = Prior.of(prior_mean, n_parameters, config.prior_sd, config.mix_prior_sd)
-    counts = np.random.default_rng(config.seed).exponential(size=(members, len(data)))
-    counts *= len(data) / counts.sum(axis=1, keepdims=True)
-    likelihood = LIKELIHOODS[config.likelihood]
-    paths = [
-        _optimise(
-            NegativeLogPosterior(data, m, counts[m], start[m], prior, likelihood), config.epochs
-        )
-        for m in range(members)
-    ]
-    longest = max(map(len, paths))
-    return np.stack([path + path[-1:] * (longest - len(path)) for path in paths], axis=1)
-
-
-def _optimise(objective: NegativeLogPosterior, epochs: int) -> list[np.ndarray]:
-    """Return the parameters after each pass of L-BFGS-B, the start first."""
-    path = [objective.start.copy()]
-    minimize(
-        objective,
-        objective.begin(),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=objective.bounds(),
-        callback=lambda values: path.append(objective.parameters(values)),
-        options={"maxiter": epochs},
+    prior = Prior.of(
+        prior_mean, start.shape[1], config.prior_scale, config.prior_degrees, config.mix_prior_sd
     )
-    return path
+    objective = NegativeLogPosterior(data, start.mean(0), prior, LIKELIHOODS[config.likelihood])
+    objective = sparse(objective, config.epochs)
+    passes = descend(objective, objective.begin(), config.epochs)
+    spread = covariance(objective, passes[-1])
+    moves = draws(spread, len(start), np.random.default_rng(config.seed))
+    free, bounds = prior.free, objective.bounds()[: len(spread)]
+    paths = np.repeat(start[None], len(passes), axis=0)
+    for path, values in zip(paths[1:], passes[1:], strict=True):
+        path[:, free] = around(split(values)[0], moves, bounds)
+    return paths
 
 
 def parameters(model: RewardModel) -> np.ndarray:

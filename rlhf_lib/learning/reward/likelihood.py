@@ -1,8 +1,9 @@
-"""How answers depend on score differences: the loss of one answer, and its gradient.
+"""How answers depend on score differences: the loss of one answer, and its derivatives.
 
 Every function takes score differences (a − b, in logits), answers (1, ½, 0: a, tie, b, or a
 mean of several), strengths (0 … 3) and three shape numbers, and returns the loss of each answer
-in nats, its derivative by the difference and by the three numbers.
+in nats, its derivative by the difference and by the three numbers, and its second derivative by
+the difference. The second derivative is never negative.
 """
 
 from collections.abc import Callable
@@ -20,20 +21,21 @@ STRENGTH_WEIGHTS = np.array([1.0, 0.5, 1.0, 1.5])
 STRENGTH_MARGINS = np.array([0.0, 0.75, 2.25, 4.0])
 
 Likelihood = Callable[
-    [np.ndarray, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]
+    [np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
 ]
 
 
 def plain(gap, answer, strength, shape):
     """Bradley and Terry (1952); a tie counts half for each side, strength is ignored."""
-    return _shapeless(np.logaddexp(0, gap) - answer * gap, expit(gap) - answer)
+    return _shapeless(np.logaddexp(0, gap) - answer * gap, expit(gap) - answer, _bell(gap))
 
 
 def weighted(gap, answer, strength, shape):
     """Bradley and Terry, with each answer weighted by its strength."""
-    loss, slope, none = plain(gap, answer, strength, shape)
+    loss, slope, none, bend = plain(gap, answer, strength, shape)
     weight = STRENGTH_WEIGHTS[strength]
-    return loss * weight, slope * weight, none
+    return loss * weight, slope * weight, none, bend * weight
 
 
 def margin(gap, answer, strength, shape):
@@ -48,7 +50,7 @@ def margin(gap, answer, strength, shape):
 def squared(gap, answer, strength, shape):
     """Least squares on the signed strength, in logits."""
     distance = gap - (2 * answer - 1) * STRENGTH_MARGINS[np.where(answer == 0.5, 0, strength)]
-    return _shapeless(distance**2 / 4, distance / 2)
+    return _shapeless(distance**2 / 4, distance / 2, np.full(len(distance), 0.5))
 
 
 def ordinal(gap, answer, strength, shape):
@@ -71,6 +73,7 @@ def ordinal(gap, answer, strength, shape):
     # P = σ(above) − σ(below) as a product, which is precise even for very small P.
     loss = -(log_expit(above) + log_expit(-below) + np.log(-np.expm1(-width)))
     slope = side * (expit(-above) - expit(below))
+    bend = _bell(above) + _bell(below)
     by_high = -(expit(-above) + 1 / np.expm1(width))
     by_low = expit(below) + 1 / np.expm1(width)
     by_bound = np.zeros((len(gap), 5))
@@ -81,13 +84,18 @@ def ordinal(gap, answer, strength, shape):
     moves = np.tril(np.ones((3, 3))) * steps  # threshold k by shape number j
     by_shape = by_bound[:, 1:4] @ moves
     if mixed.any():
-        loss[mixed], slope[mixed] = (x[mixed] for x in plain(gap, answer, strength, shape)[:2])
-        by_shape[mixed] = 0.0
-    return loss, slope, by_shape
+        as_plain = plain(gap, answer, strength, shape)
+        loss[mixed], slope[mixed], by_shape[mixed], bend[mixed] = (x[mixed] for x in as_plain)
+    return loss, slope, by_shape, bend
 
 
-def _shapeless(loss: np.ndarray, slope: np.ndarray):
-    return loss, slope, np.zeros((len(loss), 3))
+def _bell(x: np.ndarray) -> np.ndarray:
+    """Return the density of the logistic distribution, σ(x) σ(−x)."""
+    return expit(x) * expit(-x)
+
+
+def _shapeless(loss: np.ndarray, slope: np.ndarray, bend: np.ndarray):
+    return loss, slope, np.zeros((len(loss), 3)), bend
 
 
 LIKELIHOODS: dict[str, Likelihood] = {

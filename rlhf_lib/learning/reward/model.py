@@ -5,8 +5,8 @@ beats. The linear head keeps the sign of each cost and needs few pairs, and its 
 planned exactly. The transformer reads the beats, each with the join that leads to it. It is
 pretrained to predict the preferences of many synthetic raters (`pretraining`), one auxiliary score
 for each; its part of the score is a mix of these, so that new preferences change few numbers.
-The five members of the ensemble differ in their heads and in the weights of their pairs; their
-disagreement estimates the uncertainty of the model (Osband et al., 2016).
+The five members of the ensemble differ in their heads and, after a fit, by draws from its posterior
+(`laplace`); their disagreement estimates the uncertainty of the model.
 """
 
 from collections.abc import Sequence
