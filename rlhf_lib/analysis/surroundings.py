@@ -143,7 +143,10 @@ def _means(
         [np.zeros((1, values.shape[1])), np.cumsum(values * durations[:, None], axis=0)]
     )
     sums = np.stack(
-        [np.interp(last, bounds, column) - np.interp(first, bounds, column) for column in running.T],
+        [
+            np.interp(last, bounds, column) - np.interp(first, bounds, column)
+            for column in running.T
+        ],
         axis=1,
     )
     return sums / np.maximum(last - first, 1e-9)[:, None]

@@ -60,10 +60,10 @@ class Steps:
         return np.where(self.seams[..., None], costs**2, 0.0)
 
     @cached_property
-    def jumps(self) -> np.ndarray:
-        """How far harmony and level jump, 0 where there is no seam, (..., 2)."""
+    def squared_jumps(self) -> np.ndarray:
+        """Squares of the jumps of harmony and level, 0 where there is no seam, (..., 2)."""
         jumps = self.song.surroundings.jumps(self.i, self.j)
-        return np.where(self.seams[..., None], jumps, 0.0)
+        return np.where(self.seams[..., None], jumps**2, 0.0)
 
     def at_bounds(self, leaving: np.ndarray, entering: np.ndarray) -> np.ndarray:
         """Return the sum of what it costs to leave the song at a bound and to enter it at another.
@@ -182,7 +182,7 @@ def _missing_ending(steps: Steps) -> np.ndarray:
 
 
 def _jump(column: int) -> Callable[[Steps], np.ndarray]:
-    return lambda steps: steps.jumps[..., column]
+    return lambda steps: steps.squared_jumps[..., column]
 
 
 def _sung(steps: Steps) -> np.ndarray:
@@ -372,8 +372,8 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         -1,
         "joins that go on as the harmony would",
         "joins into another harmony",
-        f"how unlike the song's own course the harmony is in the {SPAN:.0f} s after and before "
-        "each join, 0 to 1 for each (0.5: a random place)",
+        f"sum over the joins of the squared jump of harmony: how unlike the song's own course the "
+        f"{SPAN:.0f} s after and before are, 0 to 1 (0.5: a random place)",
         _jump(JUMPS.index("harmony")),
     ),
     _additive(
@@ -381,7 +381,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         -1,
         "joins that stay as loud as the song would",
         "joins into another loudness",
-        f"the same for the level over {SPAN:.0f} s",
+        "the same for the level",
         _jump(JUMPS.index("level")),
     ),
     _additive(
