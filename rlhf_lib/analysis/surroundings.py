@@ -142,11 +142,8 @@ def _means(
     running = np.concatenate(
         [np.zeros((1, values.shape[1])), np.cumsum(values * durations[:, None], axis=0)]
     )
-    sums = np.stack(
-        [
-            np.interp(last, bounds, column) - np.interp(first, bounds, column)
-            for column in running.T
-        ],
-        axis=1,
+    ends, starts = (
+        np.stack([np.interp(at, bounds, column) for column in running.T], axis=1)
+        for at in (last, first)
     )
-    return sums / np.maximum(last - first, 1e-9)[:, None]
+    return (ends - starts) / np.maximum(last - first, 1e-9)[:, None]

@@ -191,8 +191,8 @@ def _sung(steps: Steps) -> np.ndarray:
 
 def _lost_ends(steps: Steps) -> np.ndarray:
     played, ended = steps.starts & steps.plays, steps.ends & ~steps.starts
-    beats = np.where(played, steps.j, np.where(ended, steps.missing, 0))
-    return np.log2(1 + beats / LOST_BEATS)
+    cost = np.log2(1 + np.arange(steps.song.n_beats) / LOST_BEATS)
+    return np.where(played, cost[steps.j], np.where(ended, cost[steps.missing], 0.0))
 
 
 def _strange_ends(steps: Steps) -> np.ndarray:
