@@ -143,6 +143,9 @@ class Descriptor:
         True for a sum over the steps.
     share : bool
         True when one step adds a share of the song's total, of the order of 1 / n_beats.
+    token : bool
+        True when the transformer of the reward model reads it at each step of an edit. It reads
+        the sound around a step itself, so what is only heard there need not be told.
     rare : bool
         True for steps that good edits seldom contain. The scale of the descriptor is then at
         least that of seams, and the search adds only a few of these steps, by bonuses.
@@ -156,6 +159,7 @@ class Descriptor:
     function: Callable[[Any], Any]
     additive: bool = False
     share: bool = False
+    token: bool = True
     rare: bool = False
 
 
@@ -375,6 +379,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         f"sum over the joins of the squared jump of harmony: how unlike the song's own course the "
         f"{SPAN:.0f} s after and before are, 0 to 1 (0.5: a random place)",
         _jump(JUMPS.index("harmony")),
+        token=False,
     ),
     _additive(
         "level_jump",
@@ -383,6 +388,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "joins into another loudness",
         "the same for the level",
         _jump(JUMPS.index("level")),
+        token=False,
     ),
     _additive(
         "sung",
@@ -392,6 +398,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "probability of singing where the edit leaves the song and where it enters it: at both "
         "sides of each join, and where it begins and ends",
         _sung,
+        token=False,
     ),
     _additive(
         "lost_ends",
@@ -401,6 +408,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         f"log2(1 + beats missing / {LOST_BEATS}) at the start and at the end: it grows on where "
         "intro and ending stop",
         _lost_ends,
+        token=False,
     ),
     _additive(
         "strange_ends",
@@ -410,6 +418,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         f"how unlike the song's own beginning and ending the first and last {SPAN:.0f} s sound, "
         "timbre and harmony, 0 to 1 for each (0.5: a random place)",
         _strange_ends,
+        token=False,
     ),
     Descriptor(
         "worst_seam",
