@@ -167,8 +167,8 @@ def test_dense_reward_is_a_weighted_sum_and_its_terms_lie_in_0_1(song):
 
 
 def test_directions_cover_all_descriptors():
-    assert len(DIRECTION) == N_DESCRIPTORS == len(set(DESCRIPTOR_NAMES)) == 35
-    assert N_ADDITIVE == 14
+    assert len(DIRECTION) == N_DESCRIPTORS == len(set(DESCRIPTOR_NAMES)) == 40
+    assert N_ADDITIVE == 19
     better = {name for name, sign in zip(DESCRIPTOR_NAMES, DIRECTION, strict=True) if sign == 1}
     either = {name for name, sign in zip(DESCRIPTOR_NAMES, DIRECTION, strict=True) if sign == 0}
     assert better == {"hook", "whole_chorus", "energy_arc"}

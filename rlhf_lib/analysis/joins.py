@@ -68,7 +68,7 @@ class JoinCosts:
     def _scale(self) -> float:
         """Median distance of a random pair; a fixed seed keeps the costs reproducible."""
         i, j = np.random.default_rng(0).integers(0, self.n_beats, (2, _RANDOM_PAIRS))
-        distance = self._distances(i, j, outer=False)
+        distance = self._distances(i, j)
         return max(float(np.median(distance[(j != i + 1) & np.isfinite(distance)])), 1e-6)
 
     @cached_property
@@ -119,12 +119,10 @@ class JoinCosts:
         """
         i, j = np.broadcast_arrays(np.asarray(i), np.asarray(j))
         costs = np.empty((*i.shape, len(JOIN_TERMS)), dtype=np.float32)
-        outer = i.ndim == 2 and i.size > 0 and bool((i == i[:, :1]).all() and (j == j[:1]).all())
-        if outer:
-            i, j = i[:, :1], j[:1]
+        i, j = as_grid(i, j)
         skipped = j - i - 1
         octaves = np.log2(self.periods) / np.log2(TEMPO_SPAN)
-        costs[..., 0] = -np.expm1(-np.log(2) / self._scale * self._distances(i, j, outer))
+        costs[..., 0] = -np.expm1(-np.log(2) / self._scale * self._distances(i, j))
         costs[..., 1] = np.minimum(1.0, self._level_steps(i, j) / ENERGY_SPAN_DB)
         kind = self.bars.kinds[0]
         costs[..., 2] = self._phrase_costs[kind[i + 1], kind[j]]
@@ -132,11 +130,13 @@ class JoinCosts:
         costs[skipped == 0] = 0.0
         return costs
 
-    def _distances(self, i: np.ndarray, j: np.ndarray, outer: bool) -> np.ndarray:
+    def _distances(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         following, preceding = np.minimum(i + 1, self.n_beats - 1), np.maximum(j - 1, 0)
-        squared = _outer_squared if outer else _pair_squared
         return self._by_context(
-            i, j, squared(self._starts, following, j), squared(self._ends, i, preceding)
+            i,
+            j,
+            squared_distances(self._starts, following, j),
+            squared_distances(self._ends, i, preceding),
         )
 
     def _level_steps(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
@@ -147,11 +147,16 @@ class JoinCosts:
         )
 
     def _by_context(self, i, j, after: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """Return the mean over the contexts that exist, inf where there is none."""
-        has_after, has_before = i + 1 < self.n_beats, j > 0
-        count = has_after.astype(np.int8) + has_before
-        mean = (after * has_after + before * has_before) / np.maximum(count, 1)
-        return np.where(count > 0, mean, np.inf)
+        return mean_of_contexts(i + 1 < self.n_beats, j > 0, after, before)
+
+
+def mean_of_contexts(
+    has_after: np.ndarray, has_before: np.ndarray, after: np.ndarray, before: np.ndarray
+) -> np.ndarray:
+    """Return the mean over the contexts that exist, inf where there is none."""
+    count = has_after.astype(np.int8) + has_before
+    mean = (after * has_after + before * has_before) / np.maximum(count, 1)
+    return np.where(count > 0, mean, np.inf)
 
 
 def local_periods(beat_times: np.ndarray) -> np.ndarray:
@@ -160,12 +165,25 @@ def local_periods(beat_times: np.ndarray) -> np.ndarray:
     return median_filter(np.append(lengths, lengths[-1]), PERIOD_BEATS, mode="nearest")
 
 
-def _pair_squared(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def squared_distances(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the squared distances of the rows a and b of `points`.
+
+    Parameters
+    ----------
+    points : (n, d) array
+    a, b : int arrays, broadcast together
+        An (A, 1) and a (1, B) array form a grid, which matrix products compute far faster.
+    """
+    if a.ndim == 2 and b.ndim == 2 and a.shape[1] == b.shape[0] == 1:
+        rows, columns = points[a[:, 0]], points[b[0]]
+        lengths = (rows**2).sum(axis=1)[:, None] + (columns**2).sum(axis=1)
+        return np.maximum(lengths - 2 * rows @ columns.T, 0.0)
     difference = points[a] - points[b]
     return np.einsum("...d,...d->...", difference, difference)
 
 
-def _outer_squared(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    rows, columns = points[a[:, 0]], points[b[0]]
-    lengths = (rows**2).sum(axis=1)[:, None] + (columns**2).sum(axis=1)
-    return np.maximum(lengths - 2 * rows @ columns.T, 0.0)
+def as_grid(i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return i as one column and j as one row where they form a grid, else both as they are."""
+    if i.ndim == 2 and i.size > 0 and bool((i == i[:, :1]).all() and (j == j[:1]).all()):
+        return i[:, :1], j[:1]
+    return i, j

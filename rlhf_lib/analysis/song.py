@@ -21,7 +21,9 @@ from rlhf_lib.analysis.joins import JoinCosts
 from rlhf_lib.analysis.likeness import beat_points, kinds
 from rlhf_lib.analysis.oddity import beat_oddity
 from rlhf_lib.analysis.sections import Section
+from rlhf_lib.analysis.singing import sung_bounds, voices
 from rlhf_lib.analysis.structure import hook_values
+from rlhf_lib.analysis.surroundings import Surroundings
 from rlhf_lib.errors import InputError
 from rlhf_lib.parallel import run
 from rlhf_lib.paths import cache_folder, file_sha256, resolve
@@ -166,6 +168,21 @@ class Song:
     def joins(self) -> JoinCosts:
         """Costs of playing one beat right after another."""
         return JoinCosts(self.features, self.beat_times, self.bars)
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """How the seconds around the bounds of the beats sound."""
+        return Surroundings(self.features, self.beat_durations)
+
+    @cached_property
+    def voices(self) -> np.ndarray:
+        """How much each beat sounds like singing, (n_beats,); see `voices`."""
+        return _frozen(voices(self.features))
+
+    @cached_property
+    def sung_bounds(self) -> np.ndarray:
+        """Probability that a sung line runs across each bound, (n_beats + 1,)."""
+        return _frozen(sung_bounds(self.features))
 
     @cached_property
     def hook_values(self) -> np.ndarray:

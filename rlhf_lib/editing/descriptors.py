@@ -1,6 +1,6 @@
 """The table of descriptors: numbers that describe an edit.
 
-Fourteen descriptors are *additive*: each is a sum over the steps of an edit. A step is one beat
+Nineteen descriptors are *additive*: each is a sum over the steps of an edit. A step is one beat
 played right after another, after the start, or before the end. A weighted sum of additive
 descriptors can be planned exactly (see `rlhf_lib.learning.planning.planner`). The others describe
 the edit as a whole. The dense reward and the linear part of a reward model are weights over the
@@ -17,9 +17,11 @@ import numpy as np
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
 from rlhf_lib.analysis.joins import JOIN_TERMS
 from rlhf_lib.analysis.song import Song
+from rlhf_lib.analysis.surroundings import JUMPS, SPAN
 from rlhf_lib.editing.edit import Edit
 
 INTRO_BEATS = 16  # missing this many beats at either end costs the full amount
+LOST_BEATS = 8  # missing this many beats at an end costs 1, three times as many 2, and so on
 CLOSE_BEATS = 8
 SHORT_BEATS = 16
 CHORUS_BEATS = 16
@@ -56,6 +58,24 @@ class Steps:
         """Squares of the four join costs, 0 where there is no seam, (..., 4)."""
         costs = self.song.joins.costs(self.i, self.j)
         return np.where(self.seams[..., None], costs**2, 0.0)
+
+    @cached_property
+    def squared_jumps(self) -> np.ndarray:
+        """Squares of the jumps of harmony and level, 0 where there is no seam, (..., 2)."""
+        jumps = self.song.surroundings.jumps(self.i, self.j)
+        return np.where(self.seams[..., None], jumps**2, 0.0)
+
+    def at_bounds(self, leaving: np.ndarray, entering: np.ndarray) -> np.ndarray:
+        """Return the sum of what it costs to leave the song at a bound and to enter it at another.
+
+        Parameters
+        ----------
+        leaving, entering : (n_beats + 1,) arrays
+            Of each bound between two beats, the ends of the song included. Beats that follow each
+            other in the song leave and enter nothing.
+        """
+        left = np.where(self.seams | (self.ends & ~self.starts), leaving[self.i + 1], 0.0)
+        return left + np.where(self.seams | (self.starts & ~self.ends), entering[self.j], 0.0)
 
     def shares(self, name: str) -> np.ndarray:
         """Return what the next beat adds to a share of the song, 0 at the end."""
@@ -123,6 +143,9 @@ class Descriptor:
         True for a sum over the steps.
     share : bool
         True when one step adds a share of the song's total, of the order of 1 / n_beats.
+    token : bool
+        True when the transformer of the reward model reads it at each step of an edit. It reads
+        the sound around a step itself, so what is only heard there need not be told.
     rare : bool
         True for steps that good edits seldom contain. The scale of the descriptor is then at
         least that of seams, and the search adds only a few of these steps, by bonuses.
@@ -136,6 +159,7 @@ class Descriptor:
     function: Callable[[Any], Any]
     additive: bool = False
     share: bool = False
+    token: bool = True
     rare: bool = False
 
 
@@ -159,6 +183,26 @@ def _missing_intro(steps: Steps) -> np.ndarray:
 def _missing_ending(steps: Steps) -> np.ndarray:
     cost = 0.5 + 0.5 * np.minimum(1.0, steps.missing / INTRO_BEATS)
     return np.where(steps.ends & ~steps.starts & (steps.missing > 0), cost, 0.0)
+
+
+def _jump(column: int) -> Callable[[Steps], np.ndarray]:
+    return lambda steps: steps.squared_jumps[..., column]
+
+
+def _sung(steps: Steps) -> np.ndarray:
+    return steps.at_bounds(steps.song.sung_bounds, steps.song.sung_bounds)
+
+
+def _lost_ends(steps: Steps) -> np.ndarray:
+    played, ended = steps.starts & steps.plays, steps.ends & ~steps.starts
+    cost = np.log2(1 + np.arange(steps.song.n_beats) / LOST_BEATS)
+    return np.where(played, cost[steps.j], np.where(ended, cost[steps.missing], 0.0))
+
+
+def _strange_ends(steps: Steps) -> np.ndarray:
+    around = steps.song.surroundings
+    begun = np.where(steps.starts & steps.plays, around.as_beginning[steps.j], 0.0)
+    return begun + np.where(steps.ends & ~steps.starts, around.as_ending[steps.i + 1], 0.0)
 
 
 def _short_pieces(whole: WholeEdit) -> float:
@@ -326,6 +370,55 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "onset strength of the played beats: sd from the song's mean, weighted in the same way",
         lambda steps: steps.shares("activity"),
         share=True,
+    ),
+    _additive(
+        "harmony_jump",
+        -1,
+        "joins that go on as the harmony would",
+        "joins into another harmony",
+        f"sum over the joins of the squared jump of harmony: how unlike the song's own course the "
+        f"{SPAN:.0f} s after and before are, 0 to 1 (0.5: a random place)",
+        _jump(JUMPS.index("harmony")),
+        token=False,
+    ),
+    _additive(
+        "level_jump",
+        -1,
+        "joins that stay as loud as the song would",
+        "joins into another loudness",
+        "the same for the level",
+        _jump(JUMPS.index("level")),
+        token=False,
+    ),
+    _additive(
+        "sung",
+        -1,
+        "fewer cuts in sung lines",
+        "more cuts in sung lines",
+        "probability of singing where the edit leaves the song and where it enters it: at both "
+        "sides of each join, and where it begins and ends",
+        _sung,
+        token=False,
+    ),
+    _additive(
+        "lost_ends",
+        -1,
+        "less lost at the ends",
+        "more lost at the ends",
+        f"log2(1 + beats missing / {LOST_BEATS}) at the start and at the end: it grows on where "
+        "intro and ending stop",
+        _lost_ends,
+        token=False,
+    ),
+    _additive(
+        "strange_ends",
+        -1,
+        "begins and ends like the song",
+        "begins or ends somewhere else",
+        f"how unlike the song's own beginning and ending the first and last {SPAN:.0f} s sound, "
+        "timbre and harmony, 0 to 1 for each (0.5: a random place)",
+        _strange_ends,
+        token=False,
     ),
     Descriptor(
         "worst_seam",

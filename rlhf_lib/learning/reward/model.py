@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from rlhf_lib.analysis.feature_table import N_FEATURES
 from rlhf_lib.editing.descriptors import (
     ADDITIVE,
-    N_ADDITIVE,
     N_DESCRIPTORS,
     describe,
     describe_steps,
@@ -28,8 +27,9 @@ from rlhf_lib.editing.descriptors import (
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.learning.planning.song_tensors import FeatureScale
 
+_OF_A_STEP = [k for k, one in enumerate(ADDITIVE) if one.token]
 #: Per token: beat features, the step to it, the step from it, and five numbers on its place.
-N_TOKEN = N_FEATURES + 2 * N_ADDITIVE + 5
+N_TOKEN = N_FEATURES + 2 * len(_OF_A_STEP) + 5
 
 #: Edits of a song share most of their beats, so means per beat differ by little; the gain
 #: scales these differences to the size of preferences.
@@ -230,7 +230,7 @@ def within_song_std(scores: np.ndarray, edits: list[Edit]) -> float:
 def edit_tokens(edit: Edit, scale: FeatureScale) -> np.ndarray:
     """Return the tokens of an edit for the transformer, (n_played, N_TOKEN) float32."""
     order, n = edit.order, len(edit.order)
-    steps = describe_steps(edit) * _step_scale(edit.song.n_beats)
+    steps = (describe_steps(edit) * _step_scale(edit.song.n_beats))[:, _OF_A_STEP]
     place = np.arange(n)
     starts = np.concatenate([[0], edit.seams])
     since = place - starts[np.searchsorted(starts, place, side="right") - 1]
