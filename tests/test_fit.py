@@ -282,11 +282,11 @@ def test_members_differ_and_runs_repeat(songs, pairs, scale):
 
 
 def test_the_members_mean_is_the_fit_without_members(songs, pairs, scale):
-    """A single member has no spread, whatever the seed."""
+    """A single member has no spread, whatever the seed. (A few passes: rounding grows with them.)"""
     one, five = (new_model(songs, scale, SYNTHETIC_WEIGHTS, members) for members in (1, 5))
     for model, seed in ((one, 0), (five, 3)):
-        fit(model, pairs[:40], [], RewardTraining(seed=seed, **NO_MIX))
-    np.testing.assert_allclose(linear_of(five).mean(axis=0), linear_of(one)[0], atol=1e-6)
+        fit(model, pairs[:40], [], RewardTraining(seed=seed, epochs=20, **NO_MIX))
+    np.testing.assert_allclose(linear_of(five).mean(axis=0), linear_of(one)[0], atol=1e-5)
     assert linear_of(five).std(axis=0).max() > 0.1
 
 
