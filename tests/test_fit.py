@@ -282,7 +282,7 @@ def test_members_differ_and_runs_repeat(songs, pairs, scale):
 
 
 def test_the_members_mean_is_the_fit_without_members(songs, pairs, scale):
-    """A single member has no spread, whatever the seed. (A few passes: rounding grows with them.)"""
+    """A single member has no spread. Few passes are made: rounding grows with them."""
     one, five = (new_model(songs, scale, SYNTHETIC_WEIGHTS, members) for members in (1, 5))
     for model, seed in ((one, 0), (five, 3)):
         fit(model, pairs[:40], [], RewardTraining(seed=seed, epochs=20, **NO_MIX))
