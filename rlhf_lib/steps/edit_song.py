@@ -265,7 +265,7 @@ def _places(
         if path.exists() and source.exists() and path.samefile(source):
             raise InputError(f"{path} is the song itself; give another output")
         if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; give another output, or overwrite it on purpose")
+            raise InputError(f"{path} exists; give another output, or --overwrite (overwrite=True)")
     return places
 
 
