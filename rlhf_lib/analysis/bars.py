@@ -69,7 +69,7 @@ class Bars:
             raise InputError(
                 f"sections begin at beats {list(self.section_starts)}; begin them at bar lines"
             )
-        object.__setattr__(self, "downbeats", _frozen(downbeats))
+        object.__setattr__(self, "downbeats", frozen(downbeats))
         if self.usual == 1:
             raise InputError("most bars have one beat; count the beats of the bars: 1, 2, 3 …")
 
@@ -168,7 +168,7 @@ class Bars:
             for n in np.unique(length):
                 here |= (length == n) & np.isin(place, _parts(int(n), longest))
         here[[0, *self.section_starts]] = True
-        return _frozen(np.flatnonzero(here))
+        return frozen(np.flatnonzero(here))
 
 
 def _parts(length: int, longest: float) -> list[int]:
@@ -182,6 +182,7 @@ def _parts(length: int, longest: float) -> list[int]:
     return [-(-length * k // count) for k in range(count)]
 
 
-def _frozen(array: np.ndarray) -> np.ndarray:
+def frozen(array: np.ndarray) -> np.ndarray:
+    """Return the array itself, made read-only."""
     array.flags.writeable = False
     return array

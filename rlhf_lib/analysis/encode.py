@@ -48,8 +48,10 @@ class _Format:
 
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+#: Hz; the format itself allows no more.
+FLAC_HIGHEST_RATE = 655_350
 #: libsndfile crashes on a Vorbis file of a higher rate, and does not open such a FLAC file.
-_VORBIS_RATES, _FLAC_RATES = range(1, 200_001), range(1, 655_351)
+_VORBIS_RATES, _FLAC_RATES = range(1, 200_001), range(1, FLAC_HIGHEST_RATE + 1)
 _WAV_RATES = range(1, 1 << 31)
 #: The bit rate of an MP3 is constant and the highest of its sample rate, because an edit of an MP3
 #: is compressed for the second time: lowest sample rate in Hz, bits/s.
@@ -59,7 +61,7 @@ _MP3_BIT_RATES = ((32000, 320_000), (16000, 160_000), (0, 64_000))
 _LAME_QUALITY = "7"
 _FORMATS = {
     ".wav": _Format("WAV", "PCM", 1024, _WAV_RATES, "1 … 2147483647 Hz"),
-    ".flac": _Format("FLAC", "PCM", 8, _FLAC_RATES, "1 … 655350 Hz"),
+    ".flac": _Format("FLAC", "PCM", 8, _FLAC_RATES, f"1 … {FLAC_HIGHEST_RATE} Hz"),
     ".ogg": _Format("OGG", "VORBIS", 255, _VORBIS_RATES, "1 … 200000 Hz"),
     ".mp3": _Format("MP3", "MP3", 2, _MP3_RATES, f"{', '.join(map(str, _MP3_RATES))} Hz"),
 }

@@ -11,7 +11,7 @@ import numpy as np
 from rlhf_lib.analysis import song_cache
 from rlhf_lib.analysis.analyse import MIN_DURATION, analyse
 from rlhf_lib.analysis.audio import find_audio, is_endless
-from rlhf_lib.analysis.bars import Bars
+from rlhf_lib.analysis.bars import Bars, frozen
 from rlhf_lib.analysis.beat_files import file_beside
 from rlhf_lib.analysis.beats import beat_bounds
 from rlhf_lib.analysis.confidence import LEAST_CONFIDENCE, Confidence
@@ -125,12 +125,12 @@ class Song:
     @cached_property
     def beat_bounds(self) -> np.ndarray:
         """Sample bounds of the beats, (n_beats + 1,) int64: a partition of the file."""
-        return _frozen(beat_bounds(self.beat_times, self.n_samples, self.sample_rate))
+        return frozen(beat_bounds(self.beat_times, self.n_samples, self.sample_rate))
 
     @cached_property
     def beat_durations(self) -> np.ndarray:
         """Length of each beat in s, (n_beats,); they add up to the song's."""
-        return _frozen(np.diff(self.beat_bounds) / self.sample_rate)
+        return frozen(np.diff(self.beat_bounds) / self.sample_rate)
 
     @property
     def beats_per_bar(self) -> int:
@@ -177,32 +177,27 @@ class Song:
     @cached_property
     def voices(self) -> np.ndarray:
         """How much each beat sounds like singing, (n_beats,); see `voices`."""
-        return _frozen(voices(self.features))
+        return frozen(voices(self.features))
 
     @cached_property
     def sung_bounds(self) -> np.ndarray:
         """Probability that a sung line runs across each bound, (n_beats + 1,)."""
-        return _frozen(sung_bounds(self.features))
+        return frozen(sung_bounds(self.features))
 
     @cached_property
     def hook_values(self) -> np.ndarray:
         """How much each beat belongs to the hook, (n_beats,) in 0 … 1; see `hook_values`."""
-        return _frozen(hook_values(self.features))
+        return frozen(hook_values(self.features))
 
     @cached_property
     def oddity(self) -> np.ndarray:
         """How much each beat sounds like a mistake, (n_beats,) in 0 … 1; see `beat_oddity`."""
-        return _frozen(beat_oddity(self.features, self.beat_times, self.joins.periods))
+        return frozen(beat_oddity(self.features, self.beat_times, self.joins.periods))
 
     @cached_property
     def kinds(self) -> np.ndarray:
         """Which beats sound alike, (n_beats,) int; see `rlhf_lib.analysis.likeness.kinds`."""
-        return _frozen(kinds(beat_points(self.features)))
-
-
-def _frozen(array: np.ndarray) -> np.ndarray:
-    array.flags.writeable = False
-    return array
+        return frozen(kinds(beat_points(self.features)))
 
 
 @dataclass(frozen=True)

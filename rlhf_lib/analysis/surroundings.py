@@ -12,6 +12,7 @@ import numpy as np
 
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
 from rlhf_lib.analysis.joins import as_grid, mean_of_contexts, squared_distances
+from rlhf_lib.analysis.likeness import typical_unlikeness
 
 #: Seconds before and after a bound that are compared.
 SPAN = 2.0
@@ -20,7 +21,6 @@ JUMPS = ("harmony", "level")
 #: A song whose random spans differ by less than this counts as differing by this: harmony as the
 #: distance of the roots of two chromas, level and timbre in dB.
 _LEAST = {"harmony": 0.05, "level": 0.5, "timbre": 2.0}
-_RANDOM_PAIRS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +64,9 @@ class Surroundings:
 
     @cached_property
     def _scale(self) -> dict[str, float]:
-        """Median distance of two random spans; a fixed seed keeps it reproducible."""
-        p, q = np.random.default_rng(0).integers(0, self.n_beats, (2, _RANDOM_PAIRS))
-        p, q = p[p != q], q[p != q]
+        """Median distance of two random spans."""
         return {
-            name: max(float(np.median(np.sqrt(squared_distances(after, p, q)))), _LEAST[name])
+            name: max(np.sqrt(typical_unlikeness(after[: self.n_beats])), _LEAST[name])
             for name, (_, after) in self._before_after.items()
         }
 

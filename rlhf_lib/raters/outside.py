@@ -18,10 +18,11 @@ from rlhf_lib.raters.breaks import breaks
 from rlhf_lib.raters.lyrics import line_faults, sung_file
 from rlhf_lib.raters.memory import missing
 from rlhf_lib.raters.pulse import trips
+from rlhf_lib.raters.tastes import SumOfParts
 
 
 @dataclass(frozen=True)
-class OutsideTaste:
+class OutsideTaste(SumOfParts):
     """A taste that minds faults of an edit, computed apart from the descriptors.
 
     Attributes
@@ -47,16 +48,9 @@ class OutsideTaste:
         """Return what each fault adds to the utility, (n_faults,), 0 or less."""
         return -np.array(self.weights) * np.atleast_1d(self.faults(edit))
 
-    def utility(self, edit: Edit) -> float:
-        """Return the utility of an edit: 0 without faults, else less."""
-        return float(self.parts(edit).sum())
-
-    def reason(self, gains: np.ndarray) -> str:
-        """Return the main reason for the chosen edit, given its `parts` less the other's."""
-        decisive = int(np.argmax(gains))
-        if gains[decisive] <= 0:
-            return "a feeling, nothing to point at"
-        return self.reasons[decisive]
+    def words(self, part: int) -> str:
+        """Return the reason of a rater who minds this fault most."""
+        return self.reasons[part]
 
 
 #: Name → taste. By the weights, two candidates of one length of v14 typically differ by half a unit

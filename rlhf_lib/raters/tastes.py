@@ -44,8 +44,29 @@ _WORDS = {one.name: (one.less, one.more) for one in DESCRIPTOR_TABLE} | {
 }
 
 
+class SumOfParts:
+    """What tastes share: a utility that is a sum of parts, each with a reason in words."""
+
+    def parts(self, edit: Edit) -> np.ndarray:
+        """Return what each part adds to the utility, (n_parts,)."""
+        raise NotImplementedError
+
+    def words(self, part: int) -> str:
+        """Return the reason of a rater for whom this part decides."""
+        raise NotImplementedError
+
+    def utility(self, edit: Edit) -> float:
+        """Return the utility of an edit: the sum of its parts."""
+        return float(self.parts(edit).sum())
+
+    def reason(self, gains: np.ndarray) -> str:
+        """Return the main reason for the chosen edit, given its `parts` less the other's."""
+        decisive = int(np.argmax(gains))
+        return self.words(decisive) if gains[decisive] > 0 else "a feeling, nothing to point at"
+
+
 @dataclass(frozen=True)
-class Taste:
+class Taste(SumOfParts):
     """Weights over names of descriptors and of criteria.
 
     Raises
@@ -83,14 +104,7 @@ class Taste:
         values |= dict(zip(others, criteria(edit, others), strict=True))
         return np.array([w * values.get(name, 0.0) for name, w in self.by_name.items()])
 
-    def utility(self, edit: Edit) -> float:
-        """Return the utility of an edit: the weighted sum."""
-        return float(self.parts(edit).sum())
-
-    def reason(self, gains: np.ndarray) -> str:
-        """Return the main reason for the chosen edit, given its `parts` less the other's."""
-        decisive = int(np.argmax(gains))
-        if gains[decisive] <= 0:
-            return "a feeling, nothing to point at"
-        name = list(self.by_name)[decisive]
+    def words(self, part: int) -> str:
+        """Return the reason of a rater for whom the name at this place decides."""
+        name = list(self.by_name)[part]
         return _WORDS[name][int(self.by_name[name] > 0)]

@@ -15,8 +15,6 @@ _NAME_BYTES = 60
 
 AudioFormat = Literal["wav", "flac"]
 AUDIO_FORMATS: tuple[AudioFormat, ...] = ("wav", "flac")
-#: Hz; the format itself allows no more.
-FLAC_HIGHEST_RATE = 655_350
 
 
 def song_ids(songs: Sequence[Song]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rlhf_lib.analysis.encode import FLAC_HIGHEST_RATE
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.chop import chopped
 from rlhf_lib.editing.descriptors import N_ADDITIVE
@@ -25,7 +26,6 @@ from rlhf_lib.steps.candidate_files import (
 )
 from rlhf_lib.steps.candidate_names import (
     AUDIO_FORMATS,
-    FLAC_HIGHEST_RATE,
     AudioFormat,
     song_ids,
 )
