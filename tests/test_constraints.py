@@ -58,7 +58,7 @@ def test_the_plan_is_the_best_of_all_edits_that_keep_what_must_stay(start, end):
 
 def test_forbidden_steps_of_a_small_song():
     """Six beats, the third and fourth protected. Rows: after beats 0 … 5, then at the start."""
-    forbidden = Constraints(toy_song(6), [(1.0, 2.0)], must_start=True, must_end=True).forbidden()
+    forbidden = Constraints(toy_song(6), [(1.0, 2.0)], must_start=True, must_end=True).forbidden
     allowed = {(i, j) for i in range(7) for j in range(7) if not forbidden[i, j]}
     assert {j for i, j in allowed if i == 6} == {0}  # starts with the first beat
     assert {i for i, j in allowed if j == 6} == {5}  # ends with the last one

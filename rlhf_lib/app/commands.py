@@ -117,7 +117,6 @@ def generate_eval_candidates(args: argparse.Namespace) -> None:
 
 def export_beats(args: argparse.Namespace) -> None:
     from rlhf_lib.analysis.beat_files import SUFFIXES, write_beats
-    from rlhf_lib.errors import InputError
 
     if args.format not in SUFFIXES:
         raise InputError(f"--format {args.format!r}: choose one of {', '.join(SUFFIXES)}")

@@ -71,7 +71,8 @@ class EditedSong:
         lines = [
             f"{song.path.name} ({clock(song.duration)}) → {self.path}",
             f"  {clock(self.edit.duration)}, {self.edit.keep_ratio:.0%} kept; asked for "
-            f"{clock(self.wanted)}; {self.policy}, {_count(len(self.seams), 'seam')}",
+            f"{clock(self.wanted)}; {self.policy}, "
+            f"{len(self.seams)} seam{'s' * (len(self.seams) != 1)}",
             *self._what_was_done(),
             *self._why(),
             *(f"  cut list: {path}" for path in self.cut_lists),
@@ -301,7 +302,3 @@ def _listed(parts: dict[str, float]) -> str:
     largest = sorted(parts.items(), key=lambda part: -abs(part[1]))[:_REASONS]
     told = [f"{what} ({part:+.2f})" for what, part in largest if abs(part) >= _LEAST_PART]
     return ", ".join(told)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

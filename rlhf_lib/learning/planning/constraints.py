@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -70,8 +71,9 @@ class Constraints:
         needed[-1] |= self.must_end
         return needed
 
+    @cached_property
     def forbidden(self) -> np.ndarray:
-        """Return which steps an edit must not take, (n_beats + 1, n_beats + 1) bool.
+        """Which steps an edit must not take, (n_beats + 1, n_beats + 1) bool.
 
         Entry [i, j] is beat j right after beat i; the last row is the start, the last column the
         end, as in `rlhf_lib.editing.descriptors.step_table`.
@@ -95,13 +97,13 @@ class Constraints:
 
     def costs(self) -> np.ndarray:
         """Return the table that makes plans avoid the forbidden steps, for `SongTensors.extra`."""
-        return -FORBIDDEN * self.forbidden().astype(np.float32)
+        return -FORBIDDEN * self.forbidden.astype(np.float32)
 
     def allows(self, edit: Edit) -> bool:
         """Return whether an edit of the song keeps everything that it must keep."""
         n = self.song.n_beats
         steps = np.concatenate([[n], edit.order]), np.concatenate([edit.order, [n]])
-        return not self.forbidden()[steps].any()
+        return not self.forbidden[steps].any()
 
     def check_length(self, keep: float) -> None:
         """Refuse a keep ratio that no choice of units reaches.

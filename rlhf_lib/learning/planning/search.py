@@ -159,9 +159,8 @@ def planned_env(
         return EditingEnv(Plan.build(tensors, additive), song, target)
     kept, sets, bonuses, place = [], [], [], torch.zeros_like(song)
     numbers = song.unique().tolist()
-    if (
-        len(numbers) > 1 and parent_process() is None
-    ):  # the bars of several processes would overwrite each other
+    # A bar of one song does not move; those of several processes would overwrite each other.
+    if len(numbers) > 1 and parent_process() is None:
         numbers = tqdm(numbers, "plans", unit="song", leave=False)
     for number in numbers:
         ours = torch.nonzero(song == number).squeeze(1)
