@@ -4,8 +4,10 @@ The results do not depend on where they are computed: every call uses one thread
 come in the order of the items. When a process or worker dies, its items are computed again.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -136,14 +138,8 @@ def _on_cluster(
     from dask.distributed import Client, KilledWorker, as_completed
     from distributed.client import FutureCancelledError
 
-    try:
-        client = Client(scheduler, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask "
-            "scheduler', and give the address that it prints"
-        ) from error
-    with client:
+    _check_that_it_answers(scheduler)
+    with Client(scheduler, timeout=_SECONDS_TO_CONNECT, set_as_default=False) as client:
         if not client.nthreads():
             _log.warning("%s has no workers yet; waiting for the first", scheduler)
         futures = client.map(function, items, pure=False)
@@ -162,3 +158,23 @@ def _on_cluster(
             raise InputError(
                 f"a worker of {scheduler} has no module {error.name!r}; install this package there"
             ) from error
+
+
+def _check_that_it_answers(scheduler: str) -> None:
+    # A Client that cannot connect is closed by the garbage collector, perhaps while the next one
+    # is starting: both then wait for the same lock. So none is made where nothing answers.
+    try:
+        with ThreadPoolExecutor(1) as thread:  # Jupyter runs a loop in this one
+            thread.submit(asyncio.run, _connect(scheduler)).result()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {scheduler!r} ({error}); start one with 'dask "
+            "scheduler', and give the address that it prints"
+        ) from error
+
+
+async def _connect(scheduler: str) -> None:
+    from distributed.comm import connect
+
+    comm = await connect(scheduler, timeout=_SECONDS_TO_CONNECT)
+    await comm.close()

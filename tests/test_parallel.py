@@ -114,6 +114,7 @@ def test_every_call_has_one_thread(elsewhere):
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "tcp://127.0.0.1:port"])
 def test_a_scheduler_that_does_not_answer(address, monkeypatch):
     monkeypatch.setattr(parallel, "_SECONDS_TO_CONNECT", 0.3)
+    monkeypatch.setattr("dask.distributed.Client", None)  # one that never connects can block others
     with pytest.raises(InputError, match="no Dask scheduler answers at"):
         run(str, [1], scheduler=address)
 
