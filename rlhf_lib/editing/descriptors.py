@@ -10,7 +10,7 @@ descriptors.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -19,16 +19,18 @@ from rlhf_lib.analysis.joins import JOIN_TERMS
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.analysis.surroundings import JUMPS, SPAN
 from rlhf_lib.editing.edit import Edit
+from rlhf_lib.editing.whole_edit import (
+    ARC_SCALE_DB,
+    CLOSE_BEATS,
+    EIGHTHS,
+    SHORT_BEATS,
+    Course,
+    fill_whole,
+)
 
 INTRO_BEATS = 16  # missing this many beats at either end costs the full amount
 LOST_BEATS = 8  # missing this many beats at an end costs 1, three times as many 2, and so on
-CLOSE_BEATS = 8
-SHORT_BEATS = 16
 CHORUS_BEATS = 16
-AGO_BEATS = (16, 32, 64)
-ARC_POINTS = 32
-ARC_SCALE_DB = 10.0
-_EIGHTHS = 8
 _LEVEL = FEATURE_GROUPS["rms"].start
 _ACTIVITY = FEATURE_GROUPS["onset"].start
 
@@ -82,47 +84,6 @@ class Steps:
         return np.where(self.plays, _shares(self.song)[name][self.j], 0.0)
 
 
-class WholeEdit:
-    """An edit as a whole, with the values that the other descriptors are computed from.
-
-    Parameters
-    ----------
-    edit : Edit
-    steps : (n_played + 1, n_additive) array
-        From `describe_steps`.
-    """
-
-    def __init__(self, edit: Edit, steps: np.ndarray):
-        self.edit, self.steps = edit, steps
-        self.minutes = edit.duration / 60
-        self.pieces = np.diff(np.concatenate([[0], edit.seams, [len(edit.order)]]))
-
-    def largest(self, name: str) -> float:
-        """Return the largest value of an additive descriptor over the steps."""
-        return float(self.steps[:, ADDITIVE_NAMES.index(name)].max())
-
-    def saturated(self, name: str) -> float:
-        """Return x / (1 + x), x the sum of an additive descriptor per minute of the edit."""
-        total = self.steps[:, ADDITIVE_NAMES.index(name)].sum()
-        return total / (self.minutes + total)
-
-    @cached_property
-    def returning(self) -> np.ndarray:
-        """Shares of the played beats by how many beats ago a similar one was last played, (4,)."""
-        kinds = self.edit.song.kinds[self.edit.order]
-        by_kind = np.argsort(kinds, kind="stable")
-        ago = np.diff(by_kind)[np.diff(kinds[by_kind]) == 0]
-        return np.bincount(np.digitize(ago, AGO_BEATS, right=True), minlength=4) / len(kinds)
-
-    @cached_property
-    def course(self) -> np.ndarray:
-        """Level of each eighth relative to the whole edit, in units of ARC_SCALE_DB, (8,)."""
-        level = self.edit.song.features[self.edit.order, _LEVEL].astype(np.float64)
-        parts = np.array_split(level, _EIGHTHS)
-        means = np.array([part.mean() if len(part) else level.mean() for part in parts])
-        return (means - level.mean()) / ARC_SCALE_DB
-
-
 @dataclass(frozen=True)
 class Descriptor:
     """One number that describes an edit.
@@ -137,10 +98,9 @@ class Descriptor:
         Reason of a rater who prefers an edit with less, or with more, of it.
     about : str
         Definition, with the unit.
-    function : callable
-        `Steps` → value of each step, if additive; else `WholeEdit` → value.
-    additive : bool
-        True for a sum over the steps.
+    function : callable, optional
+        `Steps` → value of each step, if the descriptor is additive: a sum over the steps. The
+        others are computed by `whole_edit.fill_whole`.
     share : bool
         True when one step adds a share of the song's total, of the order of 1 / n_beats.
     token : bool
@@ -156,15 +116,15 @@ class Descriptor:
     less: str
     more: str
     about: str
-    function: Callable[[Any], Any]
-    additive: bool = False
+    function: Callable[[Steps], np.ndarray] | None = None
     share: bool = False
     token: bool = True
     rare: bool = False
 
-
-def _additive(name, direction, less, more, about, function, **scale) -> Descriptor:
-    return Descriptor(name, direction, less, more, about, function, additive=True, **scale)
+    @property
+    def additive(self) -> bool:
+        """Whether it is a sum over the steps."""
+        return self.function is not None
 
 
 def _join_cost(column: int) -> Callable[[Steps], np.ndarray]:
@@ -205,15 +165,6 @@ def _strange_ends(steps: Steps) -> np.ndarray:
     return begun + np.where(steps.ends & ~steps.starts, around.as_ending[steps.i + 1], 0.0)
 
 
-def _short_pieces(whole: WholeEdit) -> float:
-    short = whole.pieces[whole.pieces < SHORT_BEATS]
-    return float(short.sum()) / len(whole.edit.order)
-
-
-def _returning(which: int) -> Callable[[WholeEdit], float]:
-    return lambda whole: whole.returning[which]
-
-
 def _level_of(eighth: int) -> Descriptor:
     return Descriptor(
         f"level_{eighth}",
@@ -221,38 +172,12 @@ def _level_of(eighth: int) -> Descriptor:
         f"a softer eighth {eighth} of 8",
         f"a louder eighth {eighth} of 8",
         f"level of eighth {eighth} relative to the whole edit, in units of {ARC_SCALE_DB:.0f} dB",
-        lambda whole: whole.course[eighth - 1],
     )
-
-
-def best_chorus(edit: Edit) -> float:
-    """Return the largest share of a hook passage played in one piece, 0 … 1; see `choruses`."""
-    best = 0.0
-    for start, stop in choruses(edit.song):
-        kept = np.minimum(edit.segments[:, 1], stop) - np.maximum(edit.segments[:, 0], start)
-        best = max(best, float(kept.max()) / (stop - start))
-    return best
-
-
-def _energy_arc(whole: WholeEdit) -> float:
-    edit = whole.edit
-    level = edit.song.features[:, _LEVEL].astype(np.float64)
-    if len(edit.order) < ARC_POINTS or len(level) < ARC_POINTS:
-        points = min(len(edit.order), len(level))
-    else:
-        points = ARC_POINTS
-
-    def contour(values):
-        edges = np.linspace(0, len(values), points + 1).astype(int)
-        return np.add.reduceat(values, edges[:-1]) / np.diff(edges)
-
-    gap = np.abs(contour(level[edit.order]) - contour(level)).mean()
-    return 1.0 - min(1.0, float(gap) / ARC_SCALE_DB)
 
 
 #: Every descriptor, the additive ones first. To add one, add its row here and a test of its value.
 DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
-    _additive(
+    Descriptor(
         "seams",
         -1,
         "fewer audible seams",
@@ -260,7 +185,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "joins of two beats that are not consecutive in the song",
         lambda steps: steps.seams,
     ),
-    _additive(
+    Descriptor(
         "transition",
         -1,
         "smoother joins",
@@ -268,7 +193,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "sum of the squared transition costs of the joins",
         _join_cost(JOIN_TERMS.index("transition")),
     ),
-    _additive(
+    Descriptor(
         "energy",
         -1,
         "steadier level across the joins",
@@ -276,7 +201,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "sum of the squared energy costs of the joins",
         _join_cost(JOIN_TERMS.index("energy")),
     ),
-    _additive(
+    Descriptor(
         "phrase",
         -1,
         "joins that keep the phrases whole",
@@ -284,7 +209,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "sum of the squared phrase costs of the joins",
         _join_cost(JOIN_TERMS.index("phrase")),
     ),
-    _additive(
+    Descriptor(
         "tempo",
         -1,
         "steadier tempo across the joins",
@@ -292,7 +217,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "sum of the squared tempo costs of the joins",
         _join_cost(JOIN_TERMS.index("tempo")),
     ),
-    _additive(
+    Descriptor(
         "loops",
         -1,
         "fewer loops",
@@ -301,7 +226,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         lambda steps: steps.joins & (steps.j == steps.i),
         rare=True,
     ),
-    _additive(
+    Descriptor(
         "returns",
         -1,
         "fewer steps back",
@@ -310,7 +235,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         lambda steps: steps.joins & (steps.j < steps.i),
         rare=True,
     ),
-    _additive(
+    Descriptor(
         "intro",
         -1,
         "more of the intro",
@@ -318,7 +243,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         f"beats missing at the start, {INTRO_BEATS} or more = 1",
         _missing_intro,
     ),
-    _additive(
+    Descriptor(
         "ending",
         -1,
         "more of the ending",
@@ -326,7 +251,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         f"beats missing at the end: 0 for none, else 0.5 to 1, {INTRO_BEATS} or more = 1",
         _missing_ending,
     ),
-    _additive(
+    Descriptor(
         "hook",
         1,
         "less of the hook",
@@ -335,7 +260,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         _hook,
         share=True,
     ),
-    _additive(
+    Descriptor(
         "oddity",
         -1,
         "fewer odd passages",
@@ -344,7 +269,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         lambda steps: steps.shares("oddity"),
         share=True,
     ),
-    _additive(
+    Descriptor(
         "length",
         0,
         "a shorter edit",
@@ -353,7 +278,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         lambda steps: steps.shares("length"),
         share=True,
     ),
-    _additive(
+    Descriptor(
         "level",
         0,
         "softer passages",
@@ -362,7 +287,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         lambda steps: steps.shares("level"),
         share=True,
     ),
-    _additive(
+    Descriptor(
         "activity",
         0,
         "calmer passages",
@@ -371,7 +296,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         lambda steps: steps.shares("activity"),
         share=True,
     ),
-    _additive(
+    Descriptor(
         "harmony_jump",
         -1,
         "joins that go on as the harmony would",
@@ -381,7 +306,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         _jump(JUMPS.index("harmony")),
         token=False,
     ),
-    _additive(
+    Descriptor(
         "level_jump",
         -1,
         "joins that stay as loud as the song would",
@@ -390,7 +315,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         _jump(JUMPS.index("level")),
         token=False,
     ),
-    _additive(
+    Descriptor(
         "sung",
         -1,
         "fewer cuts in sung lines",
@@ -400,7 +325,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         _sung,
         token=False,
     ),
-    _additive(
+    Descriptor(
         "lost_ends",
         -1,
         "less lost at the ends",
@@ -410,7 +335,7 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         _lost_ends,
         token=False,
     ),
-    _additive(
+    Descriptor(
         "strange_ends",
         -1,
         "begins and ends like the song",
@@ -426,7 +351,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "no glaring seam",
         "a daring seam",
         "largest squared transition cost",
-        lambda whole: whole.largest("transition"),
     ),
     Descriptor(
         "close_seams",
@@ -434,7 +358,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "seams farther apart",
         "seams closer together",
         f"seams less than {CLOSE_BEATS} beats after the one before",
-        lambda whole: float((np.diff(whole.edit.seams) < CLOSE_BEATS).sum()),
     ),
     Descriptor(
         "seam_rate",
@@ -442,7 +365,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "fewer cuts a minute",
         "more cuts a minute",
         "(seams a minute / 10)²",
-        lambda whole: (len(whole.edit.seams) / whole.minutes / 10) ** 2,
     ),
     Descriptor(
         "looped",
@@ -450,7 +372,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "nothing looped",
         "something looped",
         "x / (1 + x) for x loops a minute; it saturates, so that further loops add little",
-        lambda whole: whole.saturated("loops"),
     ),
     Descriptor(
         "reordered",
@@ -458,7 +379,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "everything in its place",
         "beats out of their place",
         "x / (1 + x) for x returns a minute; it saturates too",
-        lambda whole: whole.saturated("returns"),
     ),
     Descriptor(
         "short_pieces",
@@ -466,7 +386,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "longer pieces",
         "shorter pieces",
         f"share of the played beats in pieces of less than {SHORT_BEATS}",
-        _short_pieces,
     ),
     Descriptor(
         "again_16",
@@ -474,7 +393,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "less that goes on and on",
         "more that goes on and on",
         "share of the played beats whose last similar beat came at most 16 beats earlier",
-        _returning(0),
     ),
     Descriptor(
         "again_32",
@@ -482,7 +400,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "less that soon returns",
         "more that soon returns",
         "the same, 17 to 32 beats earlier",
-        _returning(1),
     ),
     Descriptor(
         "again_64",
@@ -490,7 +407,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "less that returns",
         "more that returns",
         "the same, 33 to 64 beats earlier",
-        _returning(2),
     ),
     Descriptor(
         "again_long",
@@ -498,7 +414,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "less that returns late",
         "more that returns late",
         "the same, more than 64 beats earlier",
-        _returning(3),
     ),
     Descriptor(
         "whole_chorus",
@@ -506,7 +421,6 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "a broken chorus",
         "a whole chorus",
         "largest share of a hook passage that is played in one piece",
-        lambda whole: best_chorus(whole.edit),
     ),
     Descriptor(
         "energy_arc",
@@ -514,22 +428,24 @@ DESCRIPTOR_TABLE: tuple[Descriptor, ...] = (
         "a new arc of energy",
         "the song's own arc of energy",
         "1 if the level rises and falls as in the song, 0 if it is 10 dB off on average",
-        _energy_arc,
     ),
-    *(_level_of(eighth) for eighth in range(1, _EIGHTHS + 1)),
+    *(_level_of(eighth) for eighth in range(1, EIGHTHS + 1)),
     Descriptor(
         "length_error",
         -1,
         "the right length",
         "an unexpected length",
         "distance from the target keep ratio, in units of 0.03, at most 4",
-        lambda whole: min(4.0, abs(whole.edit.keep_ratio - whole.edit.target) / 0.03),
     ),
 )
 DESCRIPTOR_NAMES: tuple[str, ...] = tuple(one.name for one in DESCRIPTOR_TABLE)
 ADDITIVE: tuple[Descriptor, ...] = tuple(one for one in DESCRIPTOR_TABLE if one.additive)
 ADDITIVE_NAMES: tuple[str, ...] = tuple(one.name for one in ADDITIVE)
 N_DESCRIPTORS, N_ADDITIVE = len(DESCRIPTOR_TABLE), len(ADDITIVE)
+#: Places of the additive descriptors that descriptors of the whole edit are computed from.
+TRANSITION, LOOPS, RETURNS = (
+    ADDITIVE_NAMES.index(name) for name in ("transition", "loops", "returns")
+)
 #: The direction of each descriptor, (N_DESCRIPTORS,).
 DIRECTION = np.array([one.direction for one in DESCRIPTOR_TABLE])
 
@@ -589,9 +505,18 @@ def describe_steps(edit: Edit) -> np.ndarray:
 def describe(edit: Edit) -> np.ndarray:
     """Return all descriptors of an edit in the order of the table, (N_DESCRIPTORS,) float64."""
     steps = describe_steps(edit)
-    whole = WholeEdit(edit, steps)
-    others = [one.function(whole) for one in DESCRIPTOR_TABLE if not one.additive]
-    return np.concatenate([steps.sum(axis=0, dtype=np.float64), others])
+    out = np.empty(N_DESCRIPTORS)
+    out[:N_ADDITIVE] = steps.sum(axis=0, dtype=np.float64)
+    fill_whole(
+        course_of(edit.song),
+        edit.order,
+        np.ascontiguousarray(steps[:, TRANSITION]),
+        out[LOOPS],
+        out[RETURNS],
+        edit.target,
+        out[N_ADDITIVE:],
+    )
+    return out
 
 
 def descriptors_by_name(edit: Edit) -> dict[str, float]:
@@ -615,6 +540,17 @@ def weight_vector(
             raise KeyError(f"unknown descriptor {name!r}; the descriptors are {', '.join(names)}")
         vector[names.index(name)] = value
     return vector
+
+
+@lru_cache(maxsize=256)
+def course_of(song: Song) -> Course:
+    """Return what the descriptors of the whole edit read of a song."""
+    return Course(
+        kinds=np.asarray(song.kinds, dtype=np.int64),
+        level=song.features[:, _LEVEL].astype(np.float64),
+        durations=np.asarray(song.beat_durations, dtype=np.float64),
+        choruses=np.asarray(choruses(song), dtype=np.int64),
+    )
 
 
 @lru_cache(maxsize=256)

@@ -14,8 +14,9 @@ import numpy as np
 
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
 from rlhf_lib.analysis.likeness import beat_points, typical_unlikeness
-from rlhf_lib.editing.descriptors import best_chorus
+from rlhf_lib.editing.descriptors import course_of
 from rlhf_lib.editing.edit import Edit
+from rlhf_lib.editing.whole_edit import best_chorus
 from rlhf_lib.errors import InputError
 from rlhf_lib.raters.ear import seam_faults
 
@@ -54,7 +55,8 @@ def unbroken_chorus(edit: Edit) -> float:
     Linear between; 0 for a song without hook passages. A function of the descriptor
     `whole_chorus`.
     """
-    return float(np.clip((best_chorus(edit) - ALMOST_WHOLE) / (1 - ALMOST_WHOLE), 0, 1))
+    best = best_chorus(course_of(edit.song).choruses, edit.order)
+    return float(np.clip((best - ALMOST_WHOLE) / (1 - ALMOST_WHOLE), 0, 1))
 
 
 def climax(edit: Edit) -> float:

@@ -14,7 +14,6 @@ from rlhf_lib.feedback.manifest import Manifest, PolicyRef, Task
 from rlhf_lib.learning.policy.policy import Policy
 from rlhf_lib.steps.candidate_files import MANIFEST_NAME, CandidateEdit, songs_on_disk
 from rlhf_lib.steps.candidate_names import song_ids
-from rlhf_lib.steps.evaluation import policy_edits
 
 _SIDES = ("new", "old")
 _TEMPERATURE = {target_keep_ratio(one): one for one in TEMPERATURES}
@@ -43,7 +42,7 @@ def blind_comparison(
         When both policies make the same edits of every song.
     """
     folder = Path(folder)
-    made = [policy_edits(policy, songs, greedy=True) for policy in (new, old)]
+    made = [policy.edits(songs) for policy in (new, old)]
     work, tasks = [], []
     for song, name in zip(songs, song_ids(songs), strict=True):
         edits = []

@@ -9,12 +9,11 @@ import numpy as np
 from rlhf_lib.analysis.encode import FLAC_HIGHEST_RATE
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.chop import chopped
-from rlhf_lib.editing.descriptors import N_ADDITIVE
 from rlhf_lib.editing.edit import TEMPERATURES, Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.manifest import CHECK_ID, Manifest, PolicyRef, Task
 from rlhf_lib.learning.planning.search import alternatives
-from rlhf_lib.learning.policy.policy import TARGETS, Policy, every_target, rollout
+from rlhf_lib.learning.policy.policy import TARGETS, Policy
 from rlhf_lib.learning.reward.active import disagreement, select
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.parallel import run
@@ -74,10 +73,9 @@ def _planned(
 ) -> list[list[tuple[str, float, int, np.ndarray, float]]]:
     """Return the candidates of a group of songs, without the songs: the caller has them."""
     number, songs = group
-    own = rollout(policy, every_target(policy, songs, TARGETS), greedy=True)
-    additive = policy.weights.cpu().numpy()[:N_ADDITIVE]
+    own = policy.edits(songs, TARGETS)
     n_more, rng = -(-per_song // len(TARGETS)) - 1, np.random.default_rng([seed, 0, number])
-    more = alternatives(songs, additive, TARGETS, n_more, VARIANT_SPREAD, rng)
+    more = alternatives(songs, policy.weights, TARGETS, n_more, VARIANT_SPREAD, rng)
     out = []
     for at, song in enumerate(songs):
         edits = []

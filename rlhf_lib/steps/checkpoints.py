@@ -58,10 +58,7 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> tuple[P
     """
 
     def make(config: PolicyConfig, state: dict[str, torch.Tensor]) -> Policy:
-        n = len(state["weights"])
-        if n != N_DESCRIPTORS:
-            raise ValueError(f"{n} weights for {N_DESCRIPTORS} descriptors")
-        return Policy(config, np.zeros(n), _empty_scale())
+        return Policy(config, np.zeros(N_DESCRIPTORS))
 
     return _loaded(path, device, Policy, PolicyConfig, make)
 

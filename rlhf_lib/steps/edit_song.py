@@ -275,7 +275,7 @@ def _described(
 ) -> EditedSong:
     from rlhf_lib.learning.reward.explain import reasons, seam_parts
 
-    weights = policy.weights.cpu().numpy()
+    weights = policy.weights
     stopped = _stopped(edit)
     return EditedSong(
         place,

@@ -1,21 +1,20 @@
 """Evaluation of policies and reward models: rates with intervals, bounds and baselines."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import N_ADDITIVE
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import VOTE_FOR_A
-from rlhf_lib.learning.planning.editing_env import EditingEnv
-from rlhf_lib.learning.planning.planner import Plan
-from rlhf_lib.learning.planning.song_tensors import SongTensors
-from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy, every_target, rollout
+from rlhf_lib.learning.planning.plans import exact
+from rlhf_lib.learning.planning.reward import Reward, Scores
+from rlhf_lib.learning.planning.search import whole_edits
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy
 from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.raters.simulated import SimulatedRater
@@ -89,35 +88,13 @@ def _interval(
     return float(low), float(high)
 
 
-def policy_edits(
-    policy: Policy, songs: list[Song], greedy: bool, seed: int = 0, samples: int = 1
-) -> list[Edit]:
-    """Return the policy's edits of every song at the four keep ratios below 1.
+def optimal_edits(additive: np.ndarray, songs: list[Song]) -> list[Edit]:
+    """Return the exact optimum under additive weights, (N_ADDITIVE,), of KEEP and CUT.
 
-    Parameters
-    ----------
-    greedy : bool
-        Take the most probable actions; otherwise sample.
-    samples : int
-        Edits per song and length; ordered sample by sample.
+    One edit for each song and each of the four keep ratios below 1, song by song.
     """
-    return _walked(policy, every_target(policy, songs), greedy, seed, samples)
-
-
-def _walked(
-    policy: Policy, env: EditingEnv, greedy: bool, seed: int, samples: int = 1
-) -> list[Edit]:
-    """Return the same as `policy_edits`, in an environment that is already planned."""
-    generator = torch.Generator(device=policy.weights.device).manual_seed(seed)
-    return [e for _ in range(samples) for e in rollout(policy, env, greedy, generator)]
-
-
-def planned_edits(weights: np.ndarray, policy: Policy, songs: list[Song]) -> list[Edit]:
-    """Return the exact optimum under additive `weights` for the same songs and lengths."""
-    tensors = SongTensors.build(songs, policy.feature_scale, policy.weights.device)
-    song = torch.arange(len(songs), device=tensors.device).repeat_interleave(len(CUTTING_TARGETS))
-    target = torch.tensor(CUTTING_TARGETS * len(songs), dtype=torch.float64, device=tensors.device)
-    return Plan.build(tensors, weights).best_edits(song, target)
+    plan = exact(additive)
+    return [whole_edits(song, plan, target)[0] for song in songs for target in CUTTING_TARGETS]
 
 
 def wins(new: Sequence[float], old: Sequence[float]) -> np.ndarray:
@@ -130,87 +107,76 @@ def compare_policies(
     new: Policy,
     old: Policy,
     songs: list[Song],
-    judge: SimulatedRater,
+    judge: SimulatedRater | Reward | Scores,
     reward: RewardModel | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare a new policy with an old one by the taste of a simulated rater.
+    """Compare a new policy with an old one.
 
-    Both edit the same songs to the same lengths. The win rate is by the noise-free taste,
-    `votes` by its noisy answers. The table also has the exact re-plan under the taste's additive
-    part (the bound for additive tastes) and, with a reward model, the best of 16 sampled old
-    edits.
+    Both edit the same songs to the same lengths. Besides the policies, the table has the new one's
+    mean plan and best plan alone; with a simulated rater whose taste reads additive descriptors,
+    their exact optimum; with a reward model, the best of 16 sampled old edits.
+
+    Parameters
+    ----------
+    judge : SimulatedRater, Reward, or function of edits
+        The win rate is by the noise-free taste of the rater, or by the scores.
+    reward : RewardModel, optional
 
     Returns
     -------
     DataFrame
-        One row per line of the report: line, mode, win_rate, low, high, votes, gain (mean
-        utility less that of the old policy), n, n_songs.
+        One row per line of the report: line, mode, win_rate, low, high, votes (of a simulated
+        rater: share of its noisy answers), gain (mean utility less that of the old policy), n,
+        n_songs.
     """
-    utility = judge.utility
-    before = every_target(old, songs)
-    base = {g: _walked(old, before, g, seed) for g in (True, False)}
-    base_gold = {g: np.array([utility(e) for e in base[g]]) for g in base}
+    rater = judge if isinstance(judge, SimulatedRater) else None
+    judged = _judged_by(judge)
+    modes = (True, False)
+    base = {greedy: old.edits(songs, greedy=greedy, seed=seed) for greedy in modes}
+    base_gold = {greedy: judged(edits) for greedy, edits in base.items()}
     ids = [e.song.sha256 for e in base[True]]
     rows = []
 
     def add(line: str, greedy: bool, edits: list[Edit]) -> None:
-        gold = np.array([utility(e) for e in edits])
+        gold = judged(edits)
         rate = clustered_rate(wins(gold, base_gold[greedy]), ids, seed)
-        votes = [_vote(judge, a, b) for a, b in zip(edits, base[greedy], strict=True)]
-        rows.append(
-            {
-                "line": line,
-                "mode": "greedy" if greedy else "sampled",
-                "win_rate": rate.value,
-                "low": rate.low,
-                "high": rate.high,
-                "votes": float(np.mean(votes)),
-                "gain": float((gold - base_gold[greedy]).mean()),
-                "n": rate.n,
-                "n_songs": rate.n_songs,
-            }
-        )
+        row = {
+            "line": line,
+            "mode": "greedy" if greedy else "sampled",
+            "win_rate": rate.value,
+            "low": rate.low,
+            "high": rate.high,
+        }
+        if rater is not None:
+            votes = [_vote(rater, a, b) for a, b in zip(edits, base[greedy], strict=True)]
+            row["votes"] = float(np.mean(votes))
+        gain = float((gold - base_gold[greedy]).mean())
+        rows.append(row | {"gain": gain, "n": rate.n, "n_songs": rate.n_songs})
 
-    planner, searched = part_of(new, "planner"), every_target(new, songs)
-    plain = every_target(planner, songs)
-    lines = {"new policy": (new, searched), "new, planner alone": (planner, plain)}
-    for part in ("planner and search", "network"):  # same plans as the new policy
-        lines[f"new, {part} alone"] = part_of(new, part), searched
-    for greedy in (True, False):
-        for line, (policy, env) in lines.items():
-            add(line, greedy, _walked(policy, env, greedy, seed + 1))
-    taste = judge.descriptor_weights[:N_ADDITIVE]
-    if np.any(taste):
-        add("re-plan under the taste", True, planned_edits(taste, new, songs))
+    for greedy in modes:
+        add("new policy", greedy, new.edits(songs, greedy=greedy, seed=seed + 1))
+    add("new, mean plan", True, new.only(search=False).edits(songs))
+    add("new, best plan", True, new.only(climb=0).edits(songs))
+    if rater is not None and np.any(taste := rater.descriptor_weights[:N_ADDITIVE]):
+        add("optimum of the taste's additive part", True, optimal_edits(taste, songs))
     if reward is not None:
-        add("best of 16 old edits", False, best_of(reward, old, before, 16, seed + 2))
+        add("best of 16 old edits", False, best_of(reward, old, songs, 16, seed + 2))
     return pd.DataFrame(rows)
 
 
-def part_of(policy: Policy, part: str) -> Policy:
-    """Return a policy that uses only one part of `policy`.
-
-    Parameters
-    ----------
-    part : "planner", "planner and search" or "network"
-        Planner: the plan under the additive part of its reward. Planner and search: the best of
-        its plans. Network: the network without the plan.
-    """
-    config = replace(
-        policy.config,
-        planner=part != "network",
-        network=part == "network",
-        search=1 if part == "planner" else policy.config.search,
-    )
-    alone = Policy(config, policy.weights.cpu().numpy(), policy.feature_scale)
-    alone.load_state_dict(policy.state_dict())
-    return alone.to(policy.weights.device).eval()
+def _judged_by(judge: SimulatedRater | Reward | Scores) -> Callable[[list[Edit]], np.ndarray]:
+    """Return a function of edits that gives their utilities."""
+    if isinstance(judge, SimulatedRater):
+        return lambda edits: np.array([judge.utility(edit) for edit in edits])
+    return Reward.of(judge).scores
 
 
-def best_of(reward: RewardModel, policy: Policy, env: EditingEnv, n: int, seed: int) -> list[Edit]:
+def best_of(
+    reward: RewardModel, policy: Policy, songs: list[Song], n: int, seed: int
+) -> list[Edit]:
     """Return, for each song and length, the sampled edit with the highest score."""
-    edits = _walked(policy, env, False, seed, n)
+    edits = [e for k in range(n) for e in policy.edits(songs, greedy=False, seed=seed + k)]
     scores = reward.score(edits).mean(1).reshape(n, -1)
     each = scores.shape[1]
     return [edits[best * each + place] for place, best in enumerate(scores.argmax(0))]
@@ -291,14 +257,13 @@ def gold_course(
     -------
     DataFrame
         episode, learned (renormalised score), gold (utility), both as differences from the
-        first snapshot, means over four sampled edits of every song and length; low and high, the
-        95 % interval of gold, bootstrapped over songs.
+        first snapshot, means over four draws of the plan of every song and length, without search;
+        low and high, the 95 % interval of gold, bootstrapped over songs.
     """
-    rows, env, planned = [], None, None
+    rows = []
     for episode, policy in snapshots:
-        if env is None or not torch.equal(policy.weights, planned):
-            env, planned = every_target(policy, songs), policy.weights
-        edits = _walked(policy, env, False, seed=0, samples=4)
+        drawn = policy.only(climb=0, draws=1)
+        edits = [e for seed in range(4) for e in drawn.edits(songs, greedy=False, seed=seed)]
         gold = np.array([judge.utility(edit) for edit in edits])
         by_song = gold.reshape(4, len(songs), -1).mean(axis=(0, 2))
         rows.append((episode, reward.score(edits).mean(), by_song))

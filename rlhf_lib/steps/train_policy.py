@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from rlhf_lib.analysis.song import Song
-from rlhf_lib.learning.planning.search import greedy_edits
-from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig, every_target, rollout
+from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig
 from rlhf_lib.learning.policy.training import (
     PolicyHistory,
     PolicyTraining,
@@ -45,9 +44,9 @@ def train_initial_policy(
     model, about = load_reward_model(reward_model, device or default_device())
     parents = [Parent(Path(reward_model), about)]
     torch.manual_seed(training.seed)
-    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS, model.feature_scale)
+    policy = Policy(PolicyConfig(members=model.config.members), SYNTHETIC_WEIGHTS)
     policy = policy.to(model.prior_mean.device)
-    reward = CombinedReward(model, greedy_edits(every_target(policy, songs, TARGETS)))
+    reward = CombinedReward(model, policy.edits(songs, TARGETS))
     train, held_out = _split_songs(songs, parents, training.seed)
     history = train_policy(policy, reward, train, held_out, training, run_dir, report)
     path = Path(models_dir) / "policy_v14.pt"
@@ -72,10 +71,11 @@ def train_rlhf_stable(
     """
     training, device = training or PolicyTraining(), device or default_device()
     model, model_about = load_reward_model(reward_model, device)
-    new, about = load_policy(policy, device)
+    old, about = load_policy(policy, device)
     parents = [Parent(Path(policy), about), Parent(Path(reward_model), model_about)]
-    reference = rollout(new, every_target(new, songs, TARGETS), greedy=True)
-    reward = CombinedReward(model, reference, REFINED_SHARE)
+    reward = CombinedReward(model, old.edits(songs, TARGETS), REFINED_SHARE)
+    torch.manual_seed(training.seed)
+    new = old.child(reward)
     train, held_out = _split_songs(songs, parents, training.seed)
     history = train_policy(new, reward, train, held_out, training, run_dir, report)
     path = Path(models_dir) / f"{next_version(about['name'])}.pt"

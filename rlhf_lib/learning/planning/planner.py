@@ -1,11 +1,7 @@
-"""The exact optimum for KEEP and CUT under an additive reward.
+"""The values of all actions in every situation of the editing environment.
 
-An edit made of KEEP and CUT is a path through the units of a song; its additive reward is a
-sum over the steps of that path. Dynamic programming over (unit played now, length left) gives
-the value of every situation at once, for every target length (Bellman, 1957; joins between
-beats as a path problem: Wenner et al., "Scalable music: automatic music retargeting and
-synthesis", 2013). The tables serve as an upper bound, a baseline, a source of good training edits,
-and a part of the policy.
+Dynamic programming as in `plans`, over (unit played now, length left), for many songs and all
+lengths at once, on the device of the environment.
 """
 
 from dataclasses import dataclass
@@ -14,7 +10,6 @@ import numpy as np
 import torch
 
 from rlhf_lib.editing.descriptors import step_table
-from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.learning.planning.song_tensors import SongTensors
 
 NEVER = float("-inf")
@@ -41,8 +36,6 @@ class Plan:
     value : (S, B, U) float32
         Best future reward when unit u is played now and b ticks may still be played, without
         the step to its first beat; -inf where the target length cannot be reached.
-    invited : (S, U, 9) float32, optional
-        Bonus on the planned values of actions, so that some units are looped or reordered.
     """
 
     tensors: SongTensors
@@ -52,12 +45,9 @@ class Plan:
     again: torch.Tensor
     moving: torch.Tensor
     value: torch.Tensor
-    invited: torch.Tensor | None = None
 
     @classmethod
-    def build(
-        cls, tensors: SongTensors, weights: np.ndarray, invited: np.ndarray | None = None
-    ) -> "Plan":
+    def build(cls, tensors: SongTensors, weights: np.ndarray) -> "Plan":
         """Compute the tables; cost U² · B per song, about 0.01 s for a song of three minutes."""
         size, beats = len(tensors.songs), int(tensors.n_beats.max())
         steps = torch.zeros(size, beats + 1, beats + 1)
@@ -88,8 +78,6 @@ class Plan:
             ).where(tensors.first + k + 1 < tensors.n_beats[:, None], NEVER)
             for k in range(1, 5)
         ]
-        if invited is not None:
-            invited = torch.as_tensor(invited, dtype=torch.float32, device=tensors.device)
         return cls(
             tensors,
             weights,
@@ -98,7 +86,6 @@ class Plan:
             again=steps[songs, first, first],
             moving=torch.stack(moving, dim=2),
             value=_values(tensors, steps, landings),
-            invited=invited,
         )
 
     def action_values(
@@ -129,10 +116,7 @@ class Plan:
         follow = (t.first[song, unit] + 1).clamp(max=self.steps.shape[1] - 2)
         skip = self.steps[song, last, follow] - landing
         reorders = (keep + skip)[:, None] + self.moving[song, unit]
-        values = torch.cat([keep[:, None], cut[:, None], loops, reorders], dim=1)
-        if self.invited is not None:
-            values += self.invited[song, unit]
-        return values
+        return torch.cat([keep[:, None], cut[:, None], loops, reorders], dim=1)
 
     def keep_and_cut(
         self, song: torch.Tensor, last: torch.Tensor, unit: int, left: torch.Tensor
@@ -145,29 +129,6 @@ class Plan:
             later = (ahead[:, unit + 1 : -1] + tails[:, unit + 1 :]).amax(dim=1)
             cut = torch.maximum(cut, later)
         return ahead[:, unit] + tails[:, unit], cut
-
-    def best_edits(self, song: torch.Tensor, target: torch.Tensor) -> list[Edit]:
-        """Return the best KEEP/CUT edit for each (song number, keep ratio), both (B,)."""
-        t = self.tensors
-        left = t.budget(song, target)
-        last = torch.full_like(song, self.steps.shape[1] - 1)
-        kept = torch.zeros(len(song), t.first.shape[1], dtype=torch.bool, device=t.device)
-        for unit in range(t.first.shape[1]):
-            keep, cut = self.keep_and_cut(song, last, unit, left)
-            chosen = (unit < t.n_units[song]) & (keep >= cut) & (keep > NEVER)
-            kept[:, unit] = chosen
-            last = torch.where(chosen, t.last[song, unit], last)
-            left = left - t.unit_ticks[song, unit].where(chosen, 0)
-        edits = []
-        for index, row, goal in zip(
-            song.tolist(), kept.cpu().numpy(), target.tolist(), strict=True
-        ):
-            source = t.songs[index]
-            points = source.decision_points
-            lengths = np.diff(np.append(points, source.n_beats))
-            beats = np.repeat(row[: len(points)], lengths)
-            edits.append(Edit(source, np.where(beats, Action.KEEP, Action.CUT), goal))
-        return edits
 
 
 def rows(table: torch.Tensor, song: torch.Tensor, place: torch.Tensor) -> torch.Tensor:

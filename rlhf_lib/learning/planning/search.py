@@ -1,104 +1,97 @@
-"""Search over plans, for rewards that are not additive.
+"""Search among plans and around them, for rewards that are not additive.
 
-The planner is exact for additive rewards only. It ignores descriptors of the whole edit (cuts
-close together, a broken chorus, a level that builds up). The search plans under several random
-re-weightings of the reward, each of which gives a different good edit, and keeps the plan whose
-edit has the highest whole reward, separately for each song and length. This random search in the
-planner's few weights needs no training and applies to any song (Mania et al., 2018, search the
-parameters of a policy in a similar way).
+A plan is exact for additive rewards only. It ignores descriptors of the whole edit (cuts close
+together, a broken chorus, a level that builds up) and everything that is no descriptor. The search
+compares many plans by the whole reward, and climbs from the best one by local changes (Mania et
+al., 2018, search the parameters of a policy in a similar way). It needs no training.
+
+Gains are compared by their lower confidence bound: the mean over the members of the reward less k
+times their standard deviation. The plan with the largest gain over the parent's edit is taken, if
+the gain is above 0 by this bound; a local change is made if its gain over the present edit is.
 """
 
 from collections.abc import Sequence
-from itertools import chain, pairwise
-from multiprocessing import parent_process
 
 import numpy as np
-import torch
-from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.song import Song
-from rlhf_lib.editing.descriptors import (
-    ADDITIVE,
-    N_ADDITIVE,
-    describe,
-    step_descriptors,
-)
-from rlhf_lib.editing.edit import N_ACTIONS, Action, Edit
-from rlhf_lib.learning.planning.editing_env import EditingEnv
-from rlhf_lib.learning.planning.planner import Plan
-from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.editing.descriptors import ADDITIVE, DESCRIPTOR_NAMES, N_ADDITIVE
+from rlhf_lib.editing.edit import Action, Edit
+from rlhf_lib.editing.whole_edit import EIGHTHS, step_sums
+from rlhf_lib.learning.planning.moves import proposals
+from rlhf_lib.learning.planning.plans import PlanWeights, plans
+from rlhf_lib.learning.planning.reward import Reward
+from rlhf_lib.learning.planning.stretch import Stretch, stretches
 
-_RARE = [place for place, one in enumerate(ADDITIVE) if one.rare]
 #: Additive descriptors without a direction, except `length`, which follows from the target.
-_CONTENT = [k for k, one in enumerate(ADDITIVE) if one.direction == 0 and one.name != "length"]
+CONTENT = [k for k, one in enumerate(ADDITIVE) if one.direction == 0 and one.name != "length"]
+FIRST_EIGHTH = DESCRIPTOR_NAMES.index("level_1")
 #: How many bars a plan loops, and how many it reorders; drawn from these numbers.
 _COUNTS = (0, 0, 0, 0, 0, 0, 1, 2, 3)
-#: Songs with more beats than this are planned only under the reward's own weights: a search would
-#: take minutes.
-LONGEST_SEARCHED = 1000
+#: Changes of an edit that are compared at once.
+_AT_ONCE = 6
+#: k of the lower confidence bound for plans and for local changes, chosen on validation songs
+#: (docs/results.md): many local changes are tried, so the best of them is often overrated.
+K_PLANS, K_CHANGES = 0.25, 1.0
+
+
+def own_weights(weights: np.ndarray) -> PlanWeights:
+    """Return what can be planned of linear weights, (N_DESCRIPTORS,): one reward.
+
+    The additive weights and those of the levels of the eighths.
+    """
+    weights = np.asarray(weights, dtype=np.float64)[None]
+    none = np.zeros(1, dtype=np.int64)
+    eighths = weights[:, FIRST_EIGHTH : FIRST_EIGHTH + EIGHTHS]
+    return PlanWeights(weights[:, :N_ADDITIVE], eighths, none, none)
 
 
 def reweighted(
-    song: Song, weights: np.ndarray, count: int, spread: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return `count` sets of additive weights, and the bonuses on actions that go with each.
+    weights: np.ndarray, count: int, spread: float, rng: np.random.Generator
+) -> PlanWeights:
+    """Return `count` random re-weightings of linear weights, (N_DESCRIPTORS,).
 
-    Weights of descriptors without a direction (level, activity) are also shifted up or down, in
-    proportion to the weights as a whole. No weight gives a plan just a few loops or moved beats: if
-    one pays off in one bar, it pays off in most. So every set makes loops and moved beats
-    expensive, and a bonus makes them worthwhile in the few bars where they cost least.
-
-    Returns
-    -------
-    sets : (count, N_ADDITIVE) float64
-        `weights` times log-normal factors, changed as described above.
-    invited : (count, units, 9) float32
-        Bonus that `Plan` adds to the values of actions.
+    Additive weights and those of the eighths are multiplied by log-normal factors. Weights of
+    descriptors without a direction (level, activity) are also shifted up or down, in proportion to
+    the additive weights as a whole. A few bars are looped or reordered in some of them.
     """
-    sets = np.zeros((count, len(weights)))
-    invited = np.zeros((count, len(song.decision_points), N_ACTIONS), dtype=np.float32)
-    size = np.sqrt(np.mean(weights**2))
-    extras = _extras(song)
+    own = own_weights(weights)
+    size = np.sqrt(np.mean(own.additive**2))
     # Drawn set by set: a smaller count gives the first sets of a larger one.
-    for row, bonus in zip(sets, invited, strict=True):
-        row[:] = weights * np.exp(spread * rng.normal(size=len(weights)))
-        row[_CONTENT] += spread * size * rng.normal(size=len(_CONTENT))
-        row[_RARE] = -10 * size
-        gains = extras @ row  # (actions, bars)
-        rare = (Action.LOOP_2, gains[:1]), (Action.REORDER_1, gains[1:])
-        for (action, gain), few in zip(rare, rng.choice(_COUNTS, size=2), strict=True):
-            best = gain.max(axis=0)
-            for bar in np.argsort(-best, kind="stable")[:few]:
-                bonus[bar + 1, action + gain[:, bar].argmax()] = size - best[bar]
-    return sets, invited
-
-
-def _extras(song: Song) -> np.ndarray:
-    """Return the descriptors that LOOP x2 and REORDER +1 … +4 add in each bar, (5, bars, K).
-
-    The actions apply to the first beat of a bar. The bars are those from the second to the last
-    one that can be reordered.
-    """
-    first = song.decision_points[1:]
-    first = first[first + 5 < song.n_beats]
-
-    def through(*beats):
-        return sum(step_descriptors(song, a, b) for a, b in pairwise(beats))
-
-    reorders = [
-        through(first - 1, first + 1)
-        + through(first + k, first, first + k + 1)
-        - through(first - 1, first, first + 1)
-        - through(first + k, first + k + 1)
-        for k in range(1, 5)
+    drawn = [
+        (
+            rng.normal(size=N_ADDITIVE),
+            rng.normal(size=len(CONTENT)),
+            rng.normal(size=EIGHTHS),
+            rng.choice(_COUNTS, size=2),
+        )
+        for _ in range(count)
     ]
-    return np.stack([through(first, first), *reorders])
+    if not drawn:
+        return PlanWeights.plain(np.zeros((0, N_ADDITIVE)))
+    factors, shifts, tilts, counts = map(np.stack, zip(*drawn, strict=True))
+    additive = own.additive * np.exp(spread * factors)
+    additive[:, CONTENT] += spread * size * shifts
+    return PlanWeights(additive, own.eighths * np.exp(spread * tilts), *counts.T)
 
 
-def greedy_edits(env: EditingEnv) -> list[Edit]:
-    """Return the edits of the plan: its best action at every decision."""
-    env.walk(lambda slots, action_values: action_values.argmax(dim=-1))
-    return env.edits()
+def whole_edits(
+    song: Song,
+    weights: PlanWeights,
+    target: float,
+    extra: np.ndarray | None = None,
+    beat_costs: np.ndarray | None = None,
+) -> list[Edit]:
+    """Return the edit of a song that is planned under each of C additive rewards.
+
+    `extra` and `beat_costs` as for `plans`, of the whole song.
+    """
+    parts = []
+    for stretch in stretches(song):
+        inside = None if extra is None else part_of_table(stretch, extra)
+        costs = None if beat_costs is None else beat_costs[stretch.first : stretch.stop]
+        parts.append(stretch.actions(plans(stretch, weights, [target], inside, costs)[:, 0]))
+    return [Edit(song, row, target) for row in np.concatenate(parts, axis=1)]
 
 
 def alternatives(
@@ -109,113 +102,128 @@ def alternatives(
     spread: float,
     rng: np.random.Generator,
 ) -> dict[str, dict[float, list[Edit]]]:
-    """Return different good edits, planned under re-weightings of additive `weights`.
+    """Return different good edits, planned under re-weightings of linear weights.
 
     Returns
     -------
     dict
         song sha256 → target → `count` edits.
     """
-    out = {song.sha256: {target: [] for target in targets} for song in songs}
-    if count == 0:
-        return out
-    tensors = SongTensors.build(songs, FeatureScale.fit(songs))
-    for number, song in enumerate(songs):
-        sets, invited = reweighted(song, weights, count, spread, rng)
-        goals = torch.tensor(targets, dtype=torch.float64)
-        edits = planned_edits(tensors.take([number] * count), goals, sets, invited)
-        out[song.sha256] = {t: [row[k] for row in edits] for k, t in enumerate(targets)}
+    out = {}
+    for song in songs:
+        drawn = reweighted(weights, count, spread, rng)
+        out[song.sha256] = {
+            target: whole_edits(song, drawn, target) if count else [] for target in targets
+        }
     return out
 
 
-def planned_env(
-    tensors: SongTensors,
-    weights: np.ndarray,
-    song: torch.Tensor,
-    target: torch.Tensor,
-    tries: int = 1,
-    spread: float = 1.0,
-) -> EditingEnv:
-    """Return an environment whose plans are chosen by a whole linear reward.
+def member_scores(
+    stretch: Stretch,
+    reward: Reward,
+    choices: np.ndarray,
+    targets: np.ndarray,
+    extra: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the scores of edits of a stretch by each member of a reward, (E, M).
+
+    A reward that is a function scores the whole song, in which the rest is kept.
 
     Parameters
     ----------
-    tensors : SongTensors
-    weights : (N_DESCRIPTORS,) array
-        The linear reward; plans are made under its additive part.
-    song : (B,) int64
-        Which song each episode edits.
-    target : (B,) float64
-        Target keep ratio of each episode.
-    tries : int
-        Plans for each episode: one under the reward's own additive part, the others under random
-        re-weightings of it (the same in every call). The plan whose best edit has the highest
-        whole reward is kept.
-    spread : float
-        Of the re-weightings, see `reweighted`.
+    choices : (E, U) int8
+    targets : (E,) float64
+    extra : (n + 1, n + 1) float32, optional
+        Added to the reward of each step.
     """
-    additive = np.asarray(weights, dtype=np.float64)[:N_ADDITIVE]
-    if tries == 1:
-        return EditingEnv(Plan.build(tensors, additive), song, target)
-    kept, sets, bonuses, place = [], [], [], torch.zeros_like(song)
-    numbers = song.unique().tolist()
-    # A bar of one song does not move; those of several processes would overwrite each other.
-    if len(numbers) > 1 and parent_process() is None:
-        numbers = tqdm(numbers, "plans", unit="song", leave=False)
-    for number in numbers:
-        ours = torch.nonzero(song == number).squeeze(1)
-        count = tries if tensors.songs[number].n_beats <= LONGEST_SEARCHED else 1
-        tried, invited = around(tensors.songs[number], additive, count, spread)
-        rewards = np.zeros((1, len(ours)))
-        if count > 1:
-            edits = planned_edits(tensors.take([number] * count), target[ours], tried, invited)
-            described = np.stack([describe(edit) for edit in chain.from_iterable(edits)])
-            rewards = (described @ weights).reshape(count, -1)
-        chosen, inverse = np.unique(rewards.argmax(axis=0), return_inverse=True)
-        place[ours] = torch.as_tensor(inverse + len(kept), device=song.device)
-        kept += [number] * len(chosen)
-        sets += list(tried[chosen])
-        bonuses += list(invited[chosen])
-    units = max(map(len, bonuses))
-    padded = np.stack([np.pad(bonus, ((0, units - len(bonus)), (0, 0))) for bonus in bonuses])
-    return EditingEnv(Plan.build(tensors.take(kept), np.stack(sets), padded), place, target)
+    actions = stretch.actions(choices)
+    if reward.linear:
+        scores = stretch.describe(actions, targets) @ reward.member_weights.T
+    else:
+        whole = np.full((len(actions), stretch.song.n_beats), Action.KEEP, dtype=np.int8)
+        whole[:, stretch.first : stretch.stop] = actions
+        edits = [Edit(stretch.song, *each) for each in zip(whole, targets.tolist(), strict=True)]
+        scores = reward.members(edits)
+    return scores if extra is None else scores + step_sums(extra, actions)[:, None]
 
 
-def around(
-    song: Song, weights: np.ndarray, count: int, spread: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return additive `weights` and `count` − 1 re-weightings of them, the same in every call.
-
-    Returns
-    -------
-    sets, invited
-        As from `reweighted`.
-    """
-    others, invited = reweighted(song, weights, count - 1, spread, np.random.default_rng(0))
-    sets = np.stack([weights, *others])
-    return sets, np.concatenate([np.zeros((1, *invited.shape[1:])), invited])
-
-
-def planned_edits(
-    tensors: SongTensors, targets: torch.Tensor, sets: np.ndarray, invited: np.ndarray
-) -> list[list[Edit]]:
-    """Plan each song under its own additive weights.
+class Climb:
+    """Edits of one stretch, one for each of T targets, that are improved step by step.
 
     Parameters
     ----------
-    tensors : SongTensors
-        Of S songs; the same song may occur several times.
-    targets : (T,) float64
-        Keep ratios.
-    sets, invited
-        As from `reweighted`, one set for each song.
+    stretch : Stretch
+    reward : Reward
+    targets : sequence of float
+        T keep ratios.
+    candidates : (T, C, U) int8
+        Choices to start from; the best of each target is taken.
+    parent : (T, U) int8, optional
+        Choices of the parent policy, one more candidate.
+    extra : (n + 1, n + 1) float32, optional
+        Added to the reward of each step.
+    k_plans, k_changes : float
+        k of the lower confidence bound.
 
-    Returns
-    -------
-    list of list of Edit
-        For each song, an edit for each target.
+    Attributes
+    ----------
+    choices : (T, U) int8
+        The present edits.
+    scores : (T, M) float64
+        Their scores by each member of the reward.
     """
-    which = torch.arange(len(sets), device=targets.device).repeat_interleave(len(targets))
-    env = EditingEnv(Plan.build(tensors, sets, invited), which, targets.repeat(len(sets)))
-    edits = greedy_edits(env)
-    return [edits[at : at + len(targets)] for at in range(0, len(edits), len(targets))]
+
+    def __init__(
+        self,
+        stretch: Stretch,
+        reward: Reward,
+        targets: Sequence[float],
+        candidates: np.ndarray,
+        parent: np.ndarray | None = None,
+        extra: np.ndarray | None = None,
+        k_plans: float = K_PLANS,
+        k_changes: float = K_CHANGES,
+    ):
+        self.stretch, self.reward, self.extra, self.k = stretch, reward, extra, k_changes
+        self.targets = np.asarray(targets, dtype=np.float64)
+        self.budgets = np.array([stretch.budget(target) for target in targets])
+        if parent is not None:
+            candidates = np.concatenate([parent[:, None], candidates], axis=1)
+        scores = self._scores(candidates)
+        bounds = scores.mean(axis=2)
+        if parent is not None:
+            bounds = _lower_bounds(scores - scores[:, :1], k_plans)
+        rows, best = np.arange(len(candidates)), bounds.argmax(axis=1)
+        self.choices, self.scores = candidates[rows, best], scores[rows, best]
+
+    def _scores(self, candidates: np.ndarray) -> np.ndarray:
+        """Return the scores of candidates (T, C, U) by each member, (T, C, M)."""
+        flat = candidates.reshape(-1, candidates.shape[2])
+        targets = self.targets.repeat(candidates.shape[1])
+        scores = member_scores(self.stretch, self.reward, flat, targets, self.extra)
+        return scores.reshape(*candidates.shape[:2], -1)
+
+    def climb(self, evaluations: int, rng: np.random.Generator) -> None:
+        """Try random local changes of each edit; make those that improve it by the bound."""
+        rows = np.arange(len(self.choices))
+        for _ in range(evaluations // _AT_ONCE):
+            changed = proposals(self.stretch, self.choices, self.budgets, _AT_ONCE, rng)
+            scores = self._scores(changed)
+            bounds = _lower_bounds(scores - self.scores[:, None], self.k)
+            best = bounds.argmax(axis=1)
+            better = bounds[rows, best] > 0
+            self.choices[better] = changed[rows, best][better]
+            self.scores[better] = scores[rows, best][better]
+
+
+def _lower_bounds(gains: np.ndarray, k: float) -> np.ndarray:
+    """Return the lower confidence bounds of gains (..., M), (...)."""
+    return gains.mean(axis=-1) - k * gains.std(axis=-1)
+
+
+def part_of_table(stretch: Stretch, extra: np.ndarray) -> np.ndarray:
+    """Return the part of a song's table of steps that belongs to a stretch, (n + 1, n + 1)."""
+    end = stretch.song.n_beats
+    beats = np.arange(stretch.first, stretch.stop)
+    rows = np.append(beats, stretch.first - 1 if stretch.first else end)
+    return extra[np.ix_(rows, np.append(beats, stretch.stop))]

@@ -104,7 +104,7 @@ class SongTensors:
             edges = np.append(points, song.n_beats)
             first[s, :u], last[s, :u] = points, edges[1:] - 1
             lengths[s, :u] = unit_ticks(song)
-            first_ticks[s, :u] = np.diff(_beat_ticks(song))[points]
+            first_ticks[s, :u] = np.diff(beat_ticks(song))[points]
             window[s] = window_ticks(song)
             scaled = scale.apply(song.features)
             around = points[:, None] + np.array(CONTEXT_BEATS)
@@ -119,7 +119,7 @@ class SongTensors:
             songs=tuple(songs),
             extra=tuple(extra or [None] * size),
             context=tensor(context, torch.float32),
-            globals=tensor(np.stack([_globals(song) for song in songs]), torch.float32),
+            globals=tensor(np.stack([song_globals(song) for song in songs]), torch.float32),
             n_units=tensor(n_units),
             n_beats=tensor(n_beats),
             first=tensor(first),
@@ -174,7 +174,7 @@ class SongTensors:
         return torch.floor(exact + self.window[song] / 2 + 1e-6).long()
 
 
-def _beat_ticks(song: Song) -> np.ndarray:
+def beat_ticks(song: Song) -> np.ndarray:
     """Return the bounds of the beats in ticks, (n_beats + 1,)."""
     shares = song.beat_bounds / song.n_samples
     return np.round(shares * song.n_beats * TICKS_PER_BEAT).astype(np.int64)
@@ -182,7 +182,7 @@ def _beat_ticks(song: Song) -> np.ndarray:
 
 def unit_ticks(song: Song) -> np.ndarray:
     """Return the length of each unit of a song in ticks, (n_units,)."""
-    return np.diff(_beat_ticks(song)[np.append(song.decision_points, song.n_beats)])
+    return np.diff(beat_ticks(song)[np.append(song.decision_points, song.n_beats)])
 
 
 def window_ticks(song: Song) -> int:
@@ -191,7 +191,8 @@ def window_ticks(song: Song) -> int:
     return int(np.median(np.diff(edges))) * TICKS_PER_BEAT
 
 
-def _globals(song: Song) -> np.ndarray:
+def song_globals(song: Song) -> np.ndarray:
+    """Return the numbers of the state that describe a song as a whole, (5,) float32."""
     period = song.duration / song.n_beats
     level = song.features[:, FEATURE_GROUPS["rms"].start]
     return np.array(

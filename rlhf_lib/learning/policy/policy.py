@@ -1,33 +1,52 @@
-"""The policy: a network on top of a planner.
+"""The policy: how it edits a song to a length.
 
-``logits = (Q − max Q + network(state)) / τ`` where Q are the planner's action values under the
-current reward. This is residual policy learning (Silver et al., 2018; Johannink et al., 2019):
-the network corrects the plan's values, in units of reward, where the reward is not additive over
-joins. Training explores with a high temperature τ; in use τ is low and the policy nearly greedy.
-Plans are recomputed whenever the reward changes, so the policy adapts immediately.
+A policy has one stage for each reward that it was trained on: v14 has one, v15 two. A stage plans
+edits under its reward and under re-weightings of it, and under those that its network has learned
+(a Gaussian distribution over plans, see `Stage`). It takes the best of these plans and of the edit
+of the stage before, and climbs from there (`planning.search`). So every policy contains its parent,
+and its edits are never worse than the parent's by the lower confidence bound of its own reward.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from multiprocessing import parent_process
 
 import numpy as np
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.song import Song
-from rlhf_lib.editing.edit import N_ACTIONS, TEMPERATURES, Action, Edit, target_keep_ratio
-from rlhf_lib.learning.planning.editing_env import N_SLOTS, EditingEnv
-from rlhf_lib.learning.planning.planner import NEVER
-from rlhf_lib.learning.planning.search import planned_env
-from rlhf_lib.learning.planning.song_tensors import N_CONTEXT, FeatureScale, SongTensors
-
-#: The 875 context numbers would otherwise outweigh the 14 slots, which matter more.
-CONTEXT_SCALE = 0.1
-
+from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
+from rlhf_lib.editing.edit import TEMPERATURES, Edit, target_keep_ratio
+from rlhf_lib.editing.whole_edit import EIGHTHS
+from rlhf_lib.learning.planning.plans import PlanWeights, plans
+from rlhf_lib.learning.planning.reward import Reward
+from rlhf_lib.learning.planning.search import (
+    CONTENT,
+    Climb,
+    own_weights,
+    part_of_table,
+    reweighted,
+)
+from rlhf_lib.learning.planning.song_tensors import N_GLOBAL, song_globals
+from rlhf_lib.learning.planning.stretch import Stretch, stretches
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 
 #: Keep ratios below 1; at 1.0 there is nothing to decide.
 TARGETS = tuple(target_keep_ratio(t) for t in TEMPERATURES)
 CUTTING_TARGETS = TARGETS[1:]
+#: What a stage's network reads: the song as a whole, and the length. What it changes of a plan.
+N_SITUATION, N_PLAN = N_GLOBAL + 1, N_ADDITIVE + EIGHTHS + 2
+#: Standard deviation of each plan number at the start, and its bounds.
+START_SD, LEAST_LOG_SD, MOST_LOG_SD = 0.5, -2.5, 0.5
+#: Bars that are looped or reordered for each unit of their plan number, and at most.
+_RARE_SCALE, _MOST_RARE = 2.0, 8
+#: Spread of the re-weightings, see `search.reweighted`.
+_SPREAD = 1.0
+_DENSE = np.pad(DENSE_WEIGHTS, (0, N_DESCRIPTORS - N_ADDITIVE))
 
 
 @dataclass(frozen=True)
@@ -36,173 +55,267 @@ class PolicyConfig:
 
     Attributes
     ----------
+    stages : int
+        Rewards that it was trained on, one after the other.
+    members : int
+        Members of each reward's ensemble.
     hidden : int
-        Width of the two hidden layers.
-    tau : float
-        Temperature in reward units: the logits are (planned + network) / tau.
-    search : int
-        Plans tried for each song and length (`planning.search`); 1: only the plan under the
-        additive part of the reward.
-    planner, network : bool
-        Whether each part is used; one is switched off only to evaluate the other alone.
+        Width of the hidden layer of each stage's network.
+    draws : int
+        Plans from the distribution of a stage, its mean among them.
+    own_plans, dense_plans : int
+        Plans under re-weightings of a stage's own reward (the first under the reward itself) and of
+        the dense reward.
+    climb : int
+        Local changes that are tried on the best plan.
+    search : bool
+        Whether plans are compared and changed; otherwise the mean plan of the last stage is the
+        edit.
     """
 
-    hidden: int = 256
-    tau: float = 0.03
-    search: int = 24
-    planner: bool = True
-    network: bool = True
+    stages: int = 1
+    members: int = 5
+    hidden: int = 32
+    draws: int = 8
+    own_plans: int = 24
+    dense_plans: int = 76
+    climb: int = 300
+    search: bool = True
+
+
+class Stage(nn.Module):
+    """A linear reward, and a Gaussian distribution over the plans under it.
+
+    A plan is an exact optimum (`planning.plans`) under changed weights. Its *plan numbers*, (29,),
+    are: the logarithm of a factor for each additive weight (for the weights of level and activity
+    a shift), a shift of the weight of the level in each eighth, and how many bars are looped and
+    reordered. Their mean depends on the song and the length, their standard deviations do not.
+    """
+
+    def __init__(self, members: int, hidden: int):
+        super().__init__()
+        self.register_buffer("weights", torch.zeros(members, N_DESCRIPTORS, dtype=torch.float64))
+        # False after training on a reward that is not linear: the weights are not the reward then.
+        self.register_buffer("linear", torch.tensor(True))
+        self.net = nn.Sequential(
+            nn.Linear(N_SITUATION, hidden), nn.Tanh(), nn.Linear(hidden, N_PLAN)
+        )
+        self.log_sd = nn.Parameter(torch.empty(N_PLAN))
+        self.start_anew()
+
+    @torch.no_grad()
+    def start_anew(self) -> None:
+        """Centre the distribution on the plan under the reward itself."""
+        self.net[-1].weight.zero_()
+        self.net[-1].bias.zero_()
+        self.log_sd.fill_(float(np.log(START_SD)))
+
+    def forward(self, situation: torch.Tensor) -> torch.distributions.Normal:
+        """Return the distribution of the plan numbers, (B, N_PLAN), in situations (B, 6)."""
+        return torch.distributions.Normal(self.net(situation), self.log_sd.exp())
+
+    def reward(self) -> Reward:
+        """Return the linear reward of this stage."""
+        return Reward(weights=self.weights.cpu().numpy())
+
+    def plan_weights(self, numbers: np.ndarray) -> PlanWeights:
+        """Return the rewards to plan under, from plan numbers (C, N_PLAN)."""
+        own = own_weights(self.weights.mean(0).cpu().numpy())
+        size = np.sqrt(np.mean(own.additive**2))
+        factors, shifts, counts = np.split(numbers, [N_ADDITIVE, N_ADDITIVE + EIGHTHS], axis=1)
+        additive = own.additive * np.exp(factors)
+        additive[:, CONTENT] = own.additive[:, CONTENT] + size * factors[:, CONTENT]
+        counts = np.clip(np.floor(_RARE_SCALE * counts), 0, _MOST_RARE).astype(np.int64)
+        return PlanWeights(additive, own.eighths + size * shifts, *counts.T)
 
 
 class Policy(nn.Module):
-    """Chooses one of nine actions per decision and estimates the future reward.
+    """Edits songs; see the docstring of the module.
 
     Parameters
     ----------
     config : PolicyConfig
-    weights : (N_DESCRIPTORS,) array
-        The linear reward of its plans; part of the policy, so that a checkpoint can edit songs
+    weights : (N_DESCRIPTORS,) or (members, N_DESCRIPTORS) array
+        The linear reward of the last stage; part of the policy, so that a checkpoint can edit songs
         without any other file.
-    scale : FeatureScale
-        Standardisation of the beat features.
     """
 
-    def __init__(self, config: PolicyConfig, weights: np.ndarray, scale: FeatureScale):
+    def __init__(self, config: PolicyConfig, weights: np.ndarray):
         super().__init__()
         self.config = config
-        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float64))
-        self.register_buffer("feature_mean", torch.tensor(scale.mean))
-        self.register_buffer("feature_std", torch.tensor(scale.std))
-        # One first layer for both heads, in two parts; see `embed`.
-        self.context = nn.Linear(N_CONTEXT, 2 * config.hidden)
-        self.slots = nn.Linear(N_SLOTS, 2 * config.hidden, bias=False)
-        self.actor = self._head(config.hidden, N_ACTIONS)
-        self.critic = self._head(config.hidden, 1)
-        self._zero_heads()
-
-    @staticmethod
-    def _head(hidden: int, outputs: int) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, outputs)
+        self.stages = nn.ModuleList(
+            Stage(config.members, config.hidden) for _ in range(config.stages)
         )
-
-    @torch.no_grad()
-    def _zero_heads(self) -> None:
-        """Set both last layers to zero; without a planner, bias the actor towards KEEP."""
-        for head in (self.actor, self.critic):
-            head[-1].weight.zero_()
-            head[-1].bias.zero_()
-        if not self.config.planner:
-            self.actor[-1].bias[:] = -3.0 * self.config.tau
-            self.actor[-1].bias[Action.KEEP] = 3.0 * self.config.tau
-            self.actor[-1].bias[Action.CUT] = 0.0
-
-    @torch.no_grad()
-    def follow(self, weights: np.ndarray) -> None:
-        """Plan with another linear reward, (N_DESCRIPTORS,).
-
-        Corrections learned under the old reward do not hold for the new one: the network's last
-        layers are set to zero, so that the policy starts as its plan.
-        """
-        weights = torch.as_tensor(weights, dtype=torch.float64, device=self.weights.device)
-        if not torch.equal(weights, self.weights):
-            self.weights.copy_(weights)
-            self._zero_heads()
+        weights = torch.as_tensor(np.atleast_2d(weights), dtype=torch.float64)
+        with torch.no_grad():
+            self.stages[-1].weights.copy_(weights.expand(config.members, N_DESCRIPTORS))
 
     @property
-    def feature_scale(self) -> FeatureScale:
-        """The standardisation the policy was trained with."""
-        return FeatureScale(self.feature_mean.cpu().numpy(), self.feature_std.cpu().numpy())
+    def last(self) -> Stage:
+        """The stage that is trained."""
+        return self.stages[-1]
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The linear reward of the last stage, (N_DESCRIPTORS,): the mean of its members."""
+        return self.last.weights.mean(0).cpu().numpy()
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the networks; plans are made on the CPU."""
+        return self.last.weights.device
 
     def config_dict(self) -> dict:
         """Return the configuration as plain values, for a checkpoint."""
         return asdict(self.config)
 
-    def env(self, tensors: SongTensors, song: torch.Tensor, target: torch.Tensor) -> EditingEnv:
-        """Return the environment in which this policy edits; see `planned_env`."""
-        weights = self.weights.cpu().numpy()
-        return planned_env(tensors, weights, song, target, self.config.search)
+    def child(self, reward: Reward) -> "Policy":
+        """Return a policy with one more stage, to be trained on another reward."""
+        out = Policy(replace(self.config, stages=self.config.stages + 1), self.weights)
+        out.to(self.device)
+        for ours, theirs in zip(out.stages[:-1], self.stages, strict=True):
+            ours.load_state_dict(theirs.state_dict())
+        out.follow(reward)
+        return out
 
-    def embed(self, context: torch.Tensor) -> torch.Tensor:
-        """Return the context's part of the first layer, (..., 2 · hidden).
+    @torch.no_grad()
+    def follow(self, reward: Reward) -> None:
+        """Make a reward that of the last stage, before it is trained on it.
 
-        It is most of the computation and the same at every visit of a unit, so compute it once
-        for each visited unit.
+        What the stage has learned under another reward does not hold for the new one: its
+        distribution over plans starts anew. A reward that is not linear leaves the weights.
         """
-        return self.context(context * CONTEXT_SCALE)
+        weights = self.last.weights
+        if reward.member_weights is not None:
+            weights = torch.as_tensor(reward.member_weights, device=self.device)
+            weights = weights.expand(self.config.members, N_DESCRIPTORS)
+        if not torch.equal(weights, self.last.weights):
+            self.last.weights.copy_(weights)
+            self.last.start_anew()
+        self.last.linear.fill_(reward.linear)
 
-    def forward(
+    def only(self, **config: int | bool) -> "Policy":
+        """Return a copy with another configuration, to evaluate parts alone."""
+        out = copy.deepcopy(self)
+        out.config = replace(self.config, **config)
+        return out
+
+    def edits(
         self,
-        embedded: torch.Tensor,
-        slots: torch.Tensor,
-        action_values: torch.Tensor,
-        tau: float | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log-probabilities (B, 9) and the value of the state (B,).
+        songs: Sequence[Song],
+        targets: Sequence[float] = CUTTING_TARGETS,
+        greedy: bool = True,
+        seed: int = 0,
+        reward: Reward | None = None,
+        extra: Sequence[np.ndarray | None] | None = None,
+    ) -> list[Edit]:
+        """Return an edit of every song at every keep ratio, song by song.
 
         Parameters
         ----------
-        embedded : (B, 2 · hidden)
-            From `embed`.
-        slots : (B, 14)
-        action_values : (B, 9)
-            Planned action values, -inf where an action isn't allowed.
-        tau : float, optional
-            Instead of the policy's own.
+        songs : sequence of Song
+        targets : sequence of float
+        greedy : bool
+            True: the best edit that the search finds, the same in every call. False: only plans
+            that are drawn with `seed` take part.
+        reward : Reward, optional
+            Compares the plans of the last stage instead of its own reward.
+        extra : sequence of (n_beats + 1, n_beats + 1) float32 arrays or None, optional
+            For each song, a table that is added to the reward of each step.
         """
-        first = embedded + self.slots(slots)
-        actor_input, critic_input = first.chunk(2, dim=-1)
-        best = action_values.amax(dim=-1, keepdim=True)
-        logits = torch.zeros_like(action_values)
-        if self.config.network:
-            logits = logits + self.actor(actor_input)
-        if self.config.planner:
-            logits = logits + (action_values - best).clamp(min=-1e3)
-        logits = (logits / (tau or self.config.tau)).where(action_values > NEVER, NEVER)
-        value = self.critic(critic_input).squeeze(-1) + best.squeeze(-1)
-        return torch.log_softmax(logits, dim=-1), value
+        rows = zip(songs, extra or [None] * len(songs), strict=True)
+        # A bar of one song does not move; those of several processes would overwrite each other.
+        if len(songs) > 1 and parent_process() is None:
+            rows = tqdm(rows, "edits", len(songs), unit="song", leave=False)
+        out = []
+        for song, table in rows:
+            rng = np.random.default_rng(0 if greedy else seed)
+            actions = np.concatenate(
+                [
+                    stretch.actions(self._choices(stretch, targets, greedy, rng, reward, table))
+                    for stretch in stretches(song)
+                ],
+                axis=1,
+            )
+            out += [Edit(song, row, goal) for row, goal in zip(actions, targets, strict=True)]
+        return out
 
-    def on(
-        self, env: EditingEnv, tau: float | None = None
-    ) -> Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        """Return the policy as a function of observations of `env`; contexts are embedded once."""
-        context, which = env.tensors.distinct
-        embedded, which = self.embed(context), which[env.song]
-        return lambda slots, action_values: self(
-            embedded[which, env.unit], slots, action_values, tau
-        )
+    @torch.no_grad()
+    def _choices(
+        self,
+        stretch: Stretch,
+        targets: Sequence[float],
+        greedy: bool,
+        rng: np.random.Generator,
+        reward: Reward | None,
+        table: np.ndarray | None,
+    ) -> np.ndarray:
+        """Return the choices of the units for each target, (T, U)."""
+        extra = None if table is None else part_of_table(stretch, table)
+        choices = None
+        for stage in self.stages:
+            whole = stage.reward()
+            if reward is not None and stage is self.last:
+                whole = reward
+            candidates = self._candidates(stage, stretch, targets, greedy, rng, extra)
+            known = bool(stage.linear) or whole is reward
+            if not (self.config.search and known):
+                choices = candidates[:, 0]
+                continue
+            climb = Climb(stretch, whole, targets, candidates, choices, extra)
+            climb.climb(self.config.climb, rng)
+            choices = climb.choices
+        return choices
+
+    def _candidates(
+        self,
+        stage: Stage,
+        stretch: Stretch,
+        targets: Sequence[float],
+        greedy: bool,
+        rng: np.random.Generator,
+        extra: np.ndarray | None,
+    ) -> np.ndarray:
+        """Return plans of a stretch under one stage, (T, C, U); if greedy, the mean plan first."""
+        planned = []
+        for target in targets:
+            over = stage(situations([stretch.song], [target], self.device))
+            noise = rng.normal(size=(self.config.draws, N_PLAN))
+            if greedy:
+                noise[0] = 0.0
+            numbers = over.mean.cpu().numpy() + over.stddev.cpu().numpy() * noise
+            planned.append(plans(stretch, stage.plan_weights(numbers), [target], extra)[:, 0])
+        out = np.stack(planned)
+        if not greedy:
+            return out
+        if self.config.own_plans:
+            own = stage.weights.mean(0).cpu().numpy()
+            several = own_weights(own) + reweighted(own, self.config.own_plans - 1, _SPREAD, rng)
+            out = np.concatenate([out, plans(stretch, several, targets, extra).swapaxes(0, 1)], 1)
+        if self.config.dense_plans:
+            count = self.config.dense_plans
+            if extra is None:
+                dense = _dense_plans(stretch.song, stretch.first, tuple(targets), count)
+            else:
+                dense = plans(stretch, _around_dense(count), targets, extra)
+            out = np.concatenate([out, dense.swapaxes(0, 1)], 1)
+        return out
 
 
-def every_target(
-    policy: Policy, songs: list[Song], targets: tuple[float, ...] = CUTTING_TARGETS
-) -> EditingEnv:
-    """Return the policy's environment with one episode for each song and target, song by song."""
-    device = policy.weights.device
-    song = torch.arange(len(songs), device=device).repeat_interleave(len(targets))
-    target = torch.tensor(targets * len(songs), dtype=torch.float64, device=device)
-    return policy.env(SongTensors.build(songs, policy.feature_scale, device), song, target)
-
-
-@torch.no_grad()
-def rollout(
-    policy: Policy, env: EditingEnv, greedy: bool, generator: torch.Generator | None = None
-) -> list[Edit]:
-    """Walk every song of `env` from start to end and return the edits.
-
-    Parameters
-    ----------
-    greedy : bool
-        Take the most probable action; otherwise sample with `generator`.
-    """
-    look = policy.on(env)
-    env.walk(lambda slots, action_values: choose(look(slots, action_values)[0], greedy, generator))
-    return env.edits()
-
-
-def choose(
-    log_probs: torch.Tensor, greedy: bool, generator: torch.Generator | None = None
+def situations(
+    songs: Sequence[Song], targets: Sequence[float], device: torch.device | str
 ) -> torch.Tensor:
-    """Pick an action per row of log-probabilities, (B, 9) → (B,)."""
-    if greedy:
-        return log_probs.argmax(dim=-1)
-    return torch.multinomial(log_probs.exp(), 1, generator=generator).squeeze(-1)
+    """Return what a stage's network reads of songs and keep ratios, (B, 6) float32."""
+    rows = [[*song_globals(song), target] for song, target in zip(songs, targets, strict=True)]
+    return torch.tensor(np.array(rows), dtype=torch.float32, device=device)
+
+
+def _around_dense(count: int) -> PlanWeights:
+    return reweighted(_DENSE, count, _SPREAD, np.random.default_rng(0))
+
+
+@lru_cache(maxsize=512)
+def _dense_plans(song: Song, first: int, targets: tuple[float, ...], count: int) -> np.ndarray:
+    """Return plans around the dense reward, (C, T, U): they are the same for every policy."""
+    (stretch,) = (one for one in stretches(song) if one.first == first)
+    return plans(stretch, _around_dense(count), targets)

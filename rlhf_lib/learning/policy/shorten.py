@@ -1,17 +1,14 @@
 """Shorten a song with a policy: one edit of a wanted length, or several that differ."""
 
-from dataclasses import replace
-
 import numpy as np
-import torch
 
-from rlhf_lib.editing.descriptors import N_ADDITIVE, describe
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.descriptors import describe
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.constraints import Constraints
-from rlhf_lib.learning.planning.search import around, planned_edits
-from rlhf_lib.learning.planning.song_tensors import SongTensors
-from rlhf_lib.learning.policy.policy import Policy, rollout
+from rlhf_lib.learning.planning.search import own_weights, reweighted, whole_edits
+from rlhf_lib.learning.policy.policy import Policy
 
 #: The smallest share of a song that an edit may keep.
 LEAST_KEEP = 0.2
@@ -21,8 +18,6 @@ LEAST_DIFFERENCE = 0.25
 #: Each is tried under `_SETS` sets of weights.
 _REPETITION_COSTS = (0.0, 0.02, 0.05, 0.1, 0.3)
 _SETS = 8
-#: Most beats of all songs that are planned at once, squared; bounds the memory.
-_AT_ONCE = 4e7
 
 
 def shorten(policy: Policy, constraints: Constraints, keep: float, variants: int = 1) -> list[Edit]:
@@ -52,18 +47,12 @@ def shorten(policy: Policy, constraints: Constraints, keep: float, variants: int
         raise InputError(f"variants is {variants}; ask for at least one edit")
     _check_keep(song.song_id, song.duration, keep)
     constraints.check_length(keep)
-    tensors = SongTensors.build(
-        [song], policy.feature_scale, policy.weights.device, [constraints.costs()]
-    )
-    target = torch.tensor([keep], dtype=torch.float64, device=tensors.device)
-    weights = policy.weights.cpu().numpy()
-    place = torch.zeros(1, dtype=torch.int64, device=tensors.device)
-    own = rollout(policy, policy.env(tensors, place, target), greedy=True)
-    # The network corrects the plan, so its edit may break a rule that the plan obeys.
+    costs, weights = constraints.costs(), policy.weights
+    own = policy.edits([song], (keep,), extra=[costs])
     chosen = [edit for edit in own if constraints.allows(edit)]
     while len(chosen) < variants:
         pool = [
-            edit for edit in _plans(tensors, target, weights, chosen) if constraints.allows(edit)
+            edit for edit in _plans(song, keep, weights, costs, chosen) if constraints.allows(edit)
         ]
         new = [e for e in pool if all(difference(e, c) >= LEAST_DIFFERENCE for c in chosen)]
         if not new:
@@ -91,25 +80,19 @@ def difference(one: Edit, other: Edit) -> float:
 
 
 def _plans(
-    tensors: SongTensors, target: torch.Tensor, weights: np.ndarray, chosen: list[Edit]
+    song: Song, keep: float, weights: np.ndarray, costs: np.ndarray, chosen: list[Edit]
 ) -> list[Edit]:
-    """Return plans of the one song in `tensors`, also under costs of what `chosen` edits play."""
-    song = tensors.songs[0]
-    played = np.zeros(song.n_beats + 1, dtype=np.float32)
+    """Return plans of a song, also under costs of what `chosen` edits play."""
+    played = np.zeros(song.n_beats)
     for edit in chosen:
-        played += np.bincount(edit.order, minlength=len(played)) / len(chosen)
-    sets, invited = around(song, weights[:N_ADDITIVE], _SETS, 1.0)
-    at_once = max(1, int(_AT_ONCE / song.n_beats**2))
-    edits = []
-    for cost in _REPETITION_COSTS if chosen else _REPETITION_COSTS[:1]:
-        for at in range(0, _SETS, at_once):
-            some = slice(at, at + at_once)
-            count = len(sets[some])
-            extra = (tensors.extra[0] - np.float32(cost) * played,) * count
-            repeated = replace(tensors.take([0] * count), extra=extra)
-            planned = planned_edits(repeated, target, sets[some], invited[some])
-            edits += [row[0] for row in planned]
-    return edits
+        played += np.bincount(edit.order, minlength=song.n_beats) / len(chosen)
+    rng = np.random.default_rng(0)
+    several = own_weights(weights) + reweighted(weights, _SETS - 1, 1.0, rng)
+    return [
+        edit
+        for cost in (_REPETITION_COSTS if chosen else _REPETITION_COSTS[:1])
+        for edit in whole_edits(song, several, keep, costs, cost * played)
+    ]
 
 
 def _check_keep(song_id: str, duration: float, keep: float) -> None:

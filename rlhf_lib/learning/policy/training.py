@@ -13,14 +13,12 @@ import torch
 from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.song import Song
-from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.archive import load_archive, save_archive
-from rlhf_lib.learning.planning.editing_env import EditingEnv
+from rlhf_lib.learning.planning.reward import Reward, Scores
 from rlhf_lib.learning.policy.metrics_log import MetricsLog
-from rlhf_lib.learning.policy.policy import Policy, every_target, rollout
+from rlhf_lib.learning.policy.policy import Policy
 from rlhf_lib.learning.policy.ppo import PPOConfig, collect, update
-from rlhf_lib.learning.reward.combined import CombinedReward
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,9 @@ class PolicyTraining:
     ppo : PPOConfig
     log_every, checkpoint_every : int
         Episodes. `checkpoint_every` is a multiple of ``ppo.episodes_per_update``, which is a
-        multiple of `log_every`.
+        multiple of `log_every` and of ``ppo.draws``.
     kl_limit : float
-        Stop when the KL divergence from the reference exceeds this (nats per decision).
+        Stop when the KL divergence from the start of the run exceeds this (nats per plan).
     drop_limit : float
         Stop when the held-out reward lies this far below its best value (in standard
         deviations of the reward) `patience` updates in a row.
@@ -48,7 +46,7 @@ class PolicyTraining:
     ppo: PPOConfig = field(default_factory=PPOConfig)
     log_every: int = 10
     checkpoint_every: int = 50
-    kl_limit: float = 0.5
+    kl_limit: float = 40.0
     drop_limit: float = 0.15
     patience: int = 3
     seed: int = 0
@@ -57,6 +55,7 @@ class PolicyTraining:
         size = self.ppo.episodes_per_update
         for name, value, step in (
             ("ppo.episodes_per_update", size, self.log_every),
+            ("ppo.episodes_per_update", size, self.ppo.draws),
             ("checkpoint_every", self.checkpoint_every, size),
         ):
             if step < 1 or value < 1 or value % step:
@@ -72,9 +71,9 @@ class PolicyHistory:
     Attributes
     ----------
     rows : list of dict
-        One row every ``log_every`` episodes: episode, dense, learned, combined (means over
-        those episodes), loss, kl and the other diagnostics of the update they belong to,
-        held_out (combined reward of greedy edits of held-out songs after it).
+        One row every ``log_every`` episodes: episode, the parts of the reward (for a mix: dense,
+        learned, combined; means over those episodes), loss, kl and the other diagnostics of the
+        update they belong to, held_out (reward of the mean plans of held-out songs after it).
     stopped : str
         Why training ended.
     best_episode : int
@@ -88,85 +87,86 @@ class PolicyHistory:
 
 def train_policy(
     policy: Policy,
-    reward: CombinedReward,
+    reward: Reward | Scores,
     songs: list[Song],
-    held_out: list[Song],
-    config: PolicyTraining,
-    folder: str | Path,
+    held_out: list[Song] | None = None,
+    config: PolicyTraining | None = None,
+    folder: str | Path | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
 ) -> PolicyHistory:
-    """Train `policy` in place and set it to the snapshot that was best on held-out songs.
+    """Train the last stage of `policy` in place, and keep the snapshot best on held-out songs.
 
-    The policy plans with ``reward.weights`` from the start. If these weights are new, the network's
-    last layers are set to zero first (`Policy.follow`). The KL penalty is to that starting point:
-    new preferences change the plan freely, and the penalty keeps the network from exploiting the
-    reward model.
+    A linear reward becomes the reward of the stage; if it is another one than before, training
+    starts from the plan under it. Under any other reward the stage keeps its weights to plan by,
+    and the trained policy edits by its mean plan, unless the reward is given to `Policy.edits`.
+    The KL penalty is to the start of the run: it keeps the policy from exploiting the reward.
 
-    An interrupted run resumes from its last checkpoint when called again with the same arguments,
-    and gives the same result as an uninterrupted one. A finished run is not repeated until
-    `forget_state` is called.
+    An interrupted run resumes from its last checkpoint when called again with the same arguments
+    and a folder, and gives the same result as an uninterrupted one. (Of a function only the name is
+    compared.) A finished run is not repeated until `forget_state` is called.
 
     Parameters
     ----------
+    policy : Policy
+    reward : Reward, or function of edits
+        A function takes a list of edits and returns one score for each.
     songs, held_out : lists of Song
-        For training; for choosing the snapshot and for stopping when training goes wrong.
-    folder : path
-        For ``metrics.csv``, TensorBoard files, checkpoints.
+        For training; for choosing the snapshot and for stopping when training goes wrong. Without
+        `held_out` these are the training songs.
+    config : PolicyTraining, optional
+    folder : path, optional
+        For ``metrics.csv``, TensorBoard files, checkpoints; without one nothing is written.
     report : callable, optional
         Called with each row.
 
     Raises
     ------
     InputError
-        When there are no songs.
+        When there are no songs, or the reward does not return one finite number for each edit.
     """
     if not songs:
         raise InputError("no songs to train the policy on")
-    folder = Path(folder)
-    policy.follow(reward.weights)
-    state_path = folder / f"state_{_fingerprint(policy, reward, songs, held_out, config)}.pt"
+    reward, config = Reward.of(reward), config or PolicyTraining()
+    policy.follow(reward)
     run = _Run(policy, config)
-    if state_path.is_file():
-        run.restore(load_archive(state_path))
-    train_env = every_target(policy, songs)
-    held_out_env = every_target(policy, held_out or songs)
-    log = MetricsLog(folder, run.rows)
-    size = config.ppo.episodes_per_update
+    state_path = None
+    log = None
+    if folder is not None:
+        folder = Path(folder)
+        name = f"state_{_fingerprint(policy, reward, songs, held_out or [], config)}.pt"
+        state_path = folder / name
+        if state_path.is_file():
+            run.restore(load_archive(state_path))
+        log = MetricsLog(folder, run.rows)
+    checked = held_out or songs
     if run.held_out_rewards == []:
-        run.note_held_out(_rewards(policy, held_out_env, reward))
+        run.note_held_out(_rewards(policy, checked, reward))
     bar = tqdm(total=config.episodes, initial=run.episode, desc="PPO", unit="episode", leave=False)
     while run.episode < config.episodes and not run.stopped:
-        env = _draw_episodes(train_env, min(size, config.episodes - run.episode), run.generator)
-        parts: dict[str, np.ndarray] = {}
-
-        def whole(edits: list[Edit], parts=parts) -> np.ndarray:
-            parts |= reward.parts(edits)
-            return parts["combined"]
-
-        batch = collect(policy, env, whole, run.generator, config.ppo.tau)
-        diagnostics = update(
-            policy, run.reference, run.optimizer, env, batch, config.ppo, run.generator
-        )
+        batch = collect(policy.last, songs, reward.parts, config.ppo, run.generator)
+        diagnostics = update(policy.last, run.reference, run.optimizer, batch, config.ppo)
         first, run.episode = run.episode, run.episode + len(batch.edits)
         bar.update(len(batch.edits))
-        run.note_held_out(_rewards(policy, held_out_env, reward))
+        run.note_held_out(_rewards(policy, checked, reward))
         diagnostics["held_out"] = run.held_out_rewards[-1]
         run.check(diagnostics)
         for start in range(0, len(batch.edits), config.log_every):
             chosen = slice(start, start + config.log_every)
-            row = {"episode": min(first + start + config.log_every, run.episode)}
-            row |= {name: float(values[chosen].mean()) for name, values in parts.items()}
+            row = {"episode": first + start + config.log_every}
+            row |= {name: float(values[chosen].mean()) for name, values in batch.parts.items()}
             row |= diagnostics
             run.rows.append(row)
-            log.add(row)
+            if log is not None:
+                log.add(row)
             if report is not None:
                 report(row)
-        if run.episode % config.checkpoint_every == 0 or run.stopped:
+        if folder is not None and (run.episode % config.checkpoint_every == 0 or run.stopped):
             log.save()
             save_archive(folder / f"policy_episode_{run.episode}.pt", run.snapshot())
             save_archive(state_path, run.state())
     bar.close()
-    log.close()
+    if log is not None:
+        log.close()
     policy.load_state_dict(run.best_state)
     return PolicyHistory(run.rows, run.stopped or "all episodes done", run.best_episode)
 
@@ -211,11 +211,9 @@ class _Run:
 
     def __init__(self, policy: Policy, config: PolicyTraining):
         self.policy, self.config = policy, config
-        self.reference = copy.deepcopy(policy).eval().requires_grad_(False)
-        self.optimizer = torch.optim.Adam(
-            policy.parameters(), lr=config.ppo.lr, eps=1e-5, fused=True
-        )
-        self.generator = torch.Generator(device=policy.weights.device).manual_seed(config.seed)
+        self.reference = copy.deepcopy(policy.last).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(policy.last.parameters(), lr=config.ppo.lr, eps=1e-5)
+        self.generator = torch.Generator(device=policy.device).manual_seed(config.seed)
         self.episode = 0
         self.rows: list[dict[str, float]] = []
         self.held_out_rewards: list[float] = []
@@ -284,27 +282,23 @@ class _Run:
             setattr(self, name, state[name])
 
 
-def _draw_episodes(env: EditingEnv, size: int, generator: torch.Generator) -> EditingEnv:
-    chosen = torch.randint(len(env.song), (size,), generator=generator, device=generator.device)
-    return EditingEnv(env.plan, env.song[chosen], env.target[chosen])
-
-
-def _rewards(policy: Policy, env: EditingEnv, reward: CombinedReward) -> np.ndarray:
-    return reward.parts(rollout(policy, env, greedy=True))["combined"].astype(np.float64)
+def _rewards(policy: Policy, songs: list[Song], reward: Reward) -> np.ndarray:
+    """Return the reward of the mean plan of each song and length."""
+    return reward.scores(policy.only(search=False).edits(songs))
 
 
 def _fingerprint(
     policy: Policy,
-    reward: CombinedReward,
+    reward: Reward,
     songs: list[Song],
     held_out: list[Song],
     config: PolicyTraining,
 ) -> str:
     """Return a hash of the run's inputs: a state is resumed only by the run that wrote it."""
     digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
-    for song in [*songs, *held_out]:
-        digest.update(song.sha256.encode())
-    models = [policy] if reward.model is None else [policy, reward.model]
-    for value in (value for model in models for value in model.state_dict().values()):
+    for song in [*songs, "held out", *held_out]:
+        digest.update(getattr(song, "sha256", song).encode())
+    for value in policy.state_dict().values():
         digest.update(value.cpu().numpy().tobytes())
+    digest.update(reward.name.encode())
     return digest.hexdigest()[:16]

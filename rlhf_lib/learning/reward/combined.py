@@ -1,4 +1,4 @@
-"""The reward that PPO maximises: mostly the learned reward, partly the dense one."""
+"""The reward that policies are trained on: mostly the learned reward, partly the dense one."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,17 @@ import numpy as np
 
 from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
 from rlhf_lib.editing.edit import Edit
+from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
 from rlhf_lib.learning.reward.model import RewardModel, within_song_std
 
 LEARNED_SHARE = 0.8
 
 
-class CombinedReward:
+class CombinedReward(Reward):
     """``learned_share`` · learned + (1 − ``learned_share``) · dense, both renormalised.
+
+    Linear, unless the transformer has a part in the model's score.
 
     Parameters
     ----------
@@ -23,11 +26,6 @@ class CombinedReward:
         Edits of the reference policy; both rewards are scaled to mean 0 and variance 1
         within songs on them.
     learned_share : float
-
-    Attributes
-    ----------
-    weights : (N_DESCRIPTORS,) float64 array
-        The linear part, under which a policy plans.
     """
 
     def __init__(
@@ -41,11 +39,14 @@ class CombinedReward:
         reference = list(reference)
         dense = np.array([dense_reward(edit) for edit in reference])
         self._dense_mean, self._dense_std = float(dense.mean()), within_song_std(dense, reference)
-        self.weights = np.zeros(N_DESCRIPTORS)
-        self.weights[:N_ADDITIVE] = (1 - self.share) * DENSE_WEIGHTS / self._dense_std
+        weights = np.zeros(N_DESCRIPTORS)
+        weights[:N_ADDITIVE] = (1 - self.share) * DENSE_WEIGHTS / self._dense_std
+        linear = True
         if model is not None:
             model.set_normal(reference)
-            self.weights = self.weights + self.share * model.linear_weights()
+            weights = weights + self.share * model.linear_weights()
+            linear = not bool(model.mix.any())
+        super().__init__(None if linear else self._combined, weights)
 
     def parts(self, edits: list[Edit]) -> dict[str, np.ndarray]:
         """Return dense, learned and combined reward of each edit, (n_edits,) each.
@@ -62,3 +63,6 @@ class CombinedReward:
             "learned": learned,
             "combined": self.share * learned + (1 - self.share) * dense,
         }
+
+    def _combined(self, edits: list[Edit]) -> np.ndarray:
+        return self.parts(edits)["combined"]

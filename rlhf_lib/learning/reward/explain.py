@@ -73,7 +73,7 @@ def explain(model: RewardModel, edit: Edit) -> Explanation:
     --------
     The worst seam is ``min(explain(model, edit).seams, key=lambda seam: seam.total)``.
     """
-    weights = model.linear_weights()
+    weights = model.linear_weights().mean(axis=0)
     mean, std = model.normal.tolist()
     transformer = float(model.score_parts([edit])[1].mean()) / std
     parts = dict(zip(DESCRIPTOR_NAMES, (describe(edit) * weights).tolist(), strict=True))

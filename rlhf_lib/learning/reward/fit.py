@@ -41,7 +41,8 @@ class RewardTraining:
     prior_degrees : float
         Degrees of freedom of this prior; `math.inf` makes it Gaussian.
     mix_prior_sd : float
-        Standard deviation of the Gaussian prior on the transformer's part of the score as a whole.
+        Standard deviation of the Gaussian prior on the transformer's part of the score as a whole;
+        0, the default, leaves it out: it adds nothing for any simulated rater (docs/results.md).
     seed : int
         Of the draws by which the members differ.
     """
@@ -50,7 +51,7 @@ class RewardTraining:
     likelihood: str = "ordinal"
     prior_scale: float = 0.2
     prior_degrees: float = 1.0
-    mix_prior_sd: float = 0.5
+    mix_prior_sd: float = 0.0
     seed: int = 0
 
 

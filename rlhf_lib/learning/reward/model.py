@@ -180,9 +180,10 @@ class RewardModel(nn.Module):
     @torch.no_grad()
     def score_parts(self, edits: list[Edit]) -> tuple[np.ndarray, np.ndarray]:
         """Return (linear, transformer) raw scores of whole edits, each (n_edits, members)."""
-        linear = self.descriptors(edits) @ self.descriptor_weights().T
-        transformer = (self.auxiliary_scores(edits) * self.mix).sum(-1)
-        return linear.cpu().numpy(), transformer.cpu().numpy()
+        linear = (self.descriptors(edits) @ self.descriptor_weights().T).cpu().numpy()
+        if not self.mix.any():  # the transformer has no part in the score
+            return linear, np.zeros_like(linear)
+        return linear, (self.auxiliary_scores(edits) * self.mix).sum(-1).cpu().numpy()
 
     def descriptors(self, edits: list[Edit]) -> torch.Tensor:
         """Return the descriptors of edits on the model's device, (n_edits, N_DESCRIPTORS)."""
@@ -202,9 +203,9 @@ class RewardModel(nn.Module):
         return (linear + transformer - mean) / std
 
     def linear_weights(self) -> np.ndarray:
-        """Return the linear part of the score, (N_DESCRIPTORS,): ensemble mean, renormalised."""
-        mean = self.descriptor_weights().detach().mean(0) / self.normal[1]
-        return mean.double().cpu().numpy()
+        """Return the linear part of each member's score, (members, N_DESCRIPTORS), renormalised."""
+        weights = self.descriptor_weights().detach() / self.normal[1]
+        return weights.double().cpu().numpy()
 
     def set_normal(self, reference: list[Edit]) -> None:
         """Renormalise on edits of the reference policy: mean 0, variance 1 within songs.

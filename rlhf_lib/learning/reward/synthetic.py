@@ -48,7 +48,7 @@ def synthetic_groups(
 ) -> list[list[Edit]]:
     """Return groups of `size` edits, good and bad, of one song and one target length."""
     rng = np.random.default_rng(seed)
-    planned = alternatives(songs, DENSE_WEIGHTS, SYNTHETIC_TARGETS, N_REWEIGHTED, 1.0, rng)
+    planned = alternatives(songs, SYNTHETIC_WEIGHTS, SYNTHETIC_TARGETS, N_REWEIGHTED, 1.0, rng)
     groups = []
     for song in songs:
         for _ in range(groups_per_song):
@@ -67,7 +67,7 @@ def descriptor_scale(songs: list[Song], seed: int) -> np.ndarray:
     """
     rng = np.random.default_rng(seed)
     differences = []
-    good = alternatives(songs, DENSE_WEIGHTS, SYNTHETIC_TARGETS, N_REWEIGHTED, 1.0, rng)
+    good = alternatives(songs, SYNTHETIC_WEIGHTS, SYNTHETIC_TARGETS, N_REWEIGHTED, 1.0, rng)
     for groups in good.values():
         for edits in groups.values():
             values = np.stack([describe(edit) for edit in edits])

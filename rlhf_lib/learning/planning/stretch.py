@@ -1,0 +1,147 @@
+"""A stretch of a song, as the planner and the climb read it.
+
+Songs up to `LONGEST` beats are one stretch. Longer songs are divided: each stretch is planned
+alone, so that time and memory grow in proportion to the length of a song.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import pairwise
+
+import numpy as np
+
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.descriptors import (
+    LOOPS,
+    N_DESCRIPTORS,
+    RETURNS,
+    TRANSITION,
+    course_of,
+    step_descriptors,
+)
+from rlhf_lib.editing.edit import PLAYS, Action
+from rlhf_lib.editing.whole_edit import Course, fill_many
+from rlhf_lib.learning.planning.song_tensors import beat_ticks, window_ticks
+
+#: Most beats of a stretch; its table of steps takes 76 bytes for each pair of beats.
+LONGEST = 800
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """The beats [first, stop) of a song, from one decision point to another.
+
+    Beats and units are counted from the start of the stretch: n beats, U units. What comes before
+    the first beat (step `n` of the table) is the beat before the stretch, or the start of the edit;
+    what comes after the last one is the beat that follows, or the end.
+
+    Attributes
+    ----------
+    song : Song
+    first, stop : int
+    """
+
+    song: Song
+    first: int
+    stop: int
+
+    @property
+    def n(self) -> int:
+        """Number of beats."""
+        return self.stop - self.first
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """First beat of each unit, and n, (U + 1,) int64."""
+        points = self.song.decision_points
+        inside = points[(points >= self.first) & (points < self.stop)] - self.first
+        return np.append(inside, self.n).astype(np.int64)
+
+    @cached_property
+    def ticks(self) -> np.ndarray:
+        """Length of each unit, (U,) int64."""
+        return np.diff(beat_ticks(self.song)[self.edges + self.first])
+
+    @cached_property
+    def first_ticks(self) -> np.ndarray:
+        """Length of the first beat of each unit, (U,) int64."""
+        bounds = beat_ticks(self.song)
+        starts = self.edges[:-1] + self.first
+        return bounds[starts + 1] - bounds[starts]
+
+    @property
+    def window(self) -> int:
+        """How many adjacent lengths, in ticks, count as reaching a target."""
+        return window_ticks(self.song)
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """The additive descriptors of every step, (n + 1, n + 1, K) float32."""
+        beats = np.arange(self.first, self.stop)
+        end = self.song.n_beats
+        before = np.append(beats, self.first - 1 if self.first else end)
+        after = np.append(beats, self.stop)  # n_beats, the end, for the last stretch
+        return step_descriptors(self.song, before[:, None], after[None, :])
+
+    @cached_property
+    def course(self) -> Course:
+        """What the descriptors of the whole edit read."""
+        whole = course_of(self.song)
+        inside = slice(self.first, self.stop)
+        choruses = np.clip(whole.choruses, self.first, self.stop) - self.first
+        return Course(
+            whole.kinds[inside],
+            whole.level[inside],
+            whole.durations[inside],
+            choruses[choruses[:, 1] > choruses[:, 0]],
+        )
+
+    def budget(self, target: float) -> int:
+        """Return the longest allowed length in ticks for a keep ratio; see `SongTensors.budget`."""
+        return int(np.floor(self.ticks.sum() * target + self.window / 2 + 1e-6))
+
+    def actions(self, choices: np.ndarray) -> np.ndarray:
+        """Return the actions of all beats, (..., n) int8, from those of the units, (..., U).
+
+        The choice of a unit is the action of its first beat; the others are kept, or cut with it.
+        """
+        lengths = np.diff(self.edges)
+        out = np.repeat(choices, lengths, axis=-1)
+        out[out != Action.CUT] = Action.KEEP
+        out[..., self.edges[:-1]] = choices
+        return out
+
+    def choices(self, actions: np.ndarray) -> np.ndarray:
+        """Return the choices of the units, (..., U) int8, from the actions of the beats."""
+        return actions[..., self.edges[:-1]].astype(np.int8)
+
+    def lengths(self, choices: np.ndarray) -> np.ndarray:
+        """Return the lengths in ticks of edits given by their choices, (...,) int64."""
+        plays = PLAYS[choices]
+        return ((plays > 0) * self.ticks + np.maximum(plays - 1, 0) * self.first_ticks).sum(-1)
+
+    def describe(self, actions: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return all descriptors of edits of the stretch alone, (E, N_DESCRIPTORS) float64.
+
+        Parameters
+        ----------
+        actions : (E, n) int8
+        targets : (E,) float64
+            Keep ratios.
+        """
+        out = np.empty((len(actions), N_DESCRIPTORS))
+        fill_many(self.course, self.table, LOOPS, RETURNS, TRANSITION, actions, targets, out)
+        return out
+
+
+@lru_cache(maxsize=4)
+def stretches(song: Song) -> tuple[Stretch, ...]:
+    """Divide a song into stretches of about equal length; most songs are one."""
+    points = song.decision_points
+    count = -(-song.n_beats // LONGEST)
+    wanted = np.arange(1, count) * song.n_beats / count
+    cuts = points[np.unique(np.searchsorted(points, wanted).clip(1, len(points) - 1))]
+    edges = [0, *cuts.tolist(), song.n_beats]
+    if len(points) == 1:
+        edges = [0, song.n_beats]
+    return tuple(Stretch(song, a, b) for a, b in pairwise(edges))
