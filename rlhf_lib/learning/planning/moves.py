@@ -35,10 +35,11 @@ def proposals(
     Returns
     -------
     (E, count, U) int8
-        An edit that was not changed is returned as it is.
+        An edit that was not changed is returned as it is. The changes of one edit do not depend on
+        the others.
     """
     out = np.repeat(choices[:, None], count, axis=1)
-    draws = rng.random((len(choices), count, _DRAWS))
+    draws = rng.random((count, _DRAWS))
     _change_all(out, draws, stretch.ticks, stretch.first_ticks, budgets, stretch.window)
     return out
 
@@ -48,8 +49,8 @@ def _change_all(choices, draws, ticks, first_ticks, budgets, window) -> None:
     for e in range(choices.shape[0]):
         for k in range(choices.shape[1]):
             before = choices[e, k].copy()
-            _change(choices[e, k], draws[e, k])
-            if not _repair(choices[e, k], draws[e, k], ticks, first_ticks, budgets[e], window):
+            _change(choices[e, k], draws[k])
+            if not _repair(choices[e, k], draws[k], ticks, first_ticks, budgets[e], window):
                 choices[e, k] = before
 
 

@@ -229,7 +229,7 @@ class Policy(nn.Module):
             rows = tqdm(rows, "edits", len(songs), unit="song", leave=False)
         out = []
         for song, table in rows:
-            rng = np.random.default_rng(0 if greedy else seed)
+            rng = np.random.default_rng([0 if greedy else seed, int(song.sha256[:8], 16)])
             actions = np.concatenate(
                 [
                     stretch.actions(self._choices(stretch, targets, greedy, rng, reward, table))
@@ -277,12 +277,11 @@ class Policy(nn.Module):
         extra: np.ndarray | None,
     ) -> np.ndarray:
         """Return plans of a stretch under one stage, (T, C, U); if greedy, the mean plan first."""
-        planned = []
-        for target in targets:
+        planned, noise = [], rng.normal(size=(self.config.draws, N_PLAN))
+        if greedy:
+            noise[0] = 0.0
+        for target in targets:  # with the same noise: an edit does not depend on other targets
             over = stage(situations([stretch.song], [target], self.device))
-            noise = rng.normal(size=(self.config.draws, N_PLAN))
-            if greedy:
-                noise[0] = 0.0
             numbers = over.mean.cpu().numpy() + over.stddev.cpu().numpy() * noise
             planned.append(plans(stretch, stage.plan_weights(numbers), [target], extra)[:, 0])
         out = np.stack(planned)
