@@ -1,13 +1,13 @@
 """The descriptors that are no sum over the steps of an edit, computed for many edits.
 
-The functions of this module are compiled by Numba at their first call, which takes some seconds
-once for each installation.
+The functions of this module are compiled, see `compiled`.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from rlhf_lib.editing.compiled import compiled
 
 CLOSE_BEATS = 8
 SHORT_BEATS = 16
@@ -40,7 +40,7 @@ class Course(NamedTuple):
     choruses: np.ndarray
 
 
-@njit(cache=True)
+@compiled
 def played_order(actions: np.ndarray, order: np.ndarray) -> int:
     """Write the source beats in playing order to `order`; return how many there are.
 
@@ -66,7 +66,7 @@ def played_order(actions: np.ndarray, order: np.ndarray) -> int:
     return played
 
 
-@njit(cache=True)
+@compiled
 def fill_whole(
     course: Course,
     order: np.ndarray,
@@ -107,7 +107,9 @@ def fill_whole(
             if seams > 1 and piece < CLOSE_BEATS:
                 close += 1
             last_seam = place
-    out[0] = transition.max()
+    out[0] = 0.0
+    for cost in transition:
+        out[0] = max(out[0], cost)
     out[1] = close
     out[2] = (seams / minutes / 10) ** 2
     out[3] = loops / (minutes + loops)
@@ -117,27 +119,33 @@ def fill_whole(
     out[10] = best_chorus(course.choruses, order)
     out[11] = _energy_arc(course.level, order)
     _fill_course(course.level, order, out[12 : 12 + EIGHTHS])
-    error = abs(duration / course.durations[:n].sum() - target) / LENGTH_UNIT
+    whole = 0.0
+    for beat in range(n):
+        whole += course.durations[beat]
+    error = abs(duration / whole - target) / LENGTH_UNIT
     out[12 + EIGHTHS] = min(MOST_LENGTH_ERROR, error)
 
 
-@njit(cache=True)
+@compiled
 def _fill_again(kinds: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
     """Write the shares of the played beats by how long ago a similar one was played, (4,)."""
-    out[:] = 0.0
-    latest = np.full(kinds.max() + 1, -1)
-    for place, beat in enumerate(order):
+    latest = np.empty(len(kinds), np.int64)  # kinds are numbered from 0
+    for kind in range(len(latest)):
+        latest[kind] = -1
+    for which in range(len(out)):
+        out[which] = 0.0
+    for place in range(len(order)):
+        beat = order[place]
         before = latest[kinds[beat]]
         if before >= 0:
             which = 0
             while which < len(AGO_BEATS) and place - before > AGO_BEATS[which]:
                 which += 1
-            out[which] += 1.0
+            out[which] += 1.0 / len(order)
         latest[kinds[beat]] = place
-    out /= len(order)
 
 
-@njit(cache=True)
+@compiled
 def best_chorus(choruses: np.ndarray, order: np.ndarray) -> float:
     """Return the largest share of a hook passage that is played in one piece."""
     best, start = 0.0, 0
@@ -152,7 +160,7 @@ def best_chorus(choruses: np.ndarray, order: np.ndarray) -> float:
     return best
 
 
-@njit(cache=True)
+@compiled
 def _energy_arc(level: np.ndarray, order: np.ndarray) -> float:
     """Return 1 if the level of an edit rises and falls as in the song, 0 if 10 dB off."""
     n, played = len(level), len(order)
@@ -172,7 +180,7 @@ def _energy_arc(level: np.ndarray, order: np.ndarray) -> float:
     return 1.0 - min(1.0, off / points / ARC_SCALE_DB)
 
 
-@njit(cache=True)
+@compiled
 def _fill_course(level: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
     """Write the level of each eighth relative to the whole edit, in units of 10 dB, (8,)."""
     played, mean = len(order), 0.0
@@ -190,7 +198,7 @@ def _fill_course(level: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
         out[part] = (total / length - mean) / ARC_SCALE_DB if length else 0.0
 
 
-@njit(cache=True)
+@compiled
 def fill_many(
     course: Course,
     table: np.ndarray,
@@ -217,7 +225,8 @@ def fill_many(
     order, costs = np.empty(4 * n + 4, np.int64), np.empty(4 * n + 5, np.float32)
     for row in range(len(actions)):
         played = played_order(actions[row], order)
-        out[row, :k] = 0.0
+        for column in range(k):
+            out[row, column] = 0.0
         before = n
         for place in range(played + 1):
             after = order[place] if place < played else n
@@ -236,13 +245,13 @@ def fill_many(
         )
 
 
-@njit(cache=True)
+@compiled
 def step_sums(table: np.ndarray, actions: np.ndarray) -> np.ndarray:
     """Return the sum of a table of steps, (n + 1, n + 1), over those of E edits, (E,) float64."""
     n = actions.shape[1]
-    order, out = np.empty(4 * n + 4, np.int64), np.zeros(len(actions))
+    order, out = np.empty(4 * n + 4, np.int64), np.empty(len(actions))
     for row in range(len(actions)):
-        before = n
+        out[row], before = 0.0, n
         for place in range(played_order(actions[row], order)):
             out[row] += table[before, order[place]]
             before = order[place]

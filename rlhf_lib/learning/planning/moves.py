@@ -1,8 +1,8 @@
 """Local changes of an edit at the same length."""
 
 import numpy as np
-from numba import njit
 
+from rlhf_lib.editing.compiled import compiled
 from rlhf_lib.learning.planning.stretch import Stretch
 
 #: Uniform random numbers that one change uses.
@@ -44,17 +44,22 @@ def proposals(
     return out
 
 
-@njit(cache=True)
+@compiled
 def _change_all(choices, draws, ticks, first_ticks, budgets, window) -> None:
+    n = choices.shape[2]
+    before = np.empty(n, np.int8)
     for e in range(choices.shape[0]):
         for k in range(choices.shape[1]):
-            before = choices[e, k].copy()
-            _change(choices[e, k], draws[k])
-            if not _repair(choices[e, k], draws[k], ticks, first_ticks, budgets[e], window):
-                choices[e, k] = before
+            now = choices[e, k]
+            for u in range(n):
+                before[u] = now[u]
+            _change(now, draws[k])
+            if not _repair(now, draws[k], ticks, first_ticks, budgets[e], window):
+                for u in range(n):
+                    now[u] = before[u]
 
 
-@njit(cache=True)
+@compiled
 def _change(choices, draws) -> None:
     n = len(choices)
     kind = int(draws[0] * 6)
@@ -63,7 +68,7 @@ def _change(choices, draws) -> None:
     if kind == 0:
         _move_edge(choices, place, draws[3] < 0.5, -1)
     elif kind == 1:
-        choices[place : place + size] = _CUT
+        _cut(choices, place, place + size)
     elif kind == 2:
         _restore(choices, place, place + size)
     elif kind == 5:
@@ -80,17 +85,23 @@ def _change(choices, draws) -> None:
                 far = int(draws[3] * (2 * _LONGEST_RUN + 1)) - _LONGEST_RUN
                 to = min(max(start + far, 0), n - length)
             _restore(choices, start, stop)
-            choices[to : to + length] = _CUT
+            _cut(choices, to, to + length)
 
 
-@njit(cache=True)
+@compiled
+def _cut(choices, start, stop) -> None:
+    for u in range(start, min(stop, len(choices))):
+        choices[u] = _CUT
+
+
+@compiled
 def _restore(choices, start, stop) -> None:
     for u in range(start, min(stop, len(choices))):
         if choices[u] == _CUT:
             choices[u] = _KEEP
 
 
-@njit(cache=True)
+@compiled
 def _cut_near(choices, place) -> tuple[int, int]:
     """Return the first cut at or after a place, around the end, as [start, stop) units."""
     n = len(choices)
@@ -106,7 +117,7 @@ def _cut_near(choices, place) -> tuple[int, int]:
     return 0, 0
 
 
-@njit(cache=True)
+@compiled
 def _move_edge(choices, place, left, direction) -> None:
     """Move the edge of a cut by one unit: the next edge after a place, around the end.
 
@@ -141,7 +152,7 @@ def _move_edge(choices, place, left, direction) -> None:
         return
 
 
-@njit(cache=True)
+@compiled
 def _repair(choices, draws, ticks, first_ticks, budget, window) -> bool:
     """Bring an edit back to its length; return whether that was possible."""
     for k in range(_REPAIRS + 1):

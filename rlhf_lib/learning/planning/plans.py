@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 
+from rlhf_lib.editing.compiled import announce, compiled
 from rlhf_lib.editing.descriptors import ADDITIVE, N_ADDITIVE
 from rlhf_lib.editing.edit import Action
 from rlhf_lib.editing.whole_edit import ARC_SCALE_DB, EIGHTHS
@@ -93,6 +93,7 @@ def plans(
     InputError
         When no choice of units has the wanted length.
     """
+    announce(_plan_many)
     edges = stretch.edges
     first, last, n = edges[:-1], edges[1:] - 1, stretch.n
     additive = weights.additive.astype(np.float32)
@@ -117,6 +118,7 @@ def plans(
     level = np.add.reduceat(level, first) / ARC_SCALE_DB
     tilted = weights.eighths - weights.eighths.mean(axis=1, keepdims=True)
     budgets = np.array([stretch.budget(target) for target in targets])
+    longest_first = np.argsort(-budgets, kind="stable")
     choices = np.empty((len(weights), len(targets), len(first)), dtype=np.int8)
     reached = _plan_many(
         np.ascontiguousarray(leave, dtype=np.float32),
@@ -127,7 +129,7 @@ def plans(
         times,
         tilted.astype(np.float32),
         level.astype(np.float32),
-        budgets,
+        budgets[longest_first],
         stretch.window,
         choices,
     )
@@ -136,7 +138,7 @@ def plans(
             f"{stretch.song.song_id}: no choice of bars has a length of "
             f"{', '.join(f'{target:.0%}' for target in targets)} of the song; ask for more"
         )
-    return choices
+    return choices[:, np.argsort(longest_first)]
 
 
 def _others(stretch: Stretch, additive: np.ndarray, weights: PlanWeights) -> np.ndarray:
@@ -171,7 +173,7 @@ def _others(stretch: Stretch, additive: np.ndarray, weights: PlanWeights) -> np.
     return out
 
 
-@njit(cache=True)
+@compiled
 def _plan_many(
     leave, inside, ticks, others, gain, times, eighths, level, budgets, window, choices
 ) -> bool:
@@ -193,19 +195,19 @@ def _plan_many(
     eighths : (C, 8) float32
     level : (U,) float32
     budgets : (T,) int64
-        Longest allowed lengths in ticks.
+        Longest allowed lengths in ticks, the largest first.
     window : int
         Lengths from budget − window + 1 are allowed.
     choices : (C, T, U) int8
         Written.
     """
     n_units = len(ticks)
-    value = np.empty((n_units, budgets.max() + 1), np.float32)
-    onward = np.empty(budgets.max() + 1, np.float32)
+    value = np.empty((n_units, budgets[0] + 1), np.float32)
+    onward = np.empty(budgets[0] + 1, np.float32)
     bonus = np.empty((n_units, EIGHTHS), np.float32)
     for c in range(len(leave)):
         done = -1  # without bonuses, the values hold for all smaller budgets too
-        for t in np.argsort(-budgets):
+        for t in range(len(budgets)):
             budget = budgets[t]
             flat = True
             for e in range(EIGHTHS):
@@ -226,7 +228,7 @@ def _plan_many(
     return True
 
 
-@njit(cache=True)
+@compiled
 def _fill_values(
     leave, inside, ticks, others, gain, times, bonus, budget, window, value, onward
 ) -> None:
@@ -251,18 +253,19 @@ def _fill_values(
             row[b] = best + inside[u] + bonus[u, _eighth(b, length, budget)]
 
 
-@njit(cache=True)
+@compiled
 def _eighth(left, length, budget) -> int:
     """Return the eighth of the edit in which the middle of a unit is played."""
     middle = budget - left + length / 2
     return min(EIGHTHS - 1, max(0, int(EIGHTHS * middle / budget)))
 
 
-@njit(cache=True)
+@compiled
 def _walk(leave, inside, ticks, others, gain, times, bonus, budget, window, value, choices) -> bool:
     """Write the best choices for a budget; return False when no length is reached."""
     n_units = len(ticks)
-    choices[:] = 1  # CUT
+    for u in range(n_units):
+        choices[u] = 1  # CUT
     at, left, from_unit = n_units, budget, 0
     while True:
         best, chosen = np.float32(-np.inf), -1
@@ -287,7 +290,7 @@ def _walk(leave, inside, ticks, others, gain, times, bonus, budget, window, valu
             return False
 
 
-@njit(cache=True)
+@compiled
 def _onward(leaving, value, unit, left, window) -> float:
     """Return the best reward after a unit, (float32); −inf when too much was played."""
     best = np.float32(-np.inf)

@@ -90,7 +90,7 @@ class Stretch:
         inside = slice(self.first, self.stop)
         choruses = np.clip(whole.choruses, self.first, self.stop) - self.first
         return Course(
-            whole.kinds[inside],
+            np.unique(whole.kinds[inside], return_inverse=True)[1],
             whole.level[inside],
             whole.durations[inside],
             choruses[choruses[:, 1] > choruses[:, 0]],
