@@ -513,7 +513,7 @@ def describe(edit: Edit) -> np.ndarray:
         np.ascontiguousarray(steps[:, TRANSITION]),
         out[LOOPS],
         out[RETURNS],
-        edit.target,
+        float(edit.target),
         out[N_ADDITIVE:],
     )
     return out
@@ -545,11 +545,11 @@ def weight_vector(
 @lru_cache(maxsize=256)
 def course_of(song: Song) -> Course:
     """Return what the descriptors of the whole edit read of a song."""
-    return Course(
-        kinds=np.asarray(song.kinds, dtype=np.int64),
-        level=song.features[:, _LEVEL].astype(np.float64),
-        durations=np.asarray(song.beat_durations, dtype=np.float64),
-        choruses=np.asarray(choruses(song), dtype=np.int64),
+    return Course(  # copies: for read-only arrays the functions would be compiled anew
+        kinds=np.array(song.kinds, dtype=np.int64),
+        level=np.array(song.features[:, _LEVEL], dtype=np.float64),
+        durations=np.array(song.beat_durations, dtype=np.float64),
+        choruses=np.array(choruses(song), dtype=np.int64),
     )
 
 
