@@ -123,7 +123,8 @@ class Constraints:
             reached[length:] |= reached[: len(reached) - length].copy()
         reached[0] = False
         wanted = keep * total
-        most = int(np.floor(wanted + window / 2 + 1e-6))  # as in `SongTensors.budget`
+        # As in `SongTensors.budget`.
+        most = min(total, int(np.floor(wanted + window / 2 + 1e-6)))
         if reached[max(most - window, 0) + 1 : most + 1].any():
             return
         lengths = np.flatnonzero(reached)

@@ -168,10 +168,11 @@ class SongTensors:
         """Return the longest allowed length in ticks for keep ratios `target`.
 
         The allowed lengths are the `window` values up to it; they lie within half a unit of
-        the exact target.
+        the exact target. No edit is longer than its song.
         """
-        exact = self.total_ticks[song] * target.double()
-        return torch.floor(exact + self.window[song] / 2 + 1e-6).long()
+        whole = self.total_ticks[song]
+        longest = torch.floor(whole * target.double() + self.window[song] / 2 + 1e-6).long()
+        return torch.minimum(longest, whole)
 
 
 def beat_ticks(song: Song) -> np.ndarray:

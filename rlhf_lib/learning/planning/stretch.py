@@ -98,7 +98,8 @@ class Stretch:
 
     def budget(self, target: float) -> int:
         """Return the longest allowed length in ticks for a keep ratio; see `SongTensors.budget`."""
-        return int(np.floor(self.ticks.sum() * target + self.window / 2 + 1e-6))
+        whole = int(self.ticks.sum())
+        return min(whole, int(np.floor(whole * target + self.window / 2 + 1e-6)))
 
     def actions(self, choices: np.ndarray) -> np.ndarray:
         """Return the actions of all beats, (..., n) int8, from those of the units, (..., U).

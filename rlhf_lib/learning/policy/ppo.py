@@ -52,7 +52,7 @@ class PPOConfig:
     clip: float = 0.2
     epochs: int = 4
     lr: float = 1e-2
-    kl_coef: float = 0.01
+    kl_coef: float = 0.02
     max_grad_norm: float = 1.0
 
 
