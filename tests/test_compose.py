@@ -245,17 +245,25 @@ def test_folder_of_songs(tmp_path):
         assert truth["flaws"]
     assert len({truth["style"] for truth in truths}) == 3
     assert len({truth["key"].split()[0] for truth in truths}) == 3
-    assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(
+    sung = {path.name for path in paths[0].parent.glob("*.sung.json")}
+    assert sung == {"song_002.sung.json", "song_003.sung.json"}
+    assert {p.name for p in paths[0].parent.iterdir()} - sung == {
         name for k in (1, 2, 3) for name in (f"song_00{k}.flac", f"song_00{k}.truth.json")
-    )
+    }
     # The same seed gives the same samples, and song 1 does not depend on the number of songs.
     again = compose_songs(tmp_path / "again", n_songs=1, seed=4, seconds=15)
     assert again[0].read_bytes() == paths[0].read_bytes()
     other = compose_songs(tmp_path / "other", n_songs=1, seed=5, seconds=15)
     assert other[0].read_bytes() != paths[0].read_bytes()
-    # Our own songs are replaced.
+    # Our own songs are replaced, and so are their sung lines.
+    lines = paths[0].with_suffix(".sung.json")
+    lines.write_text("of an older song")
     compose_songs(tmp_path / "songs", n_songs=1, seed=5, seconds=15)
     assert paths[0].read_bytes() == other[0].read_bytes()
+    new = other[0].with_suffix(".sung.json")
+    assert [p.read_bytes() for p in (lines,) if p.exists()] == [
+        p.read_bytes() for p in (new,) if p.exists()
+    ]
 
 
 def test_other_files_are_not_replaced(tmp_path):
