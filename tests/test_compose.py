@@ -245,9 +245,11 @@ def test_folder_of_songs(tmp_path):
         assert truth["flaws"]
     assert len({truth["style"] for truth in truths}) == 3
     assert len({truth["key"].split()[0] for truth in truths}) == 3
-    assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(
+    sung = {path.name for path in paths[0].parent.glob("*.sung.json")}
+    assert sung == {"song_002.sung.json", "song_003.sung.json"}
+    assert {p.name for p in paths[0].parent.iterdir()} - sung == {
         name for k in (1, 2, 3) for name in (f"song_00{k}.flac", f"song_00{k}.truth.json")
-    )
+    }
     # The same seed gives the same samples, and song 1 does not depend on the number of songs.
     again = compose_songs(tmp_path / "again", n_songs=1, seed=4, seconds=15)
     assert again[0].read_bytes() == paths[0].read_bytes()
@@ -256,6 +258,14 @@ def test_folder_of_songs(tmp_path):
     # Our own songs are replaced.
     compose_songs(tmp_path / "songs", n_songs=1, seed=5, seconds=15)
     assert paths[0].read_bytes() == other[0].read_bytes()
+
+
+def test_the_sung_lines_of_a_song_that_is_replaced_go(tmp_path):
+    (tmp_path / "song_001.sung.json").write_text("of an older song")
+    (tmp_path / "song_002.sung.json").write_text("of an older song")
+    paths = compose_songs(tmp_path, n_songs=2, seed=4, seconds=15)
+    assert not paths[0].with_suffix(".sung.json").exists()  # this one has no voice
+    assert json.loads(paths[1].with_suffix(".sung.json").read_text())["lines"]
 
 
 def test_other_files_are_not_replaced(tmp_path):

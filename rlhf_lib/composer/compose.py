@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
@@ -13,10 +12,12 @@ from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.audio import Audio, save_audio
 from rlhf_lib.composer.flaws import FLAW_GAIN, Flaw, plan_flaws, spoil_notes
-from rlhf_lib.composer.score import Note, Score, Section, write_score
+from rlhf_lib.composer.score import Score, Section, write_score
+from rlhf_lib.composer.singer import sing
 from rlhf_lib.composer.style_book import STYLES
-from rlhf_lib.composer.styles import Style
 from rlhf_lib.composer.synth import SAMPLE_RATE, master, play
+from rlhf_lib.composer.timing import TempoCurve, beat_edges, note_times
+from rlhf_lib.composer.voice import SILENT, time_voice, write_voice
 from rlhf_lib.errors import InputError
 from rlhf_lib.paths import atomic_path, resolve
 
@@ -24,8 +25,7 @@ MIN_SECONDS, MAX_SECONDS = 10.0, 600.0
 _SECTION_GAIN = {"intro": -1.0, "verse": -1.0, "chorus": 0.0, "bridge": -1.5, "outro": -0.5}  # dB
 _TAIL = 0.6  # s after the last beat
 _RAMP = 0.005  # s over which gains change, ending on the beat
-
-TempoCurve = Callable[[float], float] | Sequence[tuple[float, float]]
+_SUNG = 2 / 3  # share of songs that a voice sings
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,9 @@ class ComposedSong:
     beats_per_bar : 3 or 4
     sections : covering all beats, in order
     flaws : planted flaws, in order, never overlapping
+    sung_lines, sung_notes : (n, 2) float64
+        Start and end of what the voice sings, s, in order, never overlapping; n = 0 without a
+        voice. What falls into a dead bar is not heard and is left out.
     title, style, key : for display
     bpm : mean tempo, beats per minute
     seed : the seed it was composed from
@@ -51,6 +54,8 @@ class ComposedSong:
     beats_per_bar: int
     sections: tuple[Section, ...]
     flaws: tuple[Flaw, ...]
+    sung_lines: np.ndarray
+    sung_notes: np.ndarray
     title: str
     style: str
     key: str
@@ -58,7 +63,7 @@ class ComposedSong:
     seed: int
 
     def truth(self) -> dict:
-        """Return everything but the audio, ready for JSON."""
+        """Return everything but the audio and what is sung, ready for JSON."""
         return {
             "title": self.title,
             "style": self.style,
@@ -73,6 +78,10 @@ class ComposedSong:
             "flaws": [asdict(flaw) for flaw in self.flaws],
         }
 
+    def sung(self) -> dict:
+        """Return what the voice sings as in a file of sung lines, ready for JSON."""
+        return {"lines": self.sung_lines.tolist(), "notes": self.sung_notes.tolist()}
+
 
 def compose_song(
     seed: int,
@@ -81,6 +90,7 @@ def compose_song(
     tempo_curve: TempoCurve | None = None,
     flaws: bool = True,
     tonic: int | None = None,
+    sung: bool | None = None,
 ) -> ComposedSong:
     """Compose one song.
 
@@ -100,6 +110,9 @@ def compose_song(
         a slight change of the overall gain.
     tonic : int, optional
         Pitch class of the key, 0 (C) to 11 (B); drawn from the seed when left out.
+    sung : bool, optional
+        Whether a voice sings; drawn from the seed when left out, true of two songs in three. The
+        song without the voice is otherwise the same, except for the overall gain.
 
     Raises
     ------
@@ -114,8 +127,8 @@ def compose_song(
     if tonic is not None and tonic not in range(12):
         raise InputError(f"tonic is {tonic!r}; give a pitch class from 0 (C) to 11 (B)")
     rng = np.random.default_rng(seed)
-    # Separate random streams, so that the same song can be made with and without flaws.
-    writing, planning, spoiling, playing = rng.spawn(4)
+    # Separate random streams, so that the same song can be made with and without flaws and voice.
+    writing, planning, spoiling, playing, singing = rng.spawn(5)
     drawn = str(rng.choice(list(STYLES)))
     name = drawn if style is None else style
     drawn_tonic = int(rng.integers(12))
@@ -123,7 +136,7 @@ def compose_song(
     bpm = float(rng.integers(recipe.bpm[0], recipe.bpm[1] + 1))
     lead_in = float(rng.uniform(0.05, 0.2))
     curve = [(0.0, bpm)] if tempo_curve is None else tempo_curve
-    edges = _beat_edges(curve, seconds - lead_in - _TAIL, recipe.beats_per_bar) + lead_in
+    edges = beat_edges(curve, seconds - lead_in - _TAIL, recipe.beats_per_bar) + lead_in
     n_beats = len(edges) - 1
     score = write_score(
         recipe,
@@ -133,9 +146,16 @@ def compose_song(
     )
     planted = plan_flaws(score.sections, recipe.beats_per_bar, seconds, planning) if flaws else ()
     notes = spoil_notes(score.notes, planted, spoiling)
-    onsets, ends = _note_times(notes, edges, recipe, playing)
+    onsets, ends = note_times(notes, edges, recipe, playing)
     n_samples = round((edges[-1] + _TAIL) * SAMPLE_RATE)
     mix = play(notes, onsets, ends, score.programs, n_samples)
+    drawn_sung = bool(singing.random() < _SUNG)
+    voice = SILENT
+    if drawn_sung if sung is None else sung:
+        lines = write_voice(score, recipe.beats_per_bar, singing)
+        voice = time_voice(lines, planted, edges, recipe, singing)
+    if voice.notes:
+        mix += sing(voice, n_samples)
     audio = master(mix, _envelope(score, planted, edges, n_samples))
     return ComposedSong(
         audio=audio,
@@ -143,6 +163,8 @@ def compose_song(
         beats_per_bar=recipe.beats_per_bar,
         sections=tuple(score.sections),
         flaws=planted,
+        sung_lines=voice.lines,
+        sung_notes=voice.spans,
         title=_title(rng),
         style=name,
         key=score.key,
@@ -155,6 +177,8 @@ def compose_songs(
     folder: str | Path, n_songs: int = 12, seed: int = 0, seconds: float = 120.0
 ) -> list[Path]:
     """Compose songs into a folder: ``song_001.flac``, ``song_001.truth.json`` and so on.
+
+    A song with a voice also gets its file of sung lines, ``song_001.sung.json``.
 
     Styles and keys take turns in orders drawn from the seed, so that twelve songs have twelve
     styles and twelve keys. Song k does not depend on `n_songs`. Songs that this function
@@ -200,6 +224,11 @@ def compose_songs(
         # The truth first: an interruption never leaves a song without the file that marks it.
         with atomic_path(_truth_path(paths[index])) as part:
             part.write_text(json.dumps(song.truth(), indent=1) + "\n")
+        sung = paths[index].with_suffix(".sung.json")
+        sung.unlink(missing_ok=True)  # of a song that is replaced
+        if len(song.sung_lines):
+            with atomic_path(sung) as part:
+                part.write_text(json.dumps(song.sung()) + "\n")
         save_audio(paths[index], song.audio)
         return paths[index]
 
@@ -215,49 +244,6 @@ def _check_whole(name: str, value: object, lowest: int) -> None:
 
 def _truth_path(path: Path) -> Path:
     return path.with_suffix(".truth.json")
-
-
-def _beat_edges(curve: TempoCurve, seconds: float, beats_per_bar: int) -> np.ndarray:
-    """Return beat starts and the end of the last, from 0, (n + 1,) s: whole bars, ≈ `seconds`."""
-    tempo = curve if callable(curve) else _interpolated(curve)
-    edges = [0.0]
-    while True:
-        bar = edges[-1:]
-        for _ in range(beats_per_bar):
-            beat = len(edges) + len(bar) - 2
-            bpm = float(tempo(beat))
-            if not 40 <= bpm <= 300:
-                raise InputError(f"tempo_curve gives {bpm!r} bpm at beat {beat}; use 40 to 300")
-            bar.append(bar[-1] + 60 / bpm)
-        if len(edges) > 1 and (bar[0] + bar[-1]) / 2 > seconds:
-            return np.array(edges)
-        edges += bar[1:]
-
-
-def _interpolated(points: Sequence[tuple[float, float]]) -> Callable[[float], float]:
-    try:
-        table = np.array(points, dtype=float)
-    except (TypeError, ValueError):
-        table = np.empty(0)
-    if table.ndim != 2 or table.shape[1:] != (2,) or not (np.diff(table[:, 0]) > 0).all():
-        raise InputError(
-            f"tempo_curve is {points!r}; give (beat, bpm) pairs in order of rising beats, or a "
-            "function"
-        )
-    return lambda beat: float(np.interp(beat, table[:, 0], table[:, 1]))
-
-
-def _note_times(
-    notes: list[Note], edges: np.ndarray, style: Style, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return onset and end of each note in s, with a player's small timing errors."""
-    grid = np.arange(len(edges))
-    starts = np.array([note.start for note in notes])
-    stops = np.minimum(starts + [note.length for note in notes], grid[-1])
-    wobble = np.clip(rng.normal(0, 1, len(notes)), -2, 2) * style.looseness
-    wobble *= [0.5 if note.role == "drums" else 1.0 for note in notes]
-    onsets = np.maximum(np.interp(starts, grid, edges) + wobble, 0)
-    return onsets, np.maximum(np.interp(stops, grid, edges), onsets + 0.03)
 
 
 def _envelope(

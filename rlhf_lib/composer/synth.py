@@ -68,7 +68,7 @@ def play(
         for k in chosen:
             gain = np.float32(notes[k].velocity ** 1.5)
             _add(track, bank[notes[k].pitch], onsets[k], lengths[k], gain)
-        for channel, gain in enumerate(_balance(track, _LEVELS[role], _PAN.get(role, 0.0))):
+        for channel, gain in enumerate(balance(track, _LEVELS[role], _PAN.get(role, 0.0))):
             track[channel] *= gain
         mix += track
         track.fill(0)
@@ -113,7 +113,7 @@ def _add(track: np.ndarray, tone: np.ndarray, onset: float, length: float, gain:
         track[:, start + held : start + stop] += released
 
 
-def _balance(track: np.ndarray, level: float, pan: float) -> tuple[np.float32, np.float32]:
+def balance(track: np.ndarray, level: float, pan: float) -> tuple[np.float32, np.float32]:
     """Return the gains (left, right) that bring the loud parts of a track to `level` dB RMS."""
     block = SAMPLE_RATE // 4
     whole = track[:, : track.shape[1] // block * block].reshape(2, -1, block)
