@@ -42,10 +42,17 @@ def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> P
         "config": model.config_dict(),
         "descriptors": list(DESCRIPTOR_NAMES),
         "features": list(FEATURE_NAMES),
-        "state": {name: value.cpu() for name, value in model.state_dict().items()},
+        "state": {name: _stored(value.cpu()) for name, value in model.state_dict().items()},
         "about": about,
     }
     return save_archive(path, content)
+
+
+def _stored(value: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in half precision where nothing is lost by it."""
+    half = value.half()
+    exact = value.dtype == torch.float32 and torch.equal(half.float(), value)
+    return half if exact else value
 
 
 def load_policy(path: str | Path, device: torch.device | str = "cpu") -> tuple[Policy, dict]:

@@ -136,6 +136,13 @@ class RewardModel(nn.Module):
         """Number of trained parameters."""
         return sum(p.numel() for p in self.parameters())
 
+    @torch.no_grad()
+    def round_transformer(self) -> None:
+        """Round the transformer to half precision, so that a checkpoint takes half the space."""
+        for name, parameter in self.named_parameters():
+            if name not in ("linear", "mix"):
+                parameter.copy_(parameter.half())
+
     def descriptor_weights(self) -> torch.Tensor:
         """Return the linear head's weight per unit of each descriptor, (members, N_DESCRIPTORS).
 

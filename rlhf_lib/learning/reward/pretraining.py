@@ -199,6 +199,7 @@ def pretrain(
         if report is not None:
             report(line)
     bar.close()
+    model.round_transformer()
     history.best_epoch = config.epochs
     history.best_state = {name: value.clone() for name, value in model.state_dict().items()}
     return history
