@@ -13,6 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.archive import load_archive, save_archive
 from rlhf_lib.learning.planning.reward import Reward, Scores
@@ -71,9 +72,10 @@ class PolicyHistory:
     Attributes
     ----------
     rows : list of dict
-        One row every ``log_every`` episodes: episode, the parts of the reward (for a mix: dense,
-        learned, combined; means over those episodes), loss, kl and the other diagnostics of the
-        update they belong to, held_out (reward of the mean plans of held-out songs after it).
+        One row every ``log_every`` episodes: episode; the parts of the reward (for a mix: dense,
+        learned, combined), as gains over the mean plan at the start for the same song and length,
+        means over those episodes; loss, kl and the other diagnostics of the update they belong to;
+        held_out (reward of the mean plans of held-out songs after it).
     stopped : str
         Why training ended.
     best_episode : int
@@ -138,13 +140,13 @@ def train_policy(
         if state_path.is_file():
             run.restore(load_archive(state_path))
         log = MetricsLog(folder, run.rows)
-    checked = held_out or songs
+    checked, gains = held_out or songs, _Gains(run.start, reward)
     if run.held_out_rewards == []:
         run.note_held_out(_rewards(policy, checked, reward))
     bar = tqdm(total=config.episodes, initial=run.episode, desc="PPO", unit="episode", leave=False)
     while run.episode < config.episodes and not run.stopped:
-        batch = collect(policy.last, songs, reward.parts, config.ppo, run.generator)
-        diagnostics = update(policy.last, run.reference, run.optimizer, batch, config.ppo)
+        batch = collect(policy.last, songs, gains, config.ppo, run.generator)
+        diagnostics = update(policy.last, run.start.last, run.optimizer, batch, config.ppo)
         first, run.episode = run.episode, run.episode + len(batch.edits)
         bar.update(len(batch.edits))
         run.note_held_out(_rewards(policy, checked, reward))
@@ -211,7 +213,7 @@ class _Run:
 
     def __init__(self, policy: Policy, config: PolicyTraining):
         self.policy, self.config = policy, config
-        self.reference = copy.deepcopy(policy.last).requires_grad_(False)
+        self.start = copy.deepcopy(policy).requires_grad_(False)
         self.optimizer = torch.optim.Adam(policy.last.parameters(), lr=config.ppo.lr, eps=1e-5)
         self.generator = torch.Generator(device=policy.device).manual_seed(config.seed)
         self.episode = 0
@@ -280,6 +282,27 @@ class _Run:
             "stopped",
         ):
             setattr(self, name, state[name])
+
+
+class _Gains:
+    """The parts of a reward as gains over the mean plan of `start` for the same song and length.
+
+    Songs and lengths differ more in reward than plans do; a log of gains shows the learning.
+    """
+
+    def __init__(self, start: Policy, reward: Reward):
+        self.start, self.reward = start.only(search=False), reward
+        self._known: dict[tuple[Song, float], dict[str, float]] = {}
+
+    def __call__(self, edits: list[Edit]) -> dict[str, np.ndarray]:
+        for song, target in {(edit.song, edit.target) for edit in edits} - self._known.keys():
+            parts = self.reward.parts(self.start.edits([song], (target,)))
+            self._known[song, target] = {name: float(value[0]) for name, value in parts.items()}
+        before = [self._known[edit.song, edit.target] for edit in edits]
+        return {
+            name: values - np.array([each[name] for each in before])
+            for name, values in self.reward.parts(edits).items()
+        }
 
 
 def _rewards(policy: Policy, songs: list[Song], reward: Reward) -> np.ndarray:
