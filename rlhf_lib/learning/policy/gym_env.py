@@ -3,18 +3,23 @@
 The rules, states and rewards are those of `EditingEnv`, which this class wraps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 
-from rlhf_lib.editing.edit import N_ACTIONS, Action, Edit
+from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.descriptors import N_ADDITIVE
+from rlhf_lib.editing.edit import N_ACTIONS, Action
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.editing_env import N_STATE, EditingEnv
 from rlhf_lib.learning.planning.planner import NEVER, Plan
+from rlhf_lib.learning.planning.reward import Reward, Scores
+from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
 from rlhf_lib.learning.policy.policy import CUTTING_TARGETS
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 
 
 class SongEditing(gymnasium.Env):
@@ -22,13 +27,14 @@ class SongEditing(gymnasium.Env):
 
     Parameters
     ----------
-    plan : Plan
-        Songs and the additive reward that is given at each decision.
+    songs : sequence of Song
+    reward : Reward, or function of edits
+        The additive part of its weights is paid at each decision, and the last decision is given
+        the rest, so that the rewards of an episode add up to the reward of the edit. Plans, and
+        what of them is in the state, are made by the additive part; those for a function by the
+        dense reward.
     targets : sequence of float
         Keep ratios to draw from.
-    whole_reward : callable, optional
-        Edits → (n_edits,) rewards of whole edits. The last decision is given the rest of it, so
-        that the rewards of an episode add up to it, as in `ppo.collect`.
 
     Notes
     -----
@@ -43,11 +49,14 @@ class SongEditing(gymnasium.Env):
 
     def __init__(
         self,
-        plan: Plan,
+        songs: Sequence[Song],
+        reward: Reward | Scores,
         targets: Sequence[float] = CUTTING_TARGETS,
-        whole_reward: Callable[[list[Edit]], np.ndarray] | None = None,
     ):
-        self.plan, self.targets, self.whole_reward = plan, tuple(targets), whole_reward
+        songs, self.reward, self.targets = list(songs), Reward.of(reward), tuple(targets)
+        weights = self.reward.weights
+        additive = DENSE_WEIGHTS if weights is None else weights[:N_ADDITIVE]
+        self.plan = Plan.build(SongTensors.build(songs, FeatureScale.fit(songs)), additive)
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (N_STATE,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(N_ACTIONS)
         self._env: EditingEnv | None = None
@@ -64,12 +73,12 @@ class SongEditing(gymnasium.Env):
         seed : int, optional
             Of all later draws.
         options : dict, optional
-            ``song`` (place in the plan) and ``target`` (keep ratio) instead of a draw.
+            ``song`` (place in the list) and ``target`` (keep ratio) instead of a draw.
 
         Raises
         ------
         InputError
-            When the plan has no such song.
+            When there is no such song.
         """
         super().reset(seed=seed)
         songs = self.plan.tensors.songs
@@ -99,8 +108,7 @@ class SongEditing(gymnasium.Env):
         if self._env.unit < self._env.horizon:
             return self._observe(), reward, False, False, {}
         (edit,) = self._env.edits()
-        if self.whole_reward is not None:
-            reward += float(self.whole_reward([edit])[0]) - self._paid
+        reward += float(self.reward.scores([edit])[0]) - self._paid
         self._allowed = np.zeros(N_ACTIONS, dtype=bool)
         return np.zeros(N_STATE, dtype=np.float32), reward, True, False, {"edit": edit}
 
