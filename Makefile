@@ -88,7 +88,7 @@ format: $(STAMP) ## Fix style and format
 # WRITE=1 writes the tables to docs/performance.md. Beats are also scored on the songs of Debian's
 # fretsonfire-songs-muldjord, if they are installed or BEATS gives such a folder.
 BEATS ?= /usr/share/games/fretsonfire/data/songs/muldjord
-BENCHMARKS := edit_song.py environment.py ppo.py steps.py analysis.py "analysis.py --hours 10" rendering.py \
+BENCHMARKS := edit_song.py environment.py policy.py steps.py analysis.py "analysis.py --hours 10" rendering.py \
     "rendering.py --candidates" growth.py "beats.py $(BEATS)"
 bench: $(STAMP) ## Measure speed and the beat tracker (some minutes each; WRITE=1 BEATS=folder)
 	@for run in $(BENCHMARKS); do \

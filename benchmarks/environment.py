@@ -12,8 +12,10 @@ import pandas as pd
 import torch
 from measuring import arguments, made_up_song, publish, ratio, side_by_side, spread
 
+from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
 from rlhf_lib.learning.planning.editing_env import EditingEnv
 from rlhf_lib.learning.planning.planner import NEVER, Plan
+from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
 from rlhf_lib.learning.policy.gym_env import SongEditing
 from rlhf_lib.learning.policy.policy import CUTTING_TARGETS
@@ -54,7 +56,8 @@ def main() -> None:
     which = torch.arange(args.episodes)
     env = EditingEnv(plan, which, torch.tensor(CUTTING_TARGETS)[which % len(CUTTING_TARGETS)])
     generator = torch.Generator(device=args.device).manual_seed(0)
-    single, rng = SongEditing(plan), np.random.default_rng(0)
+    dense = np.pad(DENSE_WEIGHTS, (0, N_DESCRIPTORS - N_ADDITIVE))
+    single, rng = SongEditing(songs, Reward(weights=dense)), np.random.default_rng(0)
     runs = {
         f"{args.episodes} songs at once": lambda: walk(env, generator),
         "gymnasium, one by one": lambda: walk_singly(single, rng),

@@ -28,9 +28,10 @@ from rlhf_lib.analysis.beats import estimate_beats  # noqa: E402
 from rlhf_lib.analysis.downmix import ANALYSIS_RATE, Downmix  # noqa: E402
 from rlhf_lib.analysis.features import beat_features  # noqa: E402
 from rlhf_lib.editing.edit import Action, Edit  # noqa: E402
+from rlhf_lib.learning.planning import stretch  # noqa: E402
 from rlhf_lib.learning.planning.planner import Plan  # noqa: E402
 from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors  # noqa: E402
-from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig, every_target, rollout  # noqa: E402
+from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig  # noqa: E402
 from rlhf_lib.learning.reward.fit import RewardTraining, fit  # noqa: E402
 from rlhf_lib.learning.reward.model import RewardConfig, RewardModel  # noqa: E402
 from rlhf_lib.learning.reward.synthetic import (  # noqa: E402
@@ -44,6 +45,8 @@ from rlhf_lib.plots.style import GREY, new_figure, styled  # noqa: E402
 
 PICTURE = "docs/images/growth.png"
 PERIOD = 0.5  # s per beat
+#: Up to two hours of music.
+LONG_BEATS = (900, 1800, 3600, 7200, 14400)
 BEATS, SONGS, PAIRS, MEMBERS = (
     (128, 256, 512, 1024),
     (1, 2, 4, 8, 16, 32),
@@ -83,14 +86,14 @@ def table_of_values(beats: int):
     return lambda: Plan.build(tensors, SYNTHETIC_WEIGHTS[:N_ADDITIVE])
 
 
-def policy_for(songs: list, search: int) -> Policy:
-    torch.manual_seed(0)
-    return Policy(PolicyConfig(search=search), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+def editing(songs: list, **config):
+    policy = Policy(PolicyConfig(**config), SYNTHETIC_WEIGHTS)
 
+    def edits():
+        stretch._table.cache_clear()  # so that the tables of steps are made each time
+        policy.edits(songs, TARGETS)
 
-def editing(songs: list, search: int):
-    policy = policy_for(songs, search)
-    return lambda: rollout(policy, every_target(policy, songs, TARGETS), greedy=True)
+    return edits
 
 
 def model_for(songs: list, members: int = 5) -> RewardModel:
@@ -118,33 +121,33 @@ def fitting(pairs: int, members: int = 5):
 STEPS = (
     Growth("analysis", "beats", BEATS, analysis, "frames; joins within fixed windows"),
     Growth(
-        "plan of one reward",
+        "values for the environment",
         "beats",
         BEATS,
         table_of_values,
         "every remaining length × every bar × every next bar",
     ),
     Growth(
-        "five edits, one plan",
+        "five edits, planned",
         "beats",
-        BEATS,
-        lambda beats: editing([made_up_song(beats)], 1),
-        "the plan, and one row of it per bar",
+        LONG_BEATS,
+        lambda beats: editing([made_up_song(beats)], search=False),
+        "stretches of at most 800 beats, planned one by one",
     ),
     Growth("reward of four edits", "beats", BEATS, scoring, "windows of fixed length"),
     Growth(
-        "five edits, one plan",
-        "songs",
-        SONGS,
-        lambda n: editing([made_up_song(192, seed=seed) for seed in range(n)], 1),
-        "in parallel: the fixed cost of a step is shared",
-    ),
-    Growth(
-        "five edits, 24 plans",
+        "five edits, planned",
         "songs",
         SONGS[:4],
-        lambda n: editing([made_up_song(192, seed=seed) for seed in range(n)], 24),
-        "each song is searched",
+        lambda n: editing([made_up_song(192, seed=seed) for seed in range(n)], search=False),
+        "one song after the other",
+    ),
+    Growth(
+        "five edits, searched",
+        "beats",
+        LONG_BEATS,
+        lambda beats: editing([made_up_song(beats)]),
+        "the same for every plan; changes are described stretch by stretch",
     ),
     Growth("fitting the reward", "pairs", PAIRS, fitting, "each edit is read once"),
     Growth(

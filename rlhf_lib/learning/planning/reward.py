@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rlhf_lib.editing.descriptors import N_DESCRIPTORS, describe
+from rlhf_lib.editing.descriptors import N_DESCRIPTORS
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.stretch import describe_edits
 
 Scores = Callable[[list[Edit]], np.ndarray]
 
@@ -80,7 +81,7 @@ class Reward:
             When the function does not return one finite number for each edit.
         """
         if self.linear:
-            return np.stack([describe(edit) for edit in edits]) @ self.member_weights.T
+            return describe_edits(edits) @ self.member_weights.T
         return checked_scores(self.function, edits)[:, None]
 
     def scores(self, edits: list[Edit]) -> np.ndarray:

@@ -4,11 +4,13 @@ Songs up to `LONGEST` beats are one stretch. Longer songs are divided: each stre
 alone, so that time and memory grow in proportion to the length of a song.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
+from cachetools import LRUCache, cached
 
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import (
@@ -17,14 +19,17 @@ from rlhf_lib.editing.descriptors import (
     RETURNS,
     TRANSITION,
     course_of,
+    describe,
     step_descriptors,
 )
-from rlhf_lib.editing.edit import PLAYS, Action
+from rlhf_lib.editing.edit import PLAYS, Action, Edit
 from rlhf_lib.editing.whole_edit import Course, fill_many
 from rlhf_lib.learning.planning.song_tensors import beat_ticks, window_ticks
 
 #: Most beats of a stretch; its table of steps takes 76 bytes for each pair of beats.
 LONGEST = 800
+#: Memory for tables of steps that are kept; a song of two minutes takes 5 MB.
+_TABLE_BYTES = 300e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +79,10 @@ class Stretch:
         """How many adjacent lengths, in ticks, count as reaching a target."""
         return window_ticks(self.song)
 
-    @cached_property
+    @property
     def table(self) -> np.ndarray:
         """The additive descriptors of every step, (n + 1, n + 1, K) float32."""
-        beats = np.arange(self.first, self.stop)
-        end = self.song.n_beats
-        before = np.append(beats, self.first - 1 if self.first else end)
-        after = np.append(beats, self.stop)  # n_beats, the end, for the last stretch
-        return step_descriptors(self.song, before[:, None], after[None, :])
+        return _table(self)
 
     @cached_property
     def course(self) -> Course:
@@ -135,7 +136,34 @@ class Stretch:
         return out
 
 
-@lru_cache(maxsize=4)
+def describe_edits(edits: Sequence[Edit]) -> np.ndarray:
+    """Return all descriptors of edits, (n_edits, N_DESCRIPTORS) float64.
+
+    The same as `describe` for each, and faster for many edits of few songs.
+    """
+    out = np.empty((len(edits), N_DESCRIPTORS))
+    by_song: dict[Song, list[int]] = {}
+    for place, edit in enumerate(edits):
+        by_song.setdefault(edit.song, []).append(place)
+    for song, places in by_song.items():
+        some = [edits[place] for place in places]
+        if len(stretches(song)) > 1:
+            out[places] = [describe(edit) for edit in some]
+            continue
+        targets = np.array([edit.target for edit in some], dtype=np.float64)
+        out[places] = stretches(song)[0].describe(np.stack([e.actions for e in some]), targets)
+    return out
+
+
+@cached(LRUCache(maxsize=_TABLE_BYTES, getsizeof=lambda table: table.nbytes))
+def _table(stretch: Stretch) -> np.ndarray:
+    beats, end = np.arange(stretch.first, stretch.stop), stretch.song.n_beats
+    before = np.append(beats, stretch.first - 1 if stretch.first else end)
+    after = np.append(beats, stretch.stop)  # n_beats, the end, for the last stretch
+    return step_descriptors(stretch.song, before[:, None], after[None, :])
+
+
+@lru_cache(maxsize=256)
 def stretches(song: Song) -> tuple[Stretch, ...]:
     """Divide a song into stretches of about equal length; most songs are one."""
     points = song.decision_points

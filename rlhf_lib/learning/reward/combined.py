@@ -7,7 +7,8 @@ import numpy as np
 from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.learning.planning.reward import Reward
-from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
+from rlhf_lib.learning.planning.stretch import describe_edits
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 from rlhf_lib.learning.reward.model import RewardModel, within_song_std
 
 LEARNED_SHARE = 0.8
@@ -37,7 +38,7 @@ class CombinedReward(Reward):
         self.model = model
         self.share = learned_share if model is not None else 0.0
         reference = list(reference)
-        dense = np.array([dense_reward(edit) for edit in reference])
+        dense = describe_edits(reference)[:, :N_ADDITIVE] @ DENSE_WEIGHTS
         self._dense_mean, self._dense_std = float(dense.mean()), within_song_std(dense, reference)
         weights = np.zeros(N_DESCRIPTORS)
         weights[:N_ADDITIVE] = (1 - self.share) * DENSE_WEIGHTS / self._dense_std
@@ -53,7 +54,7 @@ class CombinedReward(Reward):
 
         Without a model, learned is 0.
         """
-        dense = np.array([dense_reward(edit) for edit in edits])
+        dense = describe_edits(edits)[:, :N_ADDITIVE] @ DENSE_WEIGHTS
         dense = (dense - self._dense_mean) / self._dense_std
         learned = np.zeros(len(edits))
         if self.model is not None:

@@ -21,11 +21,11 @@ from rlhf_lib.analysis.feature_table import N_FEATURES
 from rlhf_lib.editing.descriptors import (
     ADDITIVE,
     N_DESCRIPTORS,
-    describe,
     describe_steps,
 )
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.planning.stretch import describe_edits
 
 _OF_A_STEP = [k for k, one in enumerate(ADDITIVE) if one.token]
 #: Per token: beat features, the step to it, the step from it, and five numbers on its place.
@@ -194,7 +194,7 @@ class RewardModel(nn.Module):
 
     def descriptors(self, edits: list[Edit]) -> torch.Tensor:
         """Return the descriptors of edits on the model's device, (n_edits, N_DESCRIPTORS)."""
-        values = np.stack([describe(edit) for edit in edits])
+        values = describe_edits(edits)
         return torch.tensor(values, dtype=torch.float32, device=self.descriptor_scale.device)
 
     def score_differences(self, pairs: Sequence[tuple[Edit, Edit]]) -> np.ndarray:
