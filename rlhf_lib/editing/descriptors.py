@@ -546,7 +546,7 @@ def weight_vector(
 def course_of(song: Song) -> Course:
     """Return what the descriptors of the whole edit read of a song."""
     return Course(  # copies: for read-only arrays the functions would be compiled anew
-        kinds=np.array(song.kinds, dtype=np.int64),
+        kinds=np.unique(song.kinds, return_inverse=True)[1].astype(np.int64),
         level=np.array(song.features[:, _LEVEL], dtype=np.float64),
         durations=np.array(song.beat_durations, dtype=np.float64),
         choruses=np.array(choruses(song), dtype=np.int64),

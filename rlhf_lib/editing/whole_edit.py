@@ -25,7 +25,7 @@ class Course(NamedTuple):
     Attributes
     ----------
     kinds : (n,) int64
-        Group of similar beats that each beat belongs to.
+        Group of similar beats that each beat belongs to, numbered from 0.
     level : (n,) float64
         In dB.
     durations : (n,) float64
@@ -129,7 +129,7 @@ def fill_whole(
 @compiled
 def _fill_again(kinds: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
     """Write the shares of the played beats by how long ago a similar one was played, (4,)."""
-    latest = np.empty(len(kinds), np.int64)  # kinds are numbered from 0
+    latest = np.empty(len(kinds), np.int64)
     for kind in range(len(latest)):
         latest[kind] = -1
     for which in range(len(out)):
