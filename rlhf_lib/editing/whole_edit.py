@@ -141,8 +141,10 @@ def _fill_again(kinds: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
             which = 0
             while which < len(AGO_BEATS) and place - before > AGO_BEATS[which]:
                 which += 1
-            out[which] += 1.0 / len(order)
+            out[which] += 1.0
         latest[kinds[beat]] = place
+    for which in range(len(out)):
+        out[which] /= len(order)
 
 
 @compiled
