@@ -14,6 +14,7 @@ from rlhf_lib.paths import atomic_path
 #: in which they start: the longest first, so that no process ends long after the others.
 EXPERIMENTS = {
     "win_rates": (policies.win_rates, None),
+    "over_optimisation": (attacks.over_optimisation, None),
     "reference": (reference, None),
     "over_training": (attacks.over_training, ("hooks", "arc")),
     "cycles": (policies.cycles, ("smooth", "hooks", "arc")),
@@ -21,7 +22,6 @@ EXPERIMENTS = {
     "caution": (attacks.caution, None),
     "active": (rewards.active, ("hooks", "arc")),
     "accuracies": (rewards.accuracies, None),
-    "over_optimisation": (attacks.over_optimisation, ("smooth", "hooks", "arc")),
     "shares": (policies.shares, ("smooth", "chorus", "arc", "shuffle")),
     "free_length": (policies.free_length, None),
     "dense_scale": (policies.dense_scale, ("",)),

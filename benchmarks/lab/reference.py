@@ -22,9 +22,9 @@ from rlhf_lib.raters.simulated import taste_of
 from rlhf_lib.raters.tastes import Taste
 
 #: Runs from each start, changes of each run, and temperatures of its ends in units of utility.
-RESTARTS, STEPS, HOT, COLD = 3, 6000, 0.2, 0.005
+RESTARTS, STEPS, HOT, COLD = 3, 3000, 0.2, 0.005
 #: Changes for tastes that compare long passages or hear: each utility takes milliseconds.
-SLOW_STEPS = {"fresh": 2000, "ear": 3000}
+SLOW_STEPS = {"fresh": 1500, "ear": 1500}
 OUTSIDE_STEPS = 200
 #: Plans around the taste's own weights, and around the synthetic ones, to start from.
 PLANS = 24

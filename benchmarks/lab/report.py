@@ -43,7 +43,10 @@ SECTIONS = {
         ("Sampled edits", wins.sampled_table),
         ("LOOP and REORDER per edit", wins.moves_table),
     ),
-    "over_optimisation": (("Climbing the learned reward", make.climb_table),),
+    "over_optimisation": (
+        ("Gains over v14's edits while the policy climbs, all tastes together", make.climb_table),
+        ("The default climb, by taste", make.exploits_table),
+    ),
     "over_training": (
         ("PPO after ten answers", lambda table: make.exploits(make.course_table(table))),
     ),
@@ -54,8 +57,8 @@ SECTIONS = {
     "cycles": (("Cycles", make.cycle_table),),
     "free_length": (("Free length", make.length_table),),
 }
-#: Numbers of answers whose climbs are drawn.
-DRAWN_PAIRS = (10, 200)
+#: Numbers of answers and tastes whose climbs are drawn.
+DRAWN_PAIRS, DRAWN_TASTES = (10, 200), ("hooks", "arc")
 
 
 def shown(name: str, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -95,7 +98,8 @@ def plots(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[str]]
             learning_curves(_win_curve(tables["win_rates"]), "win rate over v14"),
         )
     if "over_optimisation" in tables:
-        for taste, some in tables["over_optimisation"].groupby("taste"):
+        drawn = tables["over_optimisation"].query("taste in @DRAWN_TASTES")
+        for taste, some in drawn.groupby("taste"):
             courses = {
                 f"{pairs} answers, k = {k:g}": course
                 for (pairs, k), course in some.groupby(["pairs", "k"])

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 
 from lab.material import ADDITIVE_TASTES
+from rlhf_lib.learning.planning.search import K_CHANGES
+from rlhf_lib.learning.policy.policy import PolicyConfig
 from rlhf_lib.steps.evaluation import EVEN, clustered_rate
 
 BASELINES = ("longer is better", "cooler temperature")
@@ -126,26 +128,38 @@ def course_table(table: pd.DataFrame) -> pd.DataFrame:
     return joined
 
 
-def climb_table(table: pd.DataFrame, tried: tuple[int, ...] = (0, 300, 3000)) -> pd.DataFrame:
-    """Return gains over v14's edits by number of changes tried, and the share of exploits.
+def climb_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return gains over v14's edits by number of changes tried, all tastes together."""
+    table = _exploits_marked(table)
+    means = table.groupby(["pairs", "k", "tried"])[["learned", "gold", "exploited", "lost"]].mean()
+    return means.round(3).reset_index()
+
+
+def exploits_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return gain in true reward and share of exploits of the default policy, by taste."""
+    table = _exploits_marked(table)
+    table = table[(table["k"] == K_CHANGES) & (table["tried"] == PolicyConfig.climb)]
+    out = {}
+    for name in ("gold", "exploited", "lost"):
+        each = table.pivot_table(index="taste", columns="pairs", values=name, sort=False)
+        out |= {f"{pairs}: {name}": each[pairs] for pairs in each}
+    out = pd.DataFrame(out)
+    out.loc["all"] = out.mean()
+    return out.round(2)
+
+
+def _exploits_marked(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with two marks.
 
     An edit is exploited when it has a higher learned but a lower true reward than v14's; lost to
-    the climb, when the climb made the true reward lower than that of the best plan.
+    the climb, when the climb made its true reward lower than that of the best plan.
     """
     keys = ["taste", "pairs", "seed", "k", "song", "target"]
     plan = table[table["tried"] == 0].set_index(keys)["gold"]
-    table = table.assign(
+    return table.assign(
         exploited=(table["learned"] > 0) & (table["gold"] < -EVEN),
         lost=table["gold"] < table.set_index(keys).index.map(plan).to_numpy() - EVEN,
     )
-    rows = []
-    for (taste, pairs, k), some in table.groupby(["taste", "pairs", "k"], sort=False):
-        means = some.groupby("tried")[["learned", "gold", "exploited", "lost"]].mean().round(2)
-        row = {"taste": taste, "pairs": pairs, "k": k}
-        for name in means:
-            row |= {f"{name} {n}": means[name][n] for n in tried if (name, n) != ("lost", 0)}
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def caution_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ alone, so that time and memory grow in proportion to the length of a song.
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +25,9 @@ from rlhf_lib.learning.planning.song_tensors import beat_ticks, window_ticks
 
 #: Most beats of a stretch; its table of steps takes 76 bytes for each pair of beats.
 LONGEST = 800
+#: Most pairs of beats in the tables of all songs that are kept, 300 MB.
+_MOST_PAIRS = 4_000_000
+_KEPT: dict[Song, tuple["Stretch", ...]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +137,23 @@ class Stretch:
         return out
 
 
-@lru_cache(maxsize=4)
 def stretches(song: Song) -> tuple[Stretch, ...]:
-    """Divide a song into stretches of about equal length; most songs are one."""
+    """Divide a song into stretches of about equal length; most songs are one.
+
+    Those of the songs that were asked for last are kept, because their tables take long to fill.
+    """
+    found = _KEPT.pop(song, None) or _divided(song)
+    _KEPT[song] = found
+    while len(_KEPT) > 1 and _pairs() > _MOST_PAIRS:
+        del _KEPT[next(iter(_KEPT))]
+    return found
+
+
+def _pairs() -> int:
+    return sum(stretch.n**2 for kept in _KEPT.values() for stretch in kept)
+
+
+def _divided(song: Song) -> tuple[Stretch, ...]:
     points = song.decision_points
     count = -(-song.n_beats // LONGEST)
     wanted = np.arange(1, count) * song.n_beats / count
