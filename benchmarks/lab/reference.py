@@ -40,7 +40,7 @@ def reference(material: Material, taste: str) -> pd.DataFrame:
     liked = utilities(taste, old)
     for place, song in enumerate(songs):
         here = slice(place * len(CUTTING_TARGETS), (place + 1) * len(CUTTING_TARGETS))
-        best = annealed(song, taste, old[here], np.random.default_rng(place))
+        best = annealed(song, taste, old[here], np.random.default_rng(place), steps_of(taste))
         reached = np.maximum(utilities(taste, best), liked[here])
         for edit, value, before in zip(best, reached, liked[here], strict=True):
             rows.append(
@@ -66,9 +66,11 @@ def edit_moves(edit: Edit) -> dict[str, int]:
     }
 
 
-def annealed(song: Song, taste: str, old: list[Edit], rng: np.random.Generator) -> list[Edit]:
+def annealed(
+    song: Song, taste: str, old: list[Edit], rng: np.random.Generator, steps: int
+) -> list[Edit]:
     """Return the best edit found for each edit in `old`, of the same length."""
-    stretch, steps = Stretch(song, 0, song.n_beats), steps_of(taste)
+    stretch = Stretch(song, 0, song.n_beats)
     targets = np.array([edit.target for edit in old])
     weights = taste_of(taste).descriptor_weights
     starts = np.stack([_start(taste, weights, edit, rng) for edit in old])
