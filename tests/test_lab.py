@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:distributed.*"),
 ]
 SIZE = Size((3, 2, 3), 30.0, 10, 1, 1, Pretraining(2, epochs=1), 50, (10,), (10,), 2)
-NAMES = ["accuracies", "free_length", "shares"]
+NAMES = ["accuracies", "win_rates", "shares"]
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,7 @@ def directly_trained(
     Its distribution over plans starts anew around the plan under v14's reward: that of v14 has
     become narrow. The rater has the noise of the other experiments.
     """
+    torch.manual_seed(seed)  # of the network
     policy = old.child(old.last.reward())
     generator = torch.Generator().manual_seed(seed)
     pairs = draw_pairs(policy.last, material.songs["train"], n_pairs, generator)

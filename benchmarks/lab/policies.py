@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lab.baselines import Samples, directly_trained
 from lab.material import Material, comparable_pairs, utilities
@@ -36,9 +37,14 @@ def reference_edits(policy: Policy, songs: list[Song]) -> list[Edit]:
 
 
 def refined(
-    old: Policy, model: RewardModel, reference: list[Edit], share: float = REFINED_SHARE
+    old: Policy,
+    model: RewardModel,
+    reference: list[Edit],
+    seed: int,
+    share: float = REFINED_SHARE,
 ) -> Policy:
     """Return a policy that follows a reward model after `old`, before any training."""
+    torch.manual_seed(seed)  # of the new stage's network
     return old.child(CombinedReward(model, reference, share))
 
 
@@ -104,7 +110,7 @@ def win_rates(material: Material, taste: str) -> pd.DataFrame:
         for seed in range(material.size.seeds):
             about = {"pairs": n_pairs, "seed": seed}
             model = fitted(material, taste, n_pairs, seed, RewardTraining())
-            new = refined(old, model, reference)
+            new = refined(old, model, reference, seed)
             add(POLICY, new.edits(songs), **about)
             if n_pairs not in material.size.policy_pairs:
                 continue
@@ -130,7 +136,7 @@ def shares(material: Material, taste: str) -> pd.DataFrame:
         for seed in range(min(2, material.size.seeds)):
             model = fitted(material, taste, n_pairs, seed, RewardTraining())
             for share in (0.8, REFINED_SHARE, 1.0):
-                edits = refined(old, model, reference, share).edits(songs)
+                edits = refined(old, model, reference, seed, share).edits(songs)
                 gold = utilities(taste, edits)
                 for edit, won in zip(edits, wins(gold, base), strict=True):
                     rows.append(
@@ -152,7 +158,8 @@ def cycles(material: Material, taste: str, n_cycles: int = 3, per_cycle: int = 5
             answered += _asked(policy, material.songs["train"], rater, per_cycle, seed + 10 * cycle)
             fit(model, answered, [], RewardTraining(seed=seed))
             reference = reference_edits(policy, material.songs["train"])
-            policy = trained(refined(policy, model, reference), model, material, reference, seed)
+            new = refined(policy, model, reference, seed)
+            policy = trained(new, model, material, reference, seed)
             edits = policy.edits(songs)
             gaps = member_gaps(material, model, "test").mean(axis=1)
             same = np.nan if before is None else float(np.mean((gaps > 0) == (before > 0)))

@@ -43,8 +43,8 @@ class DirectTraining:
         Adam's learning rate.
     """
 
-    beta: float = 0.1
-    steps: int = 100
+    beta: float = 0.3
+    steps: int = 30
     lr: float = 1e-2
 
 
