@@ -18,15 +18,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from lab.material import one_thread
-from lab.policies import planning, reference_edits
+from lab.material import one_thread, utilities
+from lab.policies import reference_edits, refined
 from lab.recorded import LINES_WEIGHT, NOISE, V8, Recorded, halves, prepare_recorded
 from lab.rewards import fitted, member_gaps
 from measuring import between, markdown
 
 from rlhf_lib.editing.edit import Edit
-from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, every_target, rollout
-from rlhf_lib.learning.reward.combined import CombinedReward
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS
 from rlhf_lib.learning.reward.fit import (
     RewardTraining,
     fit_pair_data,
@@ -39,13 +38,10 @@ from rlhf_lib.raters.outside import OUTSIDE_TASTES
 from rlhf_lib.raters.simulated import STRENGTH_STEPS
 from rlhf_lib.steps.checkpoints import load_reward_model
 from rlhf_lib.steps.evaluation import EVEN, clustered_rate, wins
-from rlhf_lib.steps.train_policy import REFINED_SHARE
 
 REPORT = "docs/results.md"
 #: Numbers of noisy answers; a loss at either end beyond this many s is counted.
 ANSWERS, LOST_SECONDS = (50, 200), 4.0
-#: The linear part alone is fitted to noiseless answers.
-LINEAR = RewardTraining(mix_prior_sd=0.0)
 #: Songs that a taste must be able to judge: two for each half.
 FEWEST = 4
 
@@ -179,7 +175,7 @@ def predictability(output: Path, taste: str) -> pd.DataFrame:
         strength = np.where(size > 0, 1 + np.searchsorted(STRENGTH_STEPS, size), 0)
         set_parameters(v8, start)
         data = recorded.data.answered(others, np.where(size > 0, felt > 0, 0.5), strength)
-        fit_pair_data(v8, data, None, LINEAR)
+        fit_pair_data(v8, data, None, RewardTraining())
         gap = recorded.data.answered(ours, ours, ours).score_differences(parameters(v8))
         felt = recorded.gaps(taste, ours)
         rows += _right(_fewer_cuts(recorded, ours), felt, taste, "fewer cuts", song)
@@ -203,8 +199,8 @@ def learning(output: Path, taste: str, half: int, seeds: int) -> pd.DataFrame:
     material = halves(recorded, taste)[half]
     places = {song.sha256: k for k, song in enumerate(recorded.songs)}
     songs = np.array([places[sha256] for sha256 in material.song_ids("test")])
-    judge, known, rows = OUTSIDE_TASTES[taste], {}, []
-    reference = reference_edits(material, material.v14())
+    old_policy, rows = material.v14(), []
+    reference = reference_edits(old_policy, material.songs["train"])
     tested = [k for k in recorded.judged(taste) if k in songs]
     old = np.concatenate([recorded.utility[k][taste, "v14"] for k in tested])
     best = np.array([recorded.best(taste, k, t) for k in tested for t in CUTTING_TARGETS])
@@ -219,13 +215,8 @@ def learning(output: Path, taste: str, half: int, seeds: int) -> pd.DataFrame:
                 rows += _right(gap[ours], felt[ours], taste, str(answers), song)
             if not answers:
                 continue
-            policy = planning(material.v14(), CombinedReward(model, reference, REFINED_SHARE))
-            edits = rollout(policy, every_target(policy, material.songs["test"]), greedy=True)
-            for edit in edits:
-                key = edit.song.sha256, edit.actions.tobytes()
-                if key not in known:
-                    known[key] = judge.utility(edit)
-            new = np.array([known[e.song.sha256, e.actions.tobytes()] for e in edits])
+            policy = refined(old_policy, model, reference, seed)
+            new = utilities(taste, policy.edits(material.songs["test"]))
             best = np.maximum(best, new)
             rows += _won(new, old, taste, str(answers), tested)
     return pd.DataFrame(rows + _won(best, old, taste, "ceiling", tested))

@@ -1,78 +1,106 @@
-"""Climbing a learned reward: gains, recorded utility, and the lower confidence bound."""
+"""The course of a climb: gains over the old policy, recorded utility, and caution."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from artists import line
 from toy import toy_song
 
 from rlhf_lib import plots
-from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, weight_vector
-from rlhf_lib.editing.edit import Action, Edit
+from rlhf_lib.editing.descriptors import N_DESCRIPTORS, describe, weight_vector
 from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.reward import Reward
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.steps.climb import climb
 
-
-def model_of(*members: dict[str, float]):
-    """A reward model that has only these linear heads."""
-    weights = torch.tensor(np.stack([weight_vector(one) for one in members]))
-    return SimpleNamespace(descriptor_weights=lambda: weights)
-
-
-JUDGE = SimpleNamespace(utility=lambda edit: -float(len(edit.seams)))
+CONFIG = PolicyConfig(members=3, draws=1, own_plans=1, dense_plans=0)
+TARGETS = (0.8, 0.5)
+#: All but the seams are no part of a plan, so that there is something to climb.
+LIKED = weight_vector({"seams": -0.1, "energy_arc": 3.0, "again_16": -3.0, "short_pieces": 2.0})
+SEAMS = SimpleNamespace(utility=lambda edit: -float(len(edit.seams)))
 
 
 @pytest.fixture(scope="module")
-def start():
-    return Edit(toy_song(48), np.zeros(48, int), 0.73)
+def songs():
+    return [toy_song(96, seed=seed) for seed in (1, 2)]
 
 
-def test_the_learned_reward_rises_at_the_expense_of_the_true_one(start):
-    course = climb(model_of({"seams": 1.0}), JUDGE, [start], steps=15)
-    assert course["step"].tolist() == list(range(16))
-    assert (course["learned"].diff().dropna() >= 0).all()
-    assert course["learned"].iloc[-1] > 5
-    assert course["gold"].tolist() == (-course["learned"]).tolist()  # more seams, nothing else
-    assert (course["sd"] == 0).all()
+@pytest.fixture(scope="module")
+def old():
+    return Policy(CONFIG, SYNTHETIC_WEIGHTS)
 
 
-def test_a_lower_bound_makes_no_change_that_members_disagree_on(start):
-    split = model_of({"seams": 2.0}, {"seams": -1.0})  # mean 0.5 a seam, spread 1.5
-    mean, bound = (climb(split, JUDGE, [start], 10, k=k) for k in (0.0, 1.0))
-    assert mean["learned"].iloc[-1] > 0
-    assert (bound["learned"] == 0).all()
+@pytest.fixture(scope="module")
+def unsure(old):
+    """A policy whose members disagree on every weight."""
+    noise = np.random.default_rng(0).normal(size=(3, N_DESCRIPTORS))
+    return old.child(Reward(weights=LIKED + 0.5 * noise))
 
 
-def test_at_least_one_beat_is_played(start):
-    course = climb(model_of({"length": -1.0}), JUDGE, [start], steps=40)
-    assert np.isfinite(course["learned"]).all()
-    kept = start.actions == Action.KEEP
-    assert kept.all()  # the start itself is not changed
-    assert "length" in DESCRIPTOR_NAMES
+def test_gains_are_over_the_edits_of_the_old_policy(old, unsure, songs):
+    course = climb(unsure, old, songs, SEAMS, tried=(0, 60), targets=TARGETS)
+    assert course["tried"].tolist() == [0] * 4 + [60] * 4
+    weights = unsure.last.weights.numpy()
+    starts, best = old.edits(songs, TARGETS), unsure.only(climb=60).edits(songs, TARGETS)
+    for row, (a, b) in enumerate(zip(starts, best, strict=True), 4):
+        gains = weights @ (describe(b) - describe(a))
+        found = course.iloc[row]
+        assert found["learned"] == pytest.approx(gains.mean(), abs=1e-4)
+        assert found["sd"] == pytest.approx(gains.std(), abs=1e-4)
+        assert found["gold"] == len(a.seams) - len(b.seams)
+        assert (found["song"], found["target"]) == (a.song.sha256, a.target)
 
 
-def test_the_same_seed_climbs_the_same_way(start):
-    model = model_of({"hook": 1.0})
-    first, again = (climb(model, JUDGE, [start, start], 5, seed=3) for _ in range(2))
-    assert first.equals(again)
-    assert first["start"].tolist() == [0] * 6 + [1] * 6
+def test_the_course_ends_at_the_edit_of_the_policy(old, unsure, songs):
+    course = climb(unsure, old, songs, SEAMS, tried=(CONFIG.climb,), targets=TARGETS)
+    seams = [[len(edit.seams) for edit in policy.edits(songs, TARGETS)] for policy in (old, unsure)]
+    assert course["gold"].tolist() == (np.subtract(*seams)).tolist()
 
 
-def test_no_start_is_refused(start):
-    with pytest.raises(InputError, match="0 starts"):
-        climb(model_of({"hook": 1.0}), JUDGE, [])
-    with pytest.raises(InputError, match="k -1"):
-        climb(model_of({"hook": 1.0}), JUDGE, [start], k=-1)
+def test_a_longer_climb_never_has_a_lower_learned_reward(old, unsure, songs):
+    course = climb(unsure, old, songs, SEAMS, k=0.0, targets=TARGETS)
+    gains = course.pivot(index=["song", "target"], columns="tried", values="learned")
+    assert (gains.diff(axis=1).iloc[:, 1:] >= -1e-9).all(axis=None)
+    assert gains[3000].mean() > gains[0].mean() + 0.1
 
 
-def test_the_plot_shows_means_over_starts(start):
-    course = climb(model_of({"seams": 1.0}), JUDGE, [start, start], steps=3)
-    figure = plots.climbs({"hasty": course})
-    left, right = figure.axes
-    mean = course.groupby("step")["learned"].mean()
-    assert line(left, "hasty").get_ydata().tolist() == pytest.approx(mean.tolist())
-    assert right.get_ylabel() == "gain since the start (utility)"
+def test_a_cautious_climb_gains_less_of_what_members_disagree_on(old, unsure, songs):
+    hasty, cautious = (climb(unsure, old, songs, SEAMS, k, (300,), TARGETS) for k in (0.0, 2.0))
+    assert cautious["learned"].mean() < hasty["learned"].mean()
+    never = climb(unsure, old, songs, SEAMS, 1e6, (0, 300), TARGETS)
+    plan, end = (never[never["tried"] == count]["learned"].to_numpy() for count in (0, 300))
+    assert (plan == end).all()
+
+
+def test_a_climb_by_the_true_reward_is_no_exploit(old, songs):
+    new = old.child(Reward(weights=LIKED))
+    judge = SimpleNamespace(utility=lambda edit: float(describe(edit) @ LIKED))
+    course = climb(new, old, songs, judge, tried=(0, 300), targets=TARGETS)
+    np.testing.assert_allclose(course["gold"], course["learned"], atol=1e-4)
+    assert (course["gold"] > -1e-9).all()
+    assert (course["sd"] < 1e-9).all()
+    assert course["gold"].mean() > 0.1
+
+
+def test_nothing_to_climb_is_refused(old, unsure, songs):
+    for arguments, named in (
+        (([], SEAMS), "0 songs"),
+        ((songs, SEAMS, -1.0), "k -1"),
+        ((songs, SEAMS, 1.0, (-6,)), r"changes \(-6,\)"),
+    ):
+        with pytest.raises(InputError, match=named):
+            climb(unsure, old, *arguments)
+
+
+def test_the_plot_shows_means_over_edits(old, unsure, songs):
+    course = climb(unsure, old, songs, SEAMS, tried=(0, 30, 300), targets=TARGETS)
+    left, right = plots.climbs({"cautious": course}).axes
+    mean = course.groupby("tried")["learned"].mean()
+    assert line(left, "cautious").get_xdata().tolist() == [0, 30, 300]
+    assert line(left, "cautious").get_ydata().tolist() == pytest.approx(mean.tolist())
+    assert right.get_ylabel() == "gain over the old policy (utility)"
+    assert [text.get_text() for text in right.get_xticklabels()] == ["0", "30", "300"]
     with pytest.raises(InputError, match="no course"):
         plots.climbs({})

@@ -12,8 +12,10 @@ from rlhf_lib.analysis.song import load_songs
 from rlhf_lib.composer.compose import compose_songs
 from rlhf_lib.editing.edit import Action
 from rlhf_lib.feedback.annotation import VOTE_FOR_A
+from rlhf_lib.learning.planning.search import K_PLANS
 from rlhf_lib.learning.planning.song_tensors import FeatureScale
-from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig, every_target, rollout
+from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig
+from rlhf_lib.learning.policy.training import PolicyTraining, load_snapshots, train_policy
 from rlhf_lib.learning.reward.combined import CombinedReward
 from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.fit import RewardTraining, fit_pair_data, parameters
@@ -22,7 +24,8 @@ from rlhf_lib.learning.reward.pair_data import PairData
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS, descriptor_scale
 from rlhf_lib.raters.simulated import SimulatedRater, noise_for_agreement
 from rlhf_lib.steps.candidates import candidate_edits, comparison_tasks
-from rlhf_lib.steps.evaluation import clustered_rate, policy_edits, wins
+from rlhf_lib.steps.evaluation import clustered_rate, wins
+from rlhf_lib.steps.train_policy import REFINED_SHARE
 
 pytestmark = pytest.mark.slow
 N_SONGS, SECONDS = 7, 45.0
@@ -42,9 +45,8 @@ def songs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def old(songs):
-    config = PolicyConfig(search=8)
-    return Policy(config, SYNTHETIC_WEIGHTS, FeatureScale.fit(songs["train"]))
+def old():
+    return Policy(PolicyConfig(), SYNTHETIC_WEIGHTS)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +103,7 @@ def learned(pairs, known, truth, v8):
             said = [rater.compare(a.song, a, b) for a, b in (pairs["train"][k] for k in places)]
             answers = [VOTE_FOR_A[answer.preference] for answer in said]
             data = known["train"].answered(places, answers, [answer.strength for answer in said])
-            fit_pair_data(model, data, None, RewardTraining(mix_prior_sd=0.0, seed=seed))
+            fit_pair_data(model, data, None, RewardTraining(seed=seed))
         return model
 
     return model_for
@@ -127,9 +129,11 @@ def test_a_hundred_answers_teach_every_taste(learned, pairs, right, truth):
         baseline = np.where(longer == 0, 0.5, longer == np.sign(truth[taste, "test"]))
         assert clustered_rate(ours - baseline, ids).low > 0, taste
         assert ours.mean() > (0.6 if taste in ("arc", "fresh") else 0.7), taste
-    for taste in ("hooks", "fresh"):  # tastes that differ from v8
-        before = right(learned(taste, 0), taste)
-        assert clustered_rate(right(learned(taste, 100), taste) - before, ids).low > 0, taste
+    gains = [  # tastes that differ from v8
+        right(learned(taste, 100), taste) - right(learned(taste, 0), taste)
+        for taste in ("hooks", "fresh")
+    ]
+    assert clustered_rate(np.concatenate(gains), ids * 2).low > 0
 
 
 def test_ten_answers_do_little_harm_and_more_teach_more(learned, right):
@@ -149,37 +153,79 @@ def test_ten_answers_do_little_harm_and_more_teach_more(learned, right):
 
 
 @pytest.fixture(scope="module")
-def refined(learned, songs, old):
-    """Taste → (planner alone, with search), planning under a fit to 100 answers."""
-
-    def policies(taste):
-        reference = rollout(old, every_target(old, songs["train"], TARGETS), greedy=True)
-        weights = CombinedReward(learned(taste, 100), reference, 0.95).weights
-        return [Policy(PolicyConfig(search=n), weights, old.feature_scale) for n in (1, 16)]
-
-    return policies
+def rewards(learned, songs, old):
+    """(taste, answers) → the reward of a policy after a fit to answers."""
+    reference = old.edits(songs["train"], TARGETS)
+    return lambda taste, count: CombinedReward(learned(taste, count), reference, REFINED_SHARE)
 
 
-def test_the_policy_follows_a_new_taste(refined, songs, old):
-    before = policy_edits(old, songs["test"], greedy=True)
-    like = SimulatedRater("taste", "hooks", 0.0).utility
-    base = [like(e) for e in before]
-    for greedy in (True, False):
-        edits = policy_edits(refined("hooks")[1], songs["test"], greedy)
-        won = wins([like(e) for e in edits], base)
-        assert clustered_rate(won, [e.song.sha256 for e in edits]).low > 0.5, greedy
+@pytest.fixture(scope="module")
+def won(songs, old):
+    """(edits, taste, greedy) → wins over v14 by the noise-free taste, on the test songs."""
+    base = {greedy: old.edits(songs["test"], greedy=greedy) for greedy in (True, False)}
+
+    def over_v14(edits, taste, greedy=True):
+        like = SimulatedRater("taste", taste, 0.0).utility
+        return wins([like(e) for e in edits], [like(e) for e in base[greedy]])
+
+    return over_v14
 
 
-def test_search_improves_descriptors_of_the_whole_edit(refined, songs):
+def test_fifty_answers_make_a_better_policy(rewards, songs, old, won):
+    for taste in ("hooks", "chorus", "arc"):
+        edits = old.child(rewards(taste, 50)).edits(songs["test"])
+        rate = clustered_rate(won(edits, taste), [e.song.sha256 for e in edits])
+        assert rate.low > 0.5, (taste, rate)
+
+
+def test_sampled_edits_follow_the_taste_too(rewards, songs, old, won):
+    for taste in ("hooks", "fresh"):
+        edits = old.child(rewards(taste, 100)).edits(songs["test"], greedy=False, seed=1)
+        rate = clustered_rate(won(edits, taste, False), [e.song.sha256 for e in edits])
+        assert rate.low > 0.5, (taste, rate)
+
+
+def test_no_edit_is_below_the_parents_by_its_bound(rewards, songs, old):
+    before, better = old.edits(songs["test"]), 0
+    for taste in TASTES:
+        reward = rewards(taste, 10)
+        gains = reward.members(old.child(reward).edits(songs["test"])) - reward.members(before)
+        bounds = gains.mean(axis=1) - K_PLANS * gains.std(axis=1)
+        assert bounds.min() > -1e-3, taste
+        better += (gains.mean(axis=1) > 0.1).sum()
+    assert better > 10
+
+
+def test_search_and_climb_improve_what_does_not_add_up(rewards, songs, old):
     like = SimulatedRater("taste", "arc", 0.0).utility
-    plain, searched = (policy_edits(p, songs["test"], greedy=True) for p in refined("arc"))
-    gain = np.array([like(b) - like(a) for a, b in zip(plain, searched, strict=True)])
+    new = old.child(rewards("arc", 100))
+    plain, best = (policy.edits(songs["test"]) for policy in (new.only(search=False), new))
+    gain = np.array([like(b) - like(a) for a, b in zip(plain, best, strict=True)])
     assert gain.mean() > 0
     assert wilcoxon(gain, alternative="greater", zero_method="zsplit").pvalue < 0.05
 
 
-def test_policies_do_not_exploit_loops_and_reorders(refined, songs):
+def test_ppo_raises_the_reward_of_draws_on_unseen_songs(rewards, songs, old, tmp_path):
+    reward = rewards("fresh", 100)
+    new = old.child(reward)
+    training = PolicyTraining(episodes=500, checkpoint_every=500)
+    train_policy(new, reward, songs["train"], config=training, folder=tmp_path)
+    ((_, last),) = load_snapshots(tmp_path, new)
+
+    def drawn(policy):
+        some = (
+            policy.only(search=False).edits(songs["test"], greedy=False, seed=seed)
+            for seed in range(4)
+        )
+        return np.mean([reward.scores(edits) for edits in some], axis=0)
+
+    gain = drawn(last) - drawn(old.child(reward))
+    ids = [song.sha256 for song in songs["test"] for _ in TARGETS[1:]]
+    assert clustered_rate(gain, ids).low > 0
+
+
+def test_policies_do_not_exploit_loops_and_reorders(rewards, songs, old):
     """Tastes without either get less than 1 per edit; an exploited reward gives about ten."""
     for taste in ("hooks", "phrases"):
-        edits = policy_edits(refined(taste)[1], songs["test"], greedy=True)
+        edits = old.child(rewards(taste, 100)).edits(songs["test"])
         assert np.mean([(edit.actions > Action.CUT).sum() for edit in edits]) < 1, taste

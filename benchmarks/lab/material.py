@@ -85,7 +85,7 @@ SIZES = {
         5,
         10,
         Pretraining(),
-        300,
+        500,
         (10, 30, 50, 100, 200, 400),
         (50, 200),
         10,
@@ -133,18 +133,28 @@ class Material:
         self, taste: str, part: str, places: np.ndarray, rng: np.random.Generator
     ) -> PairData:
         """Return the pairs at `places`, answered by a simulated rater of `taste` with noise."""
-        felt = self.utility[taste][part][places]
-        felt = felt + rng.logistic(0, self.noise[taste], len(places))
-        size = np.abs(felt)
-        tie = size <= TIE_MARGIN
-        strength = np.where(tie, 0, 1 + np.searchsorted(STRENGTH_STEPS, size))
-        answer = np.where(tie, 0.5, felt > 0)
-        return self.pair_data[part].answered(places, answer, strength)
+        gaps = self.utility[taste][part][places]
+        answers = simulated_answers(gaps, self.noise[taste], rng)
+        return self.pair_data[part].answered(places, *answers)
 
     def vote_shares(self, taste: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities of a vote for a and of one for b on each pair."""
         felt, noise = self.utility[taste][part], self.noise[taste]
         return expit((felt - TIE_MARGIN) / noise), expit((-felt - TIE_MARGIN) / noise)
+
+
+def simulated_answers(
+    gaps: np.ndarray, noise: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return answers (1, ½, 0) and strengths (0 … 3) of a rater with noise, (n,) each.
+
+    `gaps` are the utility differences of the pairs.
+    """
+    felt = gaps + rng.logistic(0, noise, len(gaps))
+    size = np.abs(felt)
+    tie = size <= TIE_MARGIN
+    strength = np.where(tie, 0, 1 + np.searchsorted(STRENGTH_STEPS, size))
+    return np.where(tie, 0.5, felt > 0), strength
 
 
 def prepare(size: Size, folder: Path, songs_dir: Path | None, seed: int) -> Material:
@@ -219,11 +229,26 @@ def comparable_pairs(policy: Policy, songs: list[Song], per_song: int, seed: int
     return out
 
 
+_UTILITIES: dict[tuple[str, str, bytes], float] = {}
+
+
+def utilities(taste: str, edits: list[Edit]) -> np.ndarray:
+    """Return the utility of each edit under a taste, without noise, (n_edits,).
+
+    A process computes that of an edit once.
+    """
+    judge, out = taste_of(taste), []
+    for edit in edits:
+        key = taste, edit.song.sha256, edit.actions.tobytes()
+        if key not in _UTILITIES:
+            _UTILITIES[key] = judge.utility(edit)
+        out.append(_UTILITIES[key])
+    return np.array(out)
+
+
 def _utility_gaps(name: str, pairs: list[tuple[Edit, Edit]]) -> np.ndarray:
-    taste = taste_of(name)
-    edits = {id(edit): edit for pair in pairs for edit in pair}
-    known = {place: taste.utility(edit) for place, edit in edits.items()}
-    return np.array([known[id(a)] - known[id(b)] for a, b in pairs])
+    liked = utilities(name, [edit for pair in pairs for edit in pair])
+    return liked[0::2] - liked[1::2]
 
 
 def one_thread() -> None:

@@ -10,22 +10,19 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed
 
-from lab.material import SIZES, Material
+from lab.material import SIZES, Material, utilities
 from rlhf_lib.analysis.song import Song, load_songs
 from rlhf_lib.editing.descriptors import N_ADDITIVE
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning.planning.planner import Plan
-from rlhf_lib.learning.planning.search import alternatives
-from rlhf_lib.learning.planning.song_tensors import SongTensors
-from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy, every_target, rollout
+from rlhf_lib.learning.planning.plans import exact
+from rlhf_lib.learning.planning.search import alternatives, whole_edits
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS
 from rlhf_lib.learning.reward.comparisons import Comparison
-from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 from rlhf_lib.learning.reward.pair_data import PairData
-from rlhf_lib.learning.reward.synthetic import random_cuts
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS, random_cuts
 from rlhf_lib.paths import atomic_path, resolve
 from rlhf_lib.raters.lyrics import line_table, sung_file
 from rlhf_lib.raters.outside import OUTSIDE_TASTES, judges
@@ -120,10 +117,10 @@ def prepare_recorded(folder: Path, output_dir: Path, jobs: int) -> Recorded:
 
 def _edits(songs: list[Song]) -> list[dict[str, list[Edit]]]:
     policy, _ = load_policy(resolve(V14))
-    additive = policy.weights.cpu().numpy()[:N_ADDITIVE]
+    additive = policy.weights[:N_ADDITIVE]
     candidates = candidate_edits(policy, songs, CANDIDATES, 0)
-    own = rollout(policy, every_target(policy, songs), greedy=True)
-    pool = alternatives(songs, DENSE_WEIGHTS, CUTTING_TARGETS, POOL, 1.0, np.random.default_rng(0))
+    own, rng = policy.edits(songs), np.random.default_rng(0)
+    pool = alternatives(songs, SYNTHETIC_WEIGHTS, CUTTING_TARGETS, POOL, 1.0, rng)
     rng, out = np.random.default_rng(0), []
     for k, song in enumerate(songs):
         ours = own[k * len(CUTTING_TARGETS) :][: len(CUTTING_TARGETS)]
@@ -141,33 +138,26 @@ def _edits(songs: list[Song]) -> list[dict[str, list[Edit]]]:
             table = line_table(song)
             both, alone = (additive, LINES_WEIGHT * table), (np.zeros(N_ADDITIVE), table)
             edits |= {
-                name: _planned(policy, song, *reward)
+                name: _planned(song, *reward)
                 for name, reward in zip(LINES, (both, alone), strict=True)
             }
         out.append(edits)
     return out
 
 
-def _planned(policy: Policy, song: Song, weights: np.ndarray, extra: np.ndarray) -> list[Edit]:
+def _planned(song: Song, weights: np.ndarray, extra: np.ndarray) -> list[Edit]:
     """Return the exact optimum under additive weights and a table of steps, for each length."""
-    tensors = SongTensors.build([song], policy.feature_scale, extra=[extra])
-    plan = Plan.build(tensors, weights)
-    targets = torch.tensor(CUTTING_TARGETS, dtype=torch.float64)
-    return plan.best_edits(torch.zeros(len(targets), dtype=torch.int64), targets)
+    return [whole_edits(song, exact(weights), target, extra)[0] for target in CUTTING_TARGETS]
 
 
 def _utility(edits: dict[str, list[Edit]]) -> dict[tuple[str, str], np.ndarray]:
-    song, out = edits["v14"][0].song, {}
-    for name, taste in OUTSIDE_TASTES.items():
-        known: dict[bytes, float] = {}
-        for policy in ("candidates", "v14", "pool", *(LINES if name == "lyrics" else ())):
-            if not judges(name, song):
-                continue
-            for edit in edits[policy]:
-                if edit.actions.tobytes() not in known:
-                    known[edit.actions.tobytes()] = taste.utility(edit)
-            out[name, policy] = np.array([known[e.actions.tobytes()] for e in edits[policy]])
-    return out
+    song = edits["v14"][0].song
+    return {
+        (name, policy): utilities(name, edits[policy])
+        for name in OUTSIDE_TASTES
+        if judges(name, song)
+        for policy in ("candidates", "v14", "pool", *(LINES if name == "lyrics" else ()))
+    }
 
 
 def equal_pairs(edits: Sequence[Edit]) -> list[tuple[int, int]]:

@@ -5,65 +5,73 @@ from pathlib import Path
 import pandas as pd
 from measuring import between, markdown
 
+from lab import tables as make
+from lab import win_tables as wins
 from lab.material import AGREEMENT, Material
-from lab.policies import NETWORK
-from lab.tables import (
-    accuracy_table,
-    active_table,
-    answers_table,
-    baselines_table,
-    climb_table,
-    course_table,
-    cycle_table,
-    dense_table,
-    exploits,
-    length_table,
-    moves_table,
-    parts_of_policy_table,
-    parts_table,
-    settings_table,
-    share_table,
-    win_table,
-)
+from lab.policies import POLICY
 from rlhf_lib.paths import atomic_path
+from rlhf_lib.plots import climbs
 from rlhf_lib.plots.lab import learning_curves, over_optimisation
 from rlhf_lib.steps.evaluation import clustered_rate
 
+#: Experiment → titles and functions of its tables.
 SECTIONS = {
     "accuracies": (
         (
             f"Accuracy / noise ceiling on test songs (raters agree on {AGREEMENT:.0%})",
-            accuracy_table,
+            make.accuracy_table,
         ),
-        ("95 % intervals of the accuracy, clustered by song", baselines_table),
-        ("Parts of the model alone, mean over tastes", parts_table),
+        ("95 % intervals of the accuracy, clustered by song", make.baselines_table),
     ),
-    "settings": (("Settings, validation songs, mean over tastes", settings_table),),
-    "shares": (("Share of the learned reward, validation songs, planner + search", share_table),),
-    "dense_scale": (("The dense scale: 0 a random single cut, 1 the optimum", dense_table),),
+    "settings": (
+        ("Settings, validation songs, all tastes together", make.settings_table),
+        ("What the transformer adds to accuracy / ceiling", make.transformer_table),
+    ),
+    "shares": (("Win rate over v14 by share of the learned reward", make.share_table),),
+    "caution": (("Caution and climb, validation songs, all tastes together", make.caution_table),),
+    "dense_scale": (("The dense scale: 0 a random single cut, 1 the optimum", make.dense_table),),
+    "reference": (("The annealed reference, mean utility", wins.room_table),),
     "win_rates": (
-        ("How many answers? Win rate over v14, greedy, planner + search", answers_table),
-        ("Win rate over v14, greedy", win_table),
-        ("Win rate over v14, sampled", lambda table: win_table(table, "sampled")),
-        ("What search and network add to the win rate, same seeds", parts_of_policy_table),
-        ("LOOP and REORDER per edit", moves_table),
+        ("How many answers? Greedy win rate over v14", wins.answers_table),
+        ("Share of the way from v14 to the annealed reference", wins.reference_table),
+        ("Parts of the policy, 50 answers", lambda table: wins.parts_table(table, 50)),
+        ("Parts of the policy, 200 answers", lambda table: wins.parts_table(table, 200)),
+        ("What PPO adds to the win rate", wins.ppo_table),
+        ("Methods, all tastes together", wins.methods_table),
+        ("Methods, 50 answers", lambda table: wins.others_table(table, 50)),
+        ("Methods, 200 answers", lambda table: wins.others_table(table, 200)),
+        ("Sampled edits", wins.sampled_table),
+        ("LOOP and REORDER per edit", wins.moves_table),
     ),
-    "over_optimisation": (("Over-optimisation", lambda t: exploits(course_table(t))),),
-    "exploits": (("Climbing the reward model from v14's edits", climb_table),),
+    "over_optimisation": (
+        ("Gains over v14's edits while the policy climbs, all tastes together", make.climb_table),
+        ("The default climb, by taste", make.exploits_table),
+    ),
+    "over_training": (
+        ("PPO after ten answers", lambda table: make.exploits(make.course_table(table))),
+    ),
     "active": (
-        ("Active learning: accuracy / ceiling by answers", lambda t: active_table(t)[0]),
-        ("Answers needed for what 100 random ones give", lambda t: active_table(t)[1]),
+        ("Active learning: accuracy / ceiling by answers", lambda t: make.active_table(t)[0]),
+        ("Answers needed for what 100 random ones give", lambda t: make.active_table(t)[1]),
     ),
-    "cycles": (("Cycles", cycle_table),),
-    "free_length": (("Free length", length_table),),
+    "cycles": (("Cycles", make.cycle_table),),
+    "free_length": (("Free length", make.length_table),),
 }
+#: Numbers of answers and tastes whose climbs are drawn.
+DRAWN_PAIRS, DRAWN_TASTES = (10, 200), ("hooks", "arc")
 
 
-def show(tables: dict[str, pd.DataFrame], material: Material) -> None:
+def shown(name: str, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return the titled tables of an experiment that are not empty."""
+    made = [(title, function(table)) for title, function in SECTIONS[name]]
+    return [(title, each) for title, each in made if each.size]
+
+
+def show(tables: dict[str, pd.DataFrame]) -> None:
     """Print every table."""
-    for name, table in tables.items():
-        for title, make in SECTIONS[name]:
-            print(f"\n== {title}\n{make(table).to_string()}")
+    for name, table in wins.with_room(tables).items():
+        for title, each in shown(name, table):
+            print(f"\n== {title}\n{each.to_string()}")
 
 
 def plots(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[str]]:
@@ -90,7 +98,16 @@ def plots(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[str]]
             learning_curves(_win_curve(tables["win_rates"]), "win rate over v14"),
         )
     if "over_optimisation" in tables:
-        course = course_table(tables["over_optimisation"])
+        drawn = tables["over_optimisation"].query("taste in @DRAWN_TASTES")
+        for taste, some in drawn.groupby("taste"):
+            courses = {
+                f"{pairs} answers, k = {k:g}": course
+                for (pairs, k), course in some.groupby(["pairs", "k"])
+                if pairs in DRAWN_PAIRS
+            }
+            save("over_optimisation", f"climb_{taste}", climbs(courses))
+    if "over_training" in tables:
+        course = make.course_table(tables["over_training"])
         course = course[course["run"] == "no penalty, no rule"]
         for taste, some in course.groupby("taste"):
             some = some.groupby("episode").agg(
@@ -102,13 +119,13 @@ def plots(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[str]]
             some = some.assign(
                 low=some["gold"] - 2 * some["sd"], high=some["gold"] + 2 * some["sd"]
             )
-            save("over_optimisation", f"kl_{taste}", over_optimisation(some.reset_index()))
+            save("over_training", f"kl_{taste}", over_optimisation(some.reset_index()))
     return out
 
 
 def _win_curve(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    table = table[(table["mode"] == "greedy") & ~table["line"].isin(("bound", NETWORK))]
+    table = table[(table["mode"] == "greedy") & (table["line"] == POLICY)]
     for (taste, line, pairs), some in table.groupby(["taste", "line", "pairs"], sort=False):
         rate = clustered_rate(some["win"].to_numpy(float), some["song"].to_numpy())
         rows.append(
@@ -124,15 +141,14 @@ def write(tables: dict[str, pd.DataFrame], material: Material, profile: str, doc
     The text around the marks is written by hand; a mark is ``<!-- NAME -->`` and ends with
     ``<!-- end -->``.
     """
+    tables = wins.with_room(tables)
     pictures = plots(tables, docs / "images")
     path = docs / "results.md"
     text = path.read_text(encoding="utf-8")
     for name, table in tables.items():
         if f"<!-- {name} -->" not in text:
             continue
-        parts = []
-        for title, make in SECTIONS[name]:
-            parts.append(f"**{title}**\n\n{_with_index(make(table))}")
+        parts = [f"**{title}**\n\n{_with_index(each)}" for title, each in shown(name, table)]
         parts += [f"![{name}](images/{picture})" for picture in pictures[name]]
         text = between(text, name, "\n\n".join(parts))
     n_songs = {part: len(songs) for part, songs in material.songs.items()}

@@ -7,17 +7,18 @@ import pandas as pd
 from scipy.special import expit
 
 from lab.material import Material
-from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, N_DESCRIPTORS
 from rlhf_lib.learning.reward.active import RULES, select
 from rlhf_lib.learning.reward.fit import RewardTraining, fit_pair_data, parameters
+from rlhf_lib.learning.reward.likelihood import LIKELIHOODS
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.steps.evaluation import clustered_rate
 
-#: Name → settings of the fit that leave only this part free; the other part is not fitted.
-PARTS_OF_MODEL = {
-    "reward model": {},
-    "linear head alone": {"mix_prior_sd": 0.0},
-    "transformer alone": {"prior_scale": 0.0},
+#: Settings of the fit that are compared, each varied alone.
+SETTINGS = {
+    "likelihood": tuple(LIKELIHOODS),
+    "prior_scale": (0.1, 0.2, 0.4),
+    "prior_degrees": (1.0, 2.0, np.inf),
+    "mix_prior_sd": (0.0, 0.5, 1.0),
 }
 ACTIVE_START, ACTIVE_STEP, ACTIVE_END = 10, 10, 100
 
@@ -80,7 +81,7 @@ def ece(material: Material, taste: str, part: str, model: RewardModel, bins: int
 
 
 def accuracies(material: Material, taste: str) -> pd.DataFrame:
-    """Return accuracy on test songs by number of pairs and part of the model, and two baselines."""
+    """Return accuracy on test songs by number of pairs, and that of two baselines and of v8."""
     rows = []
     pairs = material.pairs["test"]
     baselines = {
@@ -92,34 +93,38 @@ def accuracies(material: Material, taste: str) -> pd.DataFrame:
         rows.append(accuracy_rows(material, taste, "test", gap, model=name, pairs=0, seed=0))
     for n_pairs in material.size.pairs:
         for seed in range(material.size.seeds):
-            for name, speaks in PARTS_OF_MODEL.items():
-                config = replace(RewardTraining(), **speaks)
-                model = fitted(material, taste, n_pairs, seed, config)
-                gap = member_gaps(material, model, "test").mean(axis=1)
-                row = accuracy_rows(
-                    material, taste, "test", gap, model=name, pairs=n_pairs, seed=seed
-                )
-                rows.append(row | {"ece": ece(material, taste, "test", model)})
+            model = fitted(material, taste, n_pairs, seed, RewardTraining())
+            gap = member_gaps(material, model, "test").mean(axis=1)
+            about = {"model": "reward model", "pairs": n_pairs, "seed": seed}
+            row = accuracy_rows(material, taste, "test", gap, **about)
+            rows.append(row | {"ece": ece(material, taste, "test", model)})
     return pd.DataFrame(rows)
 
 
 def settings(material: Material, taste: str) -> pd.DataFrame:
-    """Compare likelihoods and priors on the validation songs."""
+    """Compare likelihoods, priors and the transformer's part on the validation songs.
+
+    Columns: taste, setting, value, pairs, seed, song, and for each song the sums over its pairs of
+    P(right) and of the same for a perfect model of the taste (best).
+    """
     rows = []
-    choices = [
-        ("likelihood", name) for name in ("ordinal", "plain", "weighted", "margin", "squared")
-    ]
-    choices += [("prior_scale", value) for value in (0.1, 0.2, 0.4)]
-    choices += [("prior_degrees", value) for value in (1.0, 2.0, np.inf)]
-    choices += [("mix_prior_sd", value) for value in (0.0, 0.5, 1.0)]
+    best = np.maximum(*material.vote_shares(taste, "valid"))
+    songs = material.song_ids("valid")
     for n_pairs in (p for p in (50, 200) if p <= max(material.size.pairs)):
         for seed in range(min(3, material.size.seeds)):
-            for name, value in choices:
-                config = replace(RewardTraining(), **{name: value})
-                model = fitted(material, taste, n_pairs, seed, config)
-                gap = member_gaps(material, model, "valid").mean(axis=1)
-                about = {"setting": name, "value": value, "pairs": n_pairs, "seed": seed}
-                rows.append(accuracy_rows(material, taste, "valid", gap, **about))
+            for name, values in SETTINGS.items():
+                for value in values:
+                    config = replace(RewardTraining(), **{name: value})
+                    model = fitted(material, taste, n_pairs, seed, config)
+                    gap = member_gaps(material, model, "valid").mean(axis=1)
+                    right, _ = correctness(material, taste, "valid", gap)
+                    for song in np.unique(songs):
+                        ours = songs == song
+                        rows.append(
+                            {"taste": taste, "setting": name, "value": value, "pairs": n_pairs}
+                            | {"seed": seed, "song": song}
+                            | {"right": right[ours].sum(), "best": best[ours].sum()}
+                        )
     return pd.DataFrame(rows)
 
 
@@ -147,15 +152,3 @@ def active(material: Material, taste: str) -> pd.DataFrame:
                 chosen = select(gaps, ACTIVE_STEP, rule, 0.2, rng)
                 asked = np.concatenate([asked, left[chosen]])
     return pd.DataFrame(rows)
-
-
-def learned_weights(material: Material, taste: str, n_pairs: int) -> dict[str, float]:
-    """Return the weights of the fitted linear head, in logits per typical difference."""
-    model = fitted(material, taste, n_pairs, 0, RewardTraining())
-    return dict(
-        zip(
-            DESCRIPTOR_NAMES,
-            parameters(model)[:, :N_DESCRIPTORS].mean(axis=0),
-            strict=True,
-        )
-    )

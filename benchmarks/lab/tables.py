@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from lab.material import ADDITIVE_TASTES
-from lab.policies import NETWORK
-from rlhf_lib.steps.evaluation import clustered_rate
+from rlhf_lib.learning.planning.search import K_CHANGES
+from rlhf_lib.learning.policy.policy import PolicyConfig
+from rlhf_lib.steps.evaluation import EVEN, clustered_rate
 
 BASELINES = ("longer is better", "cooler temperature")
 
@@ -22,6 +23,19 @@ def mean_band(values: pd.Series) -> str:
     return f"{values.mean():.2f} ± {2 * error:.2f}"
 
 
+def ratio_interval(
+    above: pd.Series, below: pd.Series, songs: pd.Series, digits: int = 2, draws: int = 2000
+) -> str:
+    """Return a ratio of two sums with its 95 % interval, bootstrapped over songs."""
+    sums = pd.DataFrame({"above": np.asarray(above), "below": np.asarray(below)})
+    sums = sums.groupby(np.asarray(songs)).sum().to_numpy()
+    chosen = np.random.default_rng(0).integers(len(sums), size=(draws, len(sums)))
+    drawn = sums[chosen].sum(axis=1)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    value = sums[:, 0].sum() / sums[:, 1].sum()
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
 def accuracy_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return accuracy as a share of the noise ceiling, one row for each taste."""
     table = table.assign(share=table["accuracy"] / table["ceiling"])
@@ -34,7 +48,7 @@ def accuracy_table(table: pd.DataFrame) -> pd.DataFrame:
         for pairs, some in ours.groupby("pairs"):
             line[f"{pairs} pairs"] = mean_band(some["share"])
         line["ECE"] = f"{ours[ours['pairs'] == ours['pairs'].max()]['ece'].mean():.3f}"
-        out[_kind(taste)] = line
+        out[kind(taste)] = line
     return pd.DataFrame(out).T
 
 
@@ -48,82 +62,39 @@ def baselines_table(table: pd.DataFrame, pairs: int = 50) -> pd.DataFrame:
     return pd.DataFrame({"low": ours, "high": best}).rename(columns=names).round(2)
 
 
-def parts_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy / ceiling of the whole model and of its parts alone, mean over tastes."""
-    table = table[table["pairs"] > 0].assign(share=lambda t: t["accuracy"] / t["ceiling"])
-    return table.pivot_table(index="model", columns="pairs", values="share").round(3)
-
-
 def settings_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return accuracy / ceiling on the validation songs by setting, mean over tastes."""
-    table = table.assign(share=table["accuracy"] / table["ceiling"])
-    out = table.pivot_table(index=["setting", "value"], columns="pairs", values="share", sort=False)
+    """Return accuracy / ceiling on the validation songs by setting, all tastes together."""
+    sums = table.groupby(["setting", "value", "pairs"], sort=False)[["right", "best"]].sum()
+    out = (sums["right"] / sums["best"]).unstack("pairs")
     return out.round(3).reset_index()
 
 
-def win_table(table: pd.DataFrame, mode: str = "greedy") -> pd.DataFrame:
-    """Return the win rate over v14 by taste and line, with intervals clustered by song."""
-    table = table[table["line"] != NETWORK]  # fewer seeds: see `parts_of_policy_table`
-    whole = table.loc[table["line"] == "planner", "pairs"].unique()
-    table = table[table["pairs"].isin(whole) | (table["line"] == "bound")]
-    out = {}
-    for taste, rows in table.groupby("taste", sort=False):
-        line = {"bound": interval(*_columns(rows[rows["line"] == "bound"]))}
-        for (pairs, name), some in rows[(rows["mode"] == mode) & (rows["line"] != "bound")].groupby(
-            ["pairs", "line"], sort=False
-        ):
-            line[f"{pairs}: {name}"] = interval(*_columns(some))
-        out[_kind(taste)] = line
-    return pd.DataFrame(out).T
+def transformer_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what the transformer's part adds to accuracy / ceiling, with intervals over songs."""
+    table = table[table["setting"] == "mix_prior_sd"]
+    table = table.assign(value=table["value"].astype(float))
+    keys = ["taste", "pairs", "seed", "song"]
+    without = table[table["value"] == 0].set_index(keys)["right"]
+    rows = []
+    for (value, pairs), some in table[table["value"] > 0].groupby(["value", "pairs"]):
+        added = some["right"] - some.set_index(keys).index.map(without).to_numpy()
+        rows.append(
+            {"mix_prior_sd": value, "pairs": pairs}
+            | {"adds": ratio_interval(added, some["best"], some["song"], 3)}
+        )
+    return pd.DataFrame(rows)
 
 
-def answers_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the greedy win rate over v14, with search, by taste and number of answers."""
-    table = table[(table["line"] == "planner + search") & (table["mode"] == "greedy")]
-    out = {
-        _kind(taste): {
-            f"{pairs} answers": interval(*_columns(some)) for pairs, some in rows.groupby("pairs")
-        }
-        for taste, rows in table.groupby("taste", sort=False)
-    }
-    return pd.DataFrame(out).T
-
-
-def _columns(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+def columns(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return what `interval` takes: wins and songs."""
     return rows["win"], rows["song"]
 
 
-def _kind(taste: str) -> str:
+def kind(taste: str) -> str:
+    """Return a taste with what a reader should know of it."""
     if taste in ADDITIVE_TASTES:
         return f"{taste} (additive)"
     return f"{taste} (by ear)" if taste == "ear" else taste
-
-
-def parts_of_policy_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the gains of search over planner, and of PPO over both, on seeds with all three."""
-    table = table[table["mode"] == "greedy"]
-    whole = table[table["line"] == NETWORK]
-    table = table[table["seed"].isin(whole["seed"].unique())]
-    wins = table.pivot_table(index="taste", columns=["pairs", "line"], values="win", sort=False)
-    out = {}
-    for pairs in whole["pairs"].unique():
-        lines = [wins[pairs, "planner" + more] for more in ("", " + search", " + search + network")]
-        out[f"{pairs}: search"], out[f"{pairs}: network"] = np.diff(lines, axis=0)
-    out = pd.DataFrame(out, index=wins.index)
-    runs = whole.groupby(["taste", "pairs", "seed"])["best_episode"].first()
-    out["runs whose start stayed best"] = (runs == 0).groupby("taste").mean()
-    out.loc["mean"] = out.mean()
-    return out.round(2)
-
-
-def moves_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return loops and reorders per edit of the whole policy and of the bound, by taste."""
-    last = table.loc[table["line"] == "planner", "pairs"].max()
-    ours = table[(table["line"] == NETWORK) & (table["pairs"] == last)]
-    ours = ours[ours["mode"] == "greedy"].groupby("taste", sort=False)
-    bound = table[table["line"] == "bound"].groupby("taste", sort=False)
-    names = ["loops", "reorders"]
-    return ours[names].mean().join(bound[names].mean(), rsuffix=" of the bound").round(2)
 
 
 def dense_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -158,11 +129,45 @@ def course_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def climb_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return gains of learned and true reward at the end of a climb, and the share of exploits."""
-    table = table.assign(exploited=(table["learned"] > 0) & (table["gold"] < 0))
-    keys = ["taste", "pairs", "k"]
-    out = table.groupby(keys, sort=False)[["learned", "gold", "exploited"]].mean()
-    return out.round(2).reset_index()
+    """Return gains over v14's edits by number of changes tried, all tastes together."""
+    table = _exploits_marked(table)
+    means = table.groupby(["pairs", "k", "tried"])[["learned", "gold", "exploited", "lost"]].mean()
+    return means.round(3).reset_index()
+
+
+def exploits_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return gain in true reward and share of exploits of the default policy, by taste."""
+    table = _exploits_marked(table)
+    table = table[(table["k"] == K_CHANGES) & (table["tried"] == PolicyConfig.climb)]
+    out = {}
+    for name in ("gold", "exploited", "lost"):
+        each = table.pivot_table(index="taste", columns="pairs", values=name, sort=False)
+        out |= {f"{pairs}: {name}": each[pairs] for pairs in each}
+    out = pd.DataFrame(out)
+    out.loc["all"] = out.mean()
+    return out.round(2)
+
+
+def _exploits_marked(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with two marks.
+
+    An edit is exploited when it has a higher learned but a lower true reward than v14's; lost to
+    the climb, when the climb made its true reward lower than that of the best plan.
+    """
+    keys = ["taste", "pairs", "seed", "k", "song", "target"]
+    plan = table[table["tried"] == 0].set_index(keys)["gold"]
+    return table.assign(
+        exploited=(table["learned"] > 0) & (table["gold"] < -EVEN),
+        lost=table["gold"] < table.set_index(keys).index.map(plan).to_numpy() - EVEN,
+    )
+
+
+def caution_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return win rate and gain on the validation songs by setting, all tastes together."""
+    keys = ["setting", "value"]
+    out = table.pivot_table(index=keys, columns="pairs", values=["win", "gain"], sort=False)
+    out.columns = [f"{pairs}: {name}" for name, pairs in out.columns]
+    return out.round(3).reset_index()
 
 
 def exploits(course: pd.DataFrame) -> pd.DataFrame:
@@ -185,7 +190,7 @@ def cycle_table(table: pd.DataFrame) -> pd.DataFrame:
     for (taste, cycle), some in table.groupby(["taste", "cycle"], sort=False):
         rows.append(
             {"taste": taste, "cycle": cycle, "answers": int(some["answers"].max())}
-            | {"win rate": interval(*_columns(some)), "gain": round(some["gain"].mean(), 2)}
+            | {"win rate": interval(*columns(some)), "gain": round(some["gain"].mean(), 2)}
             | {"consistency": round(some["consistency"].mean(), 2)}
             | {"alignment": round(some["alignment"].mean(), 2)}
         )

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.plots import style
@@ -263,12 +264,12 @@ def _legend_above(ax: Axes) -> None:
 
 @styled
 def climbs(courses: Mapping[str, pd.DataFrame], fig: Figure | SubFigure | None = None) -> Figure:
-    """Draw learned and true reward while a search maximises the learned one.
+    """Draw learned and true reward while policies climb the learned one.
 
     Parameters
     ----------
     courses : dict of name → DataFrame
-        From `rlhf_lib.steps.climb.climb`: step, song, learned, gold. The bands of gold are
+        From `rlhf_lib.steps.climb.climb`: tried, song, learned, gold. The bands of gold are
         95 % intervals, bootstrapped over songs.
 
     Raises
@@ -282,9 +283,9 @@ def climbs(courses: Mapping[str, pd.DataFrame], fig: Figure | SubFigure | None =
     left, right = fig.subplots(1, 2)
     for number, (name, course) in enumerate(courses.items()):
         colour = style.CYCLE[number % len(style.CYCLE)]
-        means = course.groupby("step")[["learned", "gold"]].mean()
-        left.plot(means.index, means["learned"], color=colour, label=name)
-        by_song = course.pivot_table(index="song", columns="step", values="gold")
+        means = course.groupby("tried")[["learned", "gold"]].mean()
+        left.plot(means.index, means["learned"], "o-", markersize=4, color=colour, label=name)
+        by_song = course.pivot_table(index="song", columns="tried", values="gold")
         drawn = np.random.default_rng(0).integers(len(by_song), size=(1000, len(by_song)))
         low, high = np.quantile(by_song.to_numpy()[drawn].mean(axis=1), [0.025, 0.975], axis=0)
         right.fill_between(means.index, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -292,11 +293,15 @@ def climbs(courses: Mapping[str, pd.DataFrame], fig: Figure | SubFigure | None =
         best = means["gold"].idxmax()
         right.plot(best, means["gold"][best], "o", color=colour, markersize=6)
     for ax, title, unit in (
-        (left, "Learned reward", "gain since the start (logits)"),
-        (right, "True reward (simulated taste), best marked", "gain since the start (utility)"),
+        (left, "Learned reward", "gain over the old policy (sd)"),
+        (right, "True reward (simulated taste), best marked", "gain over the old policy (utility)"),
     ):
         ax.axhline(0, color=style.GREY, linewidth=1, linestyle=":")
-        ax.set_xlabel("steps of the search")
+        ax.set_xscale("symlog", linthresh=30, linscale=0.7)
+        ax.xaxis.set_major_locator(FixedLocator(means.index))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xticklabels([f"{count:,}" for count in means.index])
+        ax.set_xlabel("changes tried on the best plan")
         ax.set_ylabel(unit)
         ax.set_title(title)
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(courses))

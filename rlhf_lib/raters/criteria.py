@@ -9,11 +9,13 @@ joins; the last four are computed from the sound.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
 from rlhf_lib.analysis.likeness import beat_points, typical_unlikeness
+from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import course_of
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.editing.whole_edit import best_chorus
@@ -85,19 +87,25 @@ def heard_again(edit: Edit) -> float:
     similar passage began; 0 where there is none. Passages that began less than GROOVE s ago do
     not count as repeated. Passages are compared by timbre, chroma and onsets.
     """
-    points = beat_points(edit.song.features)
-    limit = -np.log2(LIKE) * typical_unlikeness(points)
-    points = points[edit.order]
-    n = len(points) - PASSAGE + 1
+    n = len(edit.order) - PASSAGE + 1
     if n < 1:
         return 0.0
-    lengths = (points**2).sum(axis=1)
-    squared = lengths[:, None] + lengths - 2 * points @ points.T
+    squared, limit = _unlikeness(edit.song)
+    squared = squared[np.ix_(edit.order, edit.order)]
     unlike = sum(squared[k : k + n, k : k + n] for k in range(PASSAGE)) / PASSAGE
     starts = np.cumsum(edit.song.beat_durations[edit.order])[:n]
     since = starts[:, None] - starts
     since = np.where((unlike <= limit) & (since >= GROOVE), since, np.inf)
     return float(np.exp(-since.min(axis=1) / MEMORY).mean())
+
+
+@lru_cache(maxsize=2)
+def _unlikeness(song: Song) -> tuple[np.ndarray, float]:
+    """Return the squared distance of each two beats, and the limit of that of like passages."""
+    points = beat_points(song.features)
+    lengths = (points**2).sum(axis=1)
+    squared = lengths[:, None] + lengths - 2 * points @ points.T
+    return squared, -np.log2(LIKE) * typical_unlikeness(points)
 
 
 def leaps(edit: Edit) -> float:

@@ -95,12 +95,18 @@ class Taste(SumOfParts):
         weights = {name: w for name, w in self.by_name.items() if name in DESCRIPTOR_NAMES}
         return weight_vector(weights)
 
+    @cached_property
+    def criteria(self) -> tuple[list[str], np.ndarray]:
+        """The names that are no descriptors, and their weights."""
+        names = [name for name in self.by_name if name not in DESCRIPTOR_NAMES]
+        return names, np.array([self.by_name[name] for name in names])
+
     def parts(self, edit: Edit) -> np.ndarray:
         """Return what each weighted name adds to the utility, in the order of `by_name`."""
         values = {}
         if self.descriptor_weights.any():
             values = dict(zip(DESCRIPTOR_NAMES, describe(edit), strict=True))
-        others = [name for name in self.by_name if name not in DESCRIPTOR_NAMES]
+        others, _ = self.criteria
         values |= dict(zip(others, criteria(edit, others), strict=True))
         return np.array([w * values.get(name, 0.0) for name, w in self.by_name.items()])
 

@@ -262,7 +262,7 @@ def gold_course(
     """
     rows = []
     for episode, policy in snapshots:
-        drawn = policy.only(climb=0, draws=1)
+        drawn = policy.only(search=False)
         edits = [e for seed in range(4) for e in drawn.edits(songs, greedy=False, seed=seed)]
         gold = np.array([judge.utility(edit) for edit in edits])
         by_song = gold.reshape(4, len(songs), -1).mean(axis=(0, 2))

@@ -26,6 +26,8 @@ from rlhf_lib.learning.planning.plans import PlanWeights, plans
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import (
     CONTENT,
+    K_CHANGES,
+    K_PLANS,
     Climb,
     own_weights,
     part_of_table,
@@ -70,7 +72,7 @@ class PolicyConfig:
         Local changes that are tried on the best plan.
     search : bool
         Whether plans are compared and changed; otherwise the mean plan of the last stage is the
-        edit.
+        edit, or one plan that is drawn.
     """
 
     stages: int = 1
@@ -142,7 +144,8 @@ class Policy(nn.Module):
 
     def __init__(self, config: PolicyConfig, weights: np.ndarray):
         super().__init__()
-        self.config = config
+        self.config = self.last_config = config
+        self.last_k = K_PLANS, K_CHANGES
         self.stages = nn.ModuleList(
             Stage(config.members, config.hidden) for _ in range(config.stages)
         )
@@ -194,10 +197,20 @@ class Policy(nn.Module):
             self.last.start_anew()
         self.last.linear.fill_(reward.linear)
 
-    def only(self, **config: int | bool) -> "Policy":
-        """Return a copy with another configuration, to evaluate parts alone."""
+    def only(
+        self, k_plans: float = K_PLANS, k_changes: float = K_CHANGES, **config: int | bool
+    ) -> "Policy":
+        """Return a copy whose last stage works differently, to evaluate parts alone.
+
+        Parameters
+        ----------
+        k_plans, k_changes : float
+            k of the lower confidence bounds, see `planning.search`.
+        **config
+            Of `PolicyConfig`.
+        """
         out = copy.deepcopy(self)
-        out.config = replace(self.config, **config)
+        out.last_config, out.last_k = replace(self.last_config, **config), (k_plans, k_changes)
         return out
 
     def edits(
@@ -253,23 +266,26 @@ class Policy(nn.Module):
         """Return the choices of the units for each target, (T, U)."""
         extra = None if table is None else part_of_table(stretch, table)
         choices = None
-        for stage in self.stages:
+        for stage in self.stages if self.last_config.search else [self.last]:
+            config = self.last_config if stage is self.last else self.config
             whole = stage.reward()
             if reward is not None and stage is self.last:
                 whole = reward
-            candidates = self._candidates(stage, stretch, targets, greedy, rng, extra)
+            candidates = self._candidates(stage, config, stretch, targets, greedy, rng, extra)
             known = bool(stage.linear) or whole is reward
-            if not (self.config.search and known):
+            if not (config.search and known):
                 choices = candidates[:, 0]
                 continue
-            climb = Climb(stretch, whole, targets, candidates, choices, extra)
-            climb.climb(self.config.climb, rng)
+            k = self.last_k if stage is self.last else (K_PLANS, K_CHANGES)
+            climb = Climb(stretch, whole, targets, candidates, choices, extra, *k)
+            climb.climb(config.climb, rng)
             choices = climb.choices
         return choices
 
     def _candidates(
         self,
         stage: Stage,
+        config: PolicyConfig,
         stretch: Stretch,
         targets: Sequence[float],
         greedy: bool,
@@ -277,7 +293,8 @@ class Policy(nn.Module):
         extra: np.ndarray | None,
     ) -> np.ndarray:
         """Return plans of a stretch under one stage, (T, C, U); if greedy, the mean plan first."""
-        planned, noise = [], rng.normal(size=(self.config.draws, N_PLAN))
+        draws = config.draws if config.search else 1
+        planned, noise = [], rng.normal(size=(draws, N_PLAN))
         if greedy:
             noise[0] = 0.0
         for target in targets:  # with the same noise: an edit does not depend on other targets
@@ -285,14 +302,14 @@ class Policy(nn.Module):
             numbers = over.mean.cpu().numpy() + over.stddev.cpu().numpy() * noise
             planned.append(plans(stretch, stage.plan_weights(numbers), [target], extra)[:, 0])
         out = np.stack(planned)
-        if not greedy:
+        if not (greedy and config.search):
             return out
-        if self.config.own_plans:
+        if config.own_plans:
             own = stage.weights.mean(0).cpu().numpy()
-            several = own_weights(own) + reweighted(own, self.config.own_plans - 1, _SPREAD, rng)
+            several = own_weights(own) + reweighted(own, config.own_plans - 1, _SPREAD, rng)
             out = np.concatenate([out, plans(stretch, several, targets, extra).swapaxes(0, 1)], 1)
-        if self.config.dense_plans:
-            count = self.config.dense_plans
+        if config.dense_plans:
+            count = config.dense_plans
             if extra is None:
                 dense = _dense_plans(stretch.song, stretch.first, tuple(targets), count)
             else:
