@@ -28,7 +28,7 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     scale = FeatureScale.fit([toy_song(40)])
     torch.manual_seed(0)
-    policy = Policy(PolicyConfig(hidden=8), np.ones(N_DESCRIPTORS), scale)
+    policy = Policy(PolicyConfig(hidden=8), np.ones(N_DESCRIPTORS))
     model = RewardModel(RewardConfig(**SMALL), scale, np.ones(N_DESCRIPTORS))
     facts = {"songs": [{"sha256": "0" * 64}], "held_out": [], "parents": {}}
     return {
