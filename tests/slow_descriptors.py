@@ -118,3 +118,15 @@ def slow_descriptors(song: Song, actions, target: float) -> np.ndarray:
         "length_error": min(4, abs(duration / song.duration - target) / 0.03),
     }
     return np.array([out[name] for name in DESCRIPTOR_NAMES])
+
+
+def slow_table(song: Song) -> np.ndarray:
+    """Return the additive descriptors of every step, (n + 1, n + 1, N_ADDITIVE)."""
+    n = song.n_beats
+    table = np.zeros((n + 1, n + 1, len(ADDITIVE_NAMES)))
+    for beat in range(n):
+        start, *_, end = slow_steps(song, [beat])
+        table[n, beat], table[beat, n] = list(start.values()), list(end.values())
+        for after in range(n):
+            table[beat, after] = list(slow_steps(song, [beat, after])[1].values())
+    return table
