@@ -118,7 +118,7 @@ def plans(
     tilted = weights.eighths - weights.eighths.mean(axis=1, keepdims=True)
     budgets = np.array([stretch.budget(target) for target in targets])
     choices = np.empty((len(weights), len(targets), len(first)), dtype=np.int8)
-    reached = _plan_many(
+    missed = _plan_many(
         np.ascontiguousarray(leave, dtype=np.float32),
         inside.astype(np.float32),
         stretch.ticks,
@@ -131,10 +131,10 @@ def plans(
         stretch.window,
         choices,
     )
-    if not reached:
+    if missed >= 0:
         raise InputError(
-            f"{stretch.song.song_id}: no choice of bars has a length of "
-            f"{', '.join(f'{target:.0%}' for target in targets)} of the song; ask for more"
+            f"{stretch.song.song_id}: no choice of bars has a length of {targets[missed]:.1%} of "
+            "the song; ask for another length"
         )
     return choices
 
@@ -174,8 +174,8 @@ def _others(stretch: Stretch, additive: np.ndarray, weights: PlanWeights) -> np.
 @njit(cache=True)
 def _plan_many(
     leave, inside, ticks, others, gain, times, eighths, level, budgets, window, choices
-) -> bool:
-    """Plan under each reward for each budget; return whether every length can be reached.
+) -> int:
+    """Plan under each reward for each budget; return a length that is not reached, or −1.
 
     Parameters
     ----------
@@ -222,8 +222,8 @@ def _plan_many(
                 leave[c], inside[c], ticks, others[c], gain[c], times[c], bonus, budget, window,
                 value, choices[c, t],
             ):  # fmt: skip
-                return False
-    return True
+                return t
+    return -1
 
 
 @njit(cache=True)
