@@ -204,9 +204,7 @@ def test_a_loop_that_pays_is_planned_like_the_best_of_all_edits():
     for own in random_weights(4, seed=7):
         own[RARE] = 0.0
         weights = PlanWeights(own[None], np.zeros((1, 8)), np.array([1]), np.array([0]))
-        looped = max(
-            (beat for beat in range(1, song.n_beats - 5)), key=lambda b: table[b, b] @ own
-        )
+        looped = max((beat for beat in range(1, song.n_beats - 5)), key=lambda b: table[b, b] @ own)
         (choices,) = plans(stretch, weights, [0.6])[0]
         bonus = np.sqrt(np.mean(own**2))
         values = all_edits.sums(table @ own)

@@ -22,9 +22,7 @@ def songs():
         song, rng = toy_song(n_beats, seed=seed), np.random.default_rng(seed)
         times = np.cumsum(rng.uniform(0.4, 0.6, n_beats)) - 0.4
         samples = round((times[-1] + 0.5) * song.sample_rate)
-        out.append(
-            replace(song, features=6 * song.features, beat_times=times, n_samples=samples)
-        )
+        out.append(replace(song, features=6 * song.features, beat_times=times, n_samples=samples))
     assert all(len(choruses(song)) for song in out[1:])
     return out
 
@@ -98,7 +96,5 @@ def test_sums_of_a_table_of_steps(songs):
         n = song.n_beats
         table = rng.normal(size=(n + 1, n + 1))
         actions = np.stack([random_actions(n, rng) for _ in range(20)])
-        by_hand = [
-            sum(table[step] for step in pairwise([n, *played(each), n])) for each in actions
-        ]
+        by_hand = [sum(table[step] for step in pairwise([n, *played(each), n])) for each in actions]
         np.testing.assert_allclose(step_sums(table, actions), by_hand, atol=1e-9)
