@@ -22,6 +22,7 @@ from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
 from rlhf_lib.editing.edit import TEMPERATURES, Edit, target_keep_ratio
 from rlhf_lib.editing.whole_edit import EIGHTHS
+from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.plans import PlanWeights, plans
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import (
@@ -81,6 +82,11 @@ class PolicyConfig:
     dense_plans: int = 76
     climb: int = 300
     search: bool = True
+
+    def __post_init__(self):
+        for name in ("stages", "members", "hidden", "draws"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; a policy needs at least 1")
 
 
 class Stage(nn.Module):
