@@ -115,7 +115,7 @@ def plans(
     # What a unit adds to the level of an eighth, when it is played there: 8 / length.
     level = stretch.course.level - stretch.course.level.mean()
     level = np.add.reduceat(level, first) / ARC_SCALE_DB
-    tilted = weights.eighths - weights.eighths.mean(axis=1, keepdims=True)
+    tilted = stretch.share * (weights.eighths - weights.eighths.mean(axis=1, keepdims=True))
     budgets = np.array([stretch.budget(target) for target in targets])
     choices = np.empty((len(weights), len(targets), len(first)), dtype=np.int8)
     missed = _plan_many(

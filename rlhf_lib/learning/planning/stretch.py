@@ -12,7 +12,9 @@ import numpy as np
 
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import (
+    DESCRIPTOR_NAMES,
     LOOPS,
+    N_ADDITIVE,
     N_DESCRIPTORS,
     RETURNS,
     TRANSITION,
@@ -25,6 +27,7 @@ from rlhf_lib.learning.planning.song_tensors import beat_ticks, window_ticks
 
 #: Most beats of a stretch; its table of steps takes 76 bytes for each pair of beats.
 LONGEST = 800
+_MEANS = [k for k in range(N_ADDITIVE, N_DESCRIPTORS) if DESCRIPTOR_NAMES[k] != "close_seams"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,11 @@ class Stretch:
     def n(self) -> int:
         """Number of beats."""
         return self.stop - self.first
+
+    @property
+    def share(self) -> float:
+        """Share of the song's beats: what a mean over the whole edit counts for in the stretch."""
+        return self.n / self.song.n_beats
 
     @cached_property
     def edges(self) -> np.ndarray:
@@ -123,6 +131,9 @@ class Stretch:
     def describe(self, actions: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Return all descriptors of edits of the stretch alone, (E, N_DESCRIPTORS) float64.
 
+        In a song of several stretches, descriptors that are no counts count by the stretch's share
+        of the song, as they would in the mean over the stretches.
+
         Parameters
         ----------
         actions : (E, n) int8
@@ -131,6 +142,7 @@ class Stretch:
         """
         out = np.empty((len(actions), N_DESCRIPTORS))
         fill_many(self.course, self.table, LOOPS, RETURNS, TRANSITION, actions, targets, out)
+        out[:, _MEANS] *= self.share
         return out
 
 
