@@ -105,8 +105,19 @@ class Stretch:
         )
 
     def budget(self, target: float) -> int:
-        """Return the longest allowed length in ticks for a keep ratio; see `SongTensors.budget`."""
-        return int(np.floor(self.ticks.sum() * target + self.window / 2 + 1e-6))
+        """Return the longest allowed length in ticks for a keep ratio; see `SongTensors.budget`.
+
+        The stretches of a long song share its length, so that half units do not add up.
+        """
+        wanted = self._played_by(self.stop, target) - self._played_by(self.first, target)
+        return int(np.floor(wanted + self.window / 2 + 1e-6))
+
+    def _played_by(self, beat: int, target: float) -> float:
+        """Return the ticks that an edit is to play before a beat; between stretches whole units."""
+        ticks = beat_ticks(self.song)[beat] * target
+        if 0 < beat < self.song.n_beats:
+            return self.window * round(ticks / self.window)
+        return ticks
 
     def actions(self, choices: np.ndarray) -> np.ndarray:
         """Return the actions of all beats, (..., n) int8, from those of the units, (..., U).
