@@ -8,6 +8,7 @@ from slow_descriptors import slow_descriptors
 from toy import toy_song
 
 from rlhf_lib.editing.descriptors import (
+    ADDITIVE_NAMES,
     DESCRIPTOR_NAMES,
     N_ADDITIVE,
     choruses,
@@ -22,7 +23,7 @@ from rlhf_lib.learning.planning.plans import exact
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import part_of_table, whole_edits
 from rlhf_lib.learning.planning.stretch import LONGEST, Stretch, stretches
-from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy, PolicyConfig
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 
@@ -186,9 +187,12 @@ def test_a_function_judges_edits_of_the_whole_song(long_song):
     assert set(whole) == {(True, False, 0.5), (False, True, 0.5)}
 
 
-def test_lengths_of_long_songs_are_reached(long_song):
-    for song in (long_song, toy_song(2600, seed=2)):
-        for target in CUTTING_TARGETS:
-            (edit,) = whole_edits(song, exact(DENSE_WEIGHTS), target)
-            bar = 0.5 * np.median(np.diff(song.decision_points))
-            assert abs(edit.duration - target * song.duration) <= len(stretches(song)) * bar / 2
+@pytest.mark.parametrize("like", [-5.0, 0.0, 5.0])
+def test_lengths_of_long_songs_are_reached_within_half_a_bar(like):
+    """However many stretches there are, and whether long or short edits are liked."""
+    weights = DENSE_WEIGHTS + weight_vector({"length": like}, ADDITIVE_NAMES)
+    for song in (toy_song(1203, seed=1, beats_per_bar=3), toy_song(2600, seed=2)):
+        for target in (0.93, 0.81, 0.5, 0.31):
+            (edit,) = whole_edits(song, exact(weights), target)
+            bar = 0.5 * song.beats_per_bar
+            assert abs(edit.duration - target * song.duration) <= bar / 2 + 0.25  # half a beat
