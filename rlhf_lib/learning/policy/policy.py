@@ -8,6 +8,7 @@ and its edits are never worse than the parent's by the lower confidence bound of
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -194,7 +195,12 @@ class Policy(nn.Module):
         weights = self.last.weights
         if reward.member_weights is not None:
             weights = torch.as_tensor(reward.member_weights, device=self.device)
-            weights = weights.expand(self.config.members, N_DESCRIPTORS)
+            members = math.lcm(self.config.members, len(weights))
+            # Rows that are repeated alike have the same mean and the same standard deviation.
+            for stage in self.stages:
+                stage.weights = stage.weights.repeat(members // self.config.members, 1)
+            self.config = replace(self.config, members=members)
+            weights = weights.repeat(members // len(weights), 1)
         if not torch.equal(weights, self.last.weights):
             self.last.weights.copy_(weights)
             self.last.start_anew()
