@@ -252,6 +252,24 @@ def test_a_child_has_its_parents_stages_and_one_more(policy):
     assert (policy.last.net[-1].bias == 0.25).all(), "the parent was changed"
 
 
+def test_an_ensemble_of_any_size_is_followed(policy, songs, tmp_path):
+    """Two members after five, then three: means and standard deviations stay what they were."""
+    two, three = members(1)[:2], members(2)[:3]
+    child = policy.child(Reward(weights=two)).child(Reward(weights=three))
+    path = save_model(tmp_path / "p.pt", child, **ORIGIN)
+    loaded, _ = load_policy(path)
+    for one in (child, loaded):
+        for stage, given in zip(one.stages, (SYNTHETIC_WEIGHTS[None], two, three), strict=True):
+            found = stage.reward().member_weights
+            np.testing.assert_allclose(found.mean(axis=0), given.mean(axis=0), atol=1e-12)
+            np.testing.assert_allclose(found.std(axis=0), given.std(axis=0), atol=1e-12)
+    assert actions(loaded.edits(songs[:1])) == actions(child.edits(songs[:1]))
+    with torch.no_grad():
+        child.last.net[-1].bias.fill_(2.0)
+    child.follow(Reward(weights=three))
+    assert (child.last.net[-1].bias == 2.0).all(), "the same reward counts as another one"
+
+
 @pytest.mark.parametrize("greedy", [True, False])
 def test_the_parents_edit_is_among_the_candidates_of_a_child(songs, greedy):
     """A reward for being like the parent's edit: nothing else has all of it."""
