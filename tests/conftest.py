@@ -9,7 +9,7 @@ os.environ["MPLBACKEND"] = "Agg"
 
 from pathlib import Path  # noqa: E402
 
-# Tests compare with librosa, which uses numba: two processes writing its cache at once damage it.
+# Two processes that write Numba's cache of compiled functions at once may damage it.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     cache = Path(__file__).resolve().parent.parent / ".cache" / "numba" / worker
     os.environ["NUMBA_CACHE_DIR"] = str(cache)

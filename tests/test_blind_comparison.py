@@ -1,5 +1,7 @@
 """Blind comparison of two policies: the tasks, and the votes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from toy import toy_song
@@ -24,6 +26,11 @@ def edits_of(songs, starts):
             actions[start : start + round((1 - target) * song.n_beats)] = 1
             out.append(Edit(song, actions, target))
     return out
+
+
+def cutting_at(starts):
+    """A policy that makes these edits."""
+    return SimpleNamespace(edits=lambda songs: edits_of(songs, starts))
 
 
 def entry_of(song, name, edits, folder):
@@ -58,14 +65,11 @@ def entry_of(song, name, edits, folder):
 def made(tmp_path, monkeypatch):
     """A test on two songs; the policies differ at the keep ratios .93 and .73 (0.3 and 0.7)."""
     songs = [toy_song(60, seed) for seed in (0, 1)]
-    starts = {"new": (8, 8, 8, 8), "old": (16, 8, 16, 8)}
-    monkeypatch.setattr(
-        module, "policy_edits", lambda who, songs, **_: edits_of(songs, starts[who])
-    )
+    new, old = cutting_at((8, 8, 8, 8)), cutting_at((16, 8, 16, 8))
     monkeypatch.setattr(
         module, "songs_on_disk", lambda work, folder: [entry_of(*one, folder) for one in work]
     )
-    return blind_comparison("new", "old", songs, REF, tmp_path), tmp_path
+    return blind_comparison(new, old, songs, REF, tmp_path), tmp_path
 
 
 #: Toy songs have the hashes 0…0 and 0…1; they share the first 8 digits, so the ids have all 64.
@@ -118,11 +122,10 @@ def test_votes_are_wins_of_the_new_policy(made):
     assert set(votes["song"]) == {"toy_0"}, "researchers read the names of songs"
 
 
-def test_no_answer_and_no_tasks_are_refused(made, monkeypatch, tmp_path):
+def test_no_answer_and_no_tasks_are_refused(made, tmp_path):
     with pytest.raises(InputError, match="there is no answer yet"):
         blind_votes([answer(made, 0.3, "tie", cant_tell=True)], made[0])
-    same = (8, 8, 8, 8)
-    monkeypatch.setattr(module, "policy_edits", lambda who, songs, **_: edits_of(songs, same))
+    policy = cutting_at((8, 8, 8, 8))
     with pytest.raises(InputError, match="edit every song alike"):
-        blind_comparison("new", "old", [toy_song(60)], REF, tmp_path / "other")
+        blind_comparison(policy, policy, [toy_song(60)], REF, tmp_path / "other")
     assert not (tmp_path / "other").exists(), "an earlier test there would be lost"

@@ -13,7 +13,6 @@ from rlhf_lib.analysis.song import load_songs
 from rlhf_lib.composer.compose import compose_songs
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.manifest import Manifest, PolicyRef
-from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.paths import file_sha256
@@ -31,7 +30,7 @@ def material(tmp_path_factory):
     compose_songs(folder / "songs", 2, seed=5, seconds=20.0)
     songs, _ = load_songs(folder / "songs", cache_dir=folder / "cache")
     torch.manual_seed(0)
-    policy = Policy(PolicyConfig(hidden=8), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+    policy = Policy(PolicyConfig(hidden=8), SYNTHETIC_WEIGHTS)
     generate_candidates(songs, policy, REF, folder / "wav", per_song=3)
     return folder, songs, policy
 

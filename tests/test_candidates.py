@@ -38,7 +38,7 @@ def made(tmp_path_factory):
     compose_songs(folder / "songs", 2, seed=3, seconds=30.0)
     songs, _ = load_songs(folder / "songs", cache_dir=folder / "cache")
     torch.manual_seed(0)
-    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS)
     ref = PolicyRef(name="policy_v14", sha256="0" * 64)
     manifest = generate_candidates(songs, policy, ref, folder / "out", per_song=7, seed=1)
     return folder, songs, policy, manifest

@@ -28,7 +28,7 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     scale = FeatureScale.fit([toy_song(40)])
     torch.manual_seed(0)
-    policy = Policy(PolicyConfig(hidden=8), np.ones(N_DESCRIPTORS), scale)
+    policy = Policy(PolicyConfig(hidden=8), np.ones(N_DESCRIPTORS))
     model = RewardModel(RewardConfig(**SMALL), scale, np.ones(N_DESCRIPTORS))
     facts = {"songs": [{"sha256": "0" * 64}], "held_out": [], "parents": {}}
     return {
@@ -157,7 +157,14 @@ def test_odd_configurations_take_no_memory(saved, tmp_path, kind):
         for odd in (None, -1, 10**9, float("nan"), "8", [8]):
             save_archive(tmp_path / "odd.pt", content | {"config": content["config"] | {name: odd}})
             assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), (name, odd)
-        if name in ("hidden", "width", "feedforward", "head"):  # in range, but with other shapes
+        if name in (
+            "stages",
+            "members",
+            "hidden",
+            "width",
+            "feedforward",
+            "head",
+        ):  # in range, but with other shapes
             save_archive(
                 tmp_path / "odd.pt", content | {"config": content["config"] | {name: 4095}}
             )
@@ -169,7 +176,12 @@ def test_odd_weights(saved, tmp_path, kind):
     path, load = saved[kind]
     content = load_archive(path)
     for name, value in content["state"].items():
-        for odd in (value.double() * float("nan"), value[..., :-1], torch.zeros(7, 7, 7, 7), None):
+        for odd in (
+            value.double() * float("nan"),
+            value.flatten()[:-1],
+            torch.zeros(7, 7, 7, 7),
+            None,
+        ):
             state = content["state"] | {name: odd}
             save_archive(tmp_path / "odd.pt", content | {"state": state})
             assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), name

@@ -10,7 +10,7 @@ from rlhf_lib.paths import file_sha256
 def test_demo_leaves_audio_models_curves_and_a_report(workspace, capsys):
     folder = workspace / "runs/demo"
     table = run_demo(folder, seed=1, profile="smoke")
-    assert set(table["line"]) >= {"new policy", "new, planner alone", "new, network alone"}
+    assert set(table["line"]) >= {"new policy", "new, mean plan", "new, best plan"}
     printed = capsys.readouterr().out
     for title in ("Win rate of v15 over v14 (simulated", "Accuracy of", "Mean keep ratio"):
         assert title in printed

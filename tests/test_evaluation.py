@@ -5,11 +5,12 @@ import pytest
 import torch
 from toy import toy_song
 
-from rlhf_lib.editing.descriptors import N_DESCRIPTORS, weight_vector
+from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS, weight_vector
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.song_tensors import FeatureScale
-from rlhf_lib.learning.policy.policy import Policy, PolicyConfig, every_target
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy, PolicyConfig
 from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
 from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
@@ -24,9 +25,7 @@ from rlhf_lib.steps.evaluation import (
     compare_policies,
     gold_course,
     judged_comparisons,
-    part_of,
-    planned_edits,
-    policy_edits,
+    optimal_edits,
     wins,
 )
 
@@ -36,9 +35,10 @@ def songs():
     return [toy_song(120, seed=s) for s in range(3)]
 
 
-def policy_planning(weights, songs, search=1):
+def policy_planning(weights, **config):
     torch.manual_seed(0)
-    return Policy(PolicyConfig(search=search), weights, FeatureScale.fit(songs))
+    small = {"hidden": 8, "draws": 3, "own_plans": 6, "dense_plans": 6, "climb": 60}
+    return Policy(PolicyConfig(**small | config), weights)
 
 
 def test_wins():
@@ -112,53 +112,74 @@ def test_the_accuracy_table_has_the_share_of_a_as_a_baseline(songs):
     assert len(table) == 6
 
 
-def test_a_policy_that_plans_with_the_taste_wins_up_to_the_bound(songs):
+def test_a_policy_that_plans_with_the_taste_wins(songs):
     taste = {"hook": 8.0, "seams": -0.2}
     judge = SimulatedRater("judge", taste, noise=0.1)
-    new = policy_planning(weight_vector(taste), songs)
-    old = policy_planning(SYNTHETIC_WEIGHTS, songs)
+    new = policy_planning(weight_vector(taste))
+    old = policy_planning(SYNTHETIC_WEIGHTS)
     table = compare_policies(new, old, songs, judge).set_index(["line", "mode"])
     ours = table.loc[("new policy", "greedy")]
-    assert ours.win_rate > 0.8
-    # the policy may use LOOP and REORDER, the bound may not
-    assert ours.win_rate >= table.loc[("re-plan under the taste", "greedy")].win_rate - 1e-9
-    assert ours.gain > 0
+    assert ours.win_rate > 0.8 and ours.gain > 0 and ours.votes > 0.8
+    # The policy may use LOOP and REORDER, the optimum of KEEP and CUT may not.
+    optimum = table.loc[("optimum of the taste's additive part", "greedy")]
+    assert ours.gain >= optimum.gain - 1e-6
+    assert (ours.n, ours.n_songs) == (12, 3)
     itself = compare_policies(old, old, songs, judge).set_index(["line", "mode"])
-    assert itself.loc[("new policy", "greedy")].win_rate == 0.5
+    even = itself.loc[("new policy", "greedy")]
+    assert (even.win_rate, even.gain, even.votes) == (0.5, 0, 0.5)
 
 
-def test_planned_edits_are_optimal_and_lengths_equal(songs):
-    policy = policy_planning(SYNTHETIC_WEIGHTS, songs)
-    for planned, taken in zip(
-        planned_edits(DENSE_WEIGHTS, policy, songs), policy_edits(policy, songs, True), strict=True
-    ):
-        assert dense_reward(taken) >= dense_reward(planned) - 1e-3
-        assert planned.target == taken.target
-        assert abs(taken.keep_ratio - taken.target) <= 0.03
+def loops(edits):
+    return [float((edit.actions == Action.LOOP_2).sum()) for edit in edits]
+
+
+def test_any_reward_judges_two_policies(songs):
+    """A function and a linear reward; the gain is the mean difference of the scores."""
+    new, old = policy_planning(weight_vector({"hook": 8.0})), policy_planning(SYNTHETIC_WEIGHTS)
+    hook = Reward(weights=weight_vector({"hook": 1.0}))
+    for judge in (hook, hook.scores):
+        table = compare_policies(new, old, songs, judge).set_index(["line", "mode"])
+        gaps = hook.scores(new.edits(songs)) - hook.scores(old.edits(songs))
+        ours = table.loc[("new policy", "greedy")]
+        assert ours.gain == pytest.approx(gaps.mean())
+        assert ours.win_rate == pytest.approx(np.mean(np.where(abs(gaps) < 1e-6, 0.5, gaps > 0)))
+        assert "votes" not in table and len(table) == 4
+    with pytest.raises(InputError, match=r"returned shape \(\) for"):
+        compare_policies(new, old, songs, lambda edits: 1.0)
+    with pytest.raises(InputError, match="the reward is a str; give a function"):
+        compare_policies(new, old, songs, "hooks")
+
+
+def test_optimal_edits_are_the_best_plans_of_every_length(songs):
+    """No plan under another reward is better by the dense reward."""
+    optimal = optimal_edits(DENSE_WEIGHTS, songs)
+    assert [edit.target for edit in optimal] == list(CUTTING_TARGETS) * 3
+    assert [edit.song for edit in optimal] == [song for song in songs for _ in range(4)]
+    best = np.array([dense_reward(edit) for edit in optimal])
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        other = optimal_edits(DENSE_WEIGHTS * np.exp(rng.normal(size=N_ADDITIVE)), songs)
+        assert (np.array([dense_reward(edit) for edit in other]) <= best + 1e-4).all()
+    assert all(abs(edit.keep_ratio - edit.target) <= 0.03 for edit in optimal)
 
 
 def test_each_part_of_a_policy_is_reported_alone():
-    """A taste for a few loops: the plan alone, which counts what each costs, makes none."""
+    """A taste for a few loops: the plan alone, in which each loop costs, makes none."""
     songs = [toy_song(64, seed=1)]
     taste = {"seams": -0.1, "hook": 1.0, "loops": -0.5, "looped": 8.0}
     judge = SimulatedRater("judge", taste, noise=0.1)
-    new = policy_planning(weight_vector(taste), songs, search=8)
-    with torch.no_grad():  # the network alone prefers CUT
-        new.actor[-1].bias[Action.CUT] += 0.05
-    old = policy_planning(SYNTHETIC_WEIGHTS, songs)
-    table = compare_policies(new, old, songs, judge).set_index(["line", "mode"])
-    names = {"planner", "planner and search", "network"}
-    assert {f"new, {name} alone" for name in names} <= set(table.index.get_level_values("line"))
+    new = policy_planning(weight_vector(taste), own_plans=12)
+    table = compare_policies(new, policy_planning(SYNTHETIC_WEIGHTS), songs, judge)
+    table = table.set_index(["line", "mode"])
     gain = table.xs("greedy", level="mode").gain
-    assert gain["new, planner and search alone"] > gain["new, planner alone"] + 1.0
-    for part in names:
-        alone = part_of(new, part)
-        assert alone.config.planner == (part != "network")
-        assert alone.config.network == (part == "network")
-        assert alone.config.search == (1 if part == "planner" else 8)
-    network = policy_edits(part_of(new, "network"), songs[:1], greedy=True)
-    for edit in network:  # it cuts from the start for as long as the length allows
-        assert (edit.actions[np.argmin(edit.actions == Action.CUT) :] == Action.KEEP).all()
+    assert gain["new, mean plan"] + 0.5 < gain["new, best plan"] <= gain["new policy"]
+    before = policy_planning(SYNTHETIC_WEIGHTS).edits(songs)
+    for line, part in (("mean", {"search": False}), ("best", {"climb": 0})):
+        gaps = [
+            judge.utility(ours) - judge.utility(theirs)
+            for ours, theirs in zip(new.only(**part).edits(songs), before, strict=True)
+        ]
+        assert gain[f"new, {line} plan"] == pytest.approx(np.mean(gaps))
 
 
 class DenseScore:
@@ -169,27 +190,41 @@ class DenseScore:
 
 
 def test_best_of_n_is_the_best_of_the_samples(songs):
-    policy = policy_planning(SYNTHETIC_WEIGHTS * 0.05, songs)  # weak values: varied samples
-    best = best_of(DenseScore(), policy, every_target(policy, songs), 8, seed=1)
-    samples = policy_edits(policy, songs, False, seed=1, samples=8)
-    scores = np.array([dense_reward(e) for e in samples]).reshape(8, -1)
-    np.testing.assert_allclose([dense_reward(e) for e in best], scores.max(0))
+    policy = policy_planning(SYNTHETIC_WEIGHTS, draws=1, climb=0)  # varied samples
+    best = best_of(DenseScore(), policy, songs, 8, seed=1)
+    samples = [edit for k in range(8) for edit in policy.edits(songs, greedy=False, seed=1 + k)]
+    scores = np.array([dense_reward(edit) for edit in samples]).reshape(8, -1)
+    np.testing.assert_allclose([dense_reward(edit) for edit in best], scores.max(0))
+    assert [(e.song, e.target) for e in best] == [(e.song, e.target) for e in samples[:12]]
     assert scores.std(0).max() > 0
+    model = policy_planning(SYNTHETIC_WEIGHTS)
+    table = compare_policies(model, policy, songs, SimulatedRater("j", "hooks"), DenseScore())
+    assert ("best of 16 old edits", "sampled") in table.set_index(["line", "mode"]).index
 
 
 def test_the_course_is_the_gain_over_the_first_snapshot(songs):
-    weak, strong = (policy_planning(SYNTHETIC_WEIGHTS * size, songs) for size in (0.02, 1.0))
-    judge = SimulatedRater("judge", {"seams": -1.0})
-    course = gold_course([(0, weak), (50, strong), (100, strong)], songs, judge, DenseScore())
+    """A taste against loops: the first snapshot's plans loop up to eight bars."""
+    looping, plain = policy_planning(SYNTHETIC_WEIGHTS), policy_planning(SYNTHETIC_WEIGHTS)
+    with torch.no_grad():
+        looping.last.net[-1].bias[-2] = 4.0
+        for policy in (looping, plain):
+            policy.last.log_sd.fill_(-2.0)
+    judge = SimulatedRater("judge", {"loops": -1.0})
+    course = gold_course([(0, looping), (50, plain), (100, plain)], songs, judge, DenseScore())
     assert course.episode.tolist() == [0, 50, 100]
     assert (course.loc[0, ["learned", "gold", "low", "high"]] == 0).all()
-    fewer = [
-        np.mean([len(e.seams) for e in policy_edits(p, songs, False, samples=4)])
-        for p in (weak, strong)
+    counts = [
+        np.mean(
+            [
+                loops(policy.only(draws=1, climb=0).edits(songs, greedy=False, seed=k))
+                for k in range(4)
+            ]
+        )
+        for policy in (looping, plain)
     ]
-    assert fewer[0] > fewer[1]  # weak values: sampled nearly at random
-    assert course.gold[1] > 0 and course.learned[1] > 0
-    assert course.low[1] <= course.gold[1] <= course.high[1] and course.low[1] < course.high[1]
+    assert course.gold[1] == pytest.approx(counts[0] - counts[1]) and course.gold[1] > 3
+    assert course.learned[1] > 0
+    assert course.low[1] <= course.gold[1] <= course.high[1]
     assert course.drop(columns="episode").iloc[1].equals(course.drop(columns="episode").iloc[2])
 
 

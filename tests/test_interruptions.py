@@ -35,9 +35,9 @@ def prepared(tmp_path_factory):
     """A workspace with three short songs, analysed, and a small policy."""
     folder = tmp_path_factory.mktemp("workspace")
     compose_songs(folder / "data/test_songs", 3, seed=3, seconds=20.0)
-    songs, _ = load_songs(folder / "data/test_songs", cache_dir=folder / ".cache/songs")
+    load_songs(folder / "data/test_songs", cache_dir=folder / ".cache/songs")
     torch.manual_seed(0)
-    policy = Policy(PolicyConfig(hidden=8), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+    policy = Policy(PolicyConfig(hidden=8), SYNTHETIC_WEIGHTS)
     facts = {"name": "policy_v14", "songs": [], "held_out": [], "parents": {}}
     save_model(folder / "models/policy_final.pt", policy, **facts)
     return folder

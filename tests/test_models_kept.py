@@ -9,7 +9,6 @@ from toy import toy_song
 
 from rlhf_lib.editing.descriptors import N_DESCRIPTORS
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 from rlhf_lib.learning.reward.model import RewardConfig
@@ -28,7 +27,7 @@ def songs():
 
 def test_the_same_model_is_the_same_file(tmp_path, songs):
     weights = np.append(DENSE_WEIGHTS, np.zeros(N_DESCRIPTORS - len(DENSE_WEIGHTS)))
-    policy = Policy(PolicyConfig(hidden=4), weights, FeatureScale.fit(songs))
+    policy = Policy(PolicyConfig(hidden=4), weights)
     facts = {"name": "policy_v14", "songs": song_list(songs), "held_out": []}
     one, two = (save_model(tmp_path / name, policy, **facts) for name in ("one.pt", "two.pt"))
     assert one.read_bytes() == two.read_bytes()

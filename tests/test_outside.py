@@ -13,7 +13,6 @@ from rlhf_lib.analysis.song import Song, load_songs
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.render import render
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning.policy.policy import every_target, rollout
 from rlhf_lib.learning.reward.synthetic import random_cuts
 from rlhf_lib.paths import resolve
 from rlhf_lib.raters.breaks import breaks
@@ -327,7 +326,7 @@ def test_a_simulated_rater_can_have_a_taste_from_outside(sections):
 def test_on_recorded_songs_random_cuts_break_more_than_those_of_the_first_policy():
     songs, _ = load_songs(RECORDED, n_songs=4)
     policy, _ = load_policy(resolve("models/policy_v14.pt"))
-    own = rollout(policy, every_target(policy, songs, (0.73, 0.5)), greedy=True)
+    own = policy.edits(songs, (0.73, 0.5))
     rng, gains = np.random.default_rng(0), []
     for edit in own:
         n_cuts = max(1, len(edit.seams))

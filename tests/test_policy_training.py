@@ -1,29 +1,27 @@
 """Policy training: resumable, stopped when it goes wrong, logged."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from toy import toy_song
 
-from rlhf_lib.editing.edit import Action
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.archive import save_archive
-from rlhf_lib.learning.planning.search import greedy_edits
-from rlhf_lib.learning.planning.song_tensors import FeatureScale
+from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.policy import training as policy_training
-from rlhf_lib.learning.policy.policy import Policy, PolicyConfig, every_target
+from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig
 from rlhf_lib.learning.policy.ppo import PPOConfig
 from rlhf_lib.learning.policy.training import PolicyTraining, forget_state, train_policy
 from rlhf_lib.learning.reward.combined import CombinedReward
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.paths import file_sha256
 from rlhf_lib.steps.checkpoints import load_policy, load_reward_model, save_model
-from rlhf_lib.steps.evaluation import part_of, policy_edits
 
 CONFIG = PolicyTraining(
-    episodes=80, ppo=PPOConfig(episodes_per_update=20, lr=1e-3), checkpoint_every=20
+    episodes=80, ppo=PPOConfig(episodes_per_update=20, lr=1e-2), checkpoint_every=20
 )
 
 
@@ -33,15 +31,15 @@ def songs():
 
 
 @pytest.fixture
-def policy(songs):
+def policy():
     torch.manual_seed(0)
-    config = PolicyConfig(hidden=32, search=2)
-    return Policy(config, SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+    config = PolicyConfig(hidden=8, draws=2, own_plans=4, dense_plans=4, climb=12)
+    return Policy(config, SYNTHETIC_WEIGHTS)
 
 
 @pytest.fixture
 def reward(songs, policy):
-    return CombinedReward(None, greedy_edits(every_target(policy, songs)))
+    return CombinedReward(None, policy.edits(songs, TARGETS))
 
 
 class Killed(Exception):
@@ -176,7 +174,7 @@ def test_wrong_checkpoints(tmp_path, policy):
     with pytest.raises(InputError, match="no checkpoint at"):
         load_policy(tmp_path / "missing.pt")
     content = torch.load(path, weights_only=True)
-    content["state"]["actor.3.bias"][0] = np.nan
+    content["state"]["stages.0.log_sd"][0] = np.nan
     save_archive(tmp_path / "nan.pt", content)
     with pytest.raises(InputError, match="not numbers"):
         load_policy(tmp_path / "nan.pt")
@@ -186,23 +184,57 @@ def test_wrong_checkpoints(tmp_path, policy):
         load_policy(tmp_path / "other.pt")
 
 
-def test_under_a_new_reward_the_policy_starts_as_its_plan(songs, reward, policy):
-    with torch.no_grad():  # learned under an old reward: to cut everywhere
-        policy.weights.mul_(0.5)
-        policy.actor[-1].bias[Action.CUT] = 5.0
-    plan = part_of(policy, "planner and search")
-    plan.follow(reward.weights)
-    expected = [edit.actions.tolist() for edit in policy_edits(plan, songs, greedy=True)]
-    before = [edit.actions.tolist() for edit in policy_edits(policy, songs, greedy=True)]
-    assert before != expected
-    policy.follow(reward.weights)
-    assert [e.actions.tolist() for e in policy_edits(policy, songs, greedy=True)] == expected
-    assert not any(p.any() for head in (policy.actor, policy.critic) for p in head[-1].parameters())
-
-
-def test_under_the_same_reward_the_network_is_kept(reward, policy):
-    policy.follow(reward.weights)
+def test_a_linear_reward_becomes_that_of_the_stage(songs, reward, policy):
+    """Under another reward than before, training starts from the plan under it."""
     with torch.no_grad():
-        policy.actor[-1].bias[Action.CUT] = 5.0
-    policy.follow(reward.weights)
-    assert policy.actor[-1].bias[Action.CUT] == 5.0
+        policy.last.net[-1].bias.fill_(2.0)
+    before = {name: value.clone() for name, value in policy.state_dict().items()}
+    train_policy(policy, reward, songs, config=CONFIG)
+    np.testing.assert_allclose(policy.weights, reward.weights)
+    assert bool(policy.last.linear)
+    assert not torch.equal(policy.last.net[-1].bias, before["stages.0.net.2.bias"])
+    assert policy.last.net[-1].bias.abs().max() < 1
+
+
+def test_what_was_trained_on_a_function_edits_by_its_mean_plan(songs, policy):
+    """Its weights stay, and without the function nothing can be compared."""
+
+    def longest_piece(edits):
+        return [float(np.diff(edit.segments).max()) for edit in edits]
+
+    train_policy(policy, longest_piece, songs, config=CONFIG)
+    np.testing.assert_array_equal(policy.weights, SYNTHETIC_WEIGHTS)
+    assert not bool(policy.last.linear)
+    mean = [edit.actions.tolist() for edit in policy.only(search=False).edits(songs)]
+    assert [edit.actions.tolist() for edit in policy.edits(songs)] == mean
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_the_run_ends_with_a_whole_update(songs, reward, policy, count):
+    """Fewer episodes than an update, or no multiple of one: the last update is complete."""
+    config = PolicyTraining(episodes=count, ppo=PPOConfig(20), checkpoint_every=20)
+    history = train_policy(policy, reward, songs, config=config)
+    assert history.rows[-1]["episode"] == -(-count // 20) * 20
+    assert history.stopped == "all episodes done"
+
+
+def test_another_run_does_not_resume_the_state(songs, reward, policy, tmp_path):
+    """Songs, settings and reward belong to a state."""
+    weights = reward.member_weights
+    start = {name: value.clone() for name, value in policy.state_dict().items()}
+    for songs_of_run, config, of_run in (
+        (songs, CONFIG, reward),
+        (songs[:2], CONFIG, reward),
+        (songs, replace(CONFIG, seed=1), reward),
+        (songs, CONFIG, Reward(weights=2 * weights)),
+        (songs, CONFIG, Reward(len_of_edits)),
+    ):
+        seen = []
+        policy.load_state_dict(start)
+        train_policy(policy, of_run, songs_of_run, None, config, tmp_path, seen.append)
+        assert seen[0]["episode"] == 10, "it resumed a state of another run"
+    assert len(list(tmp_path.glob("state_*.pt"))) == 5
+
+
+def len_of_edits(edits):
+    return [float(len(edit.order)) for edit in edits]

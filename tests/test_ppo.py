@@ -1,44 +1,35 @@
-"""The parts of PPO against numbers computed by hand."""
+"""PPO over plans against closed forms, and learning on small songs."""
 
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Normal, kl_divergence
 from toy import toy_song
 
-from rlhf_lib.editing.descriptors import N_DESCRIPTORS, describe
+from rlhf_lib.analysis.feature_table import FEATURE_NAMES
 from rlhf_lib.editing.edit import Action
-from rlhf_lib.learning.planning.editing_env import EditingEnv
-from rlhf_lib.learning.planning.planner import NEVER, Plan
-from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
-from rlhf_lib.learning.policy.policy import Policy, PolicyConfig, every_target, rollout
+from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.search import whole_edits
+from rlhf_lib.learning.policy.policy import (
+    CUTTING_TARGETS,
+    LEAST_LOG_SD,
+    MOST_LOG_SD,
+    N_PLAN,
+    N_SITUATION,
+    Policy,
+    PolicyConfig,
+    situations,
+)
 from rlhf_lib.learning.policy.ppo import (
+    Batch,
     PPOConfig,
     clipped_loss,
     collect,
-    generalised_advantages,
+    group_advantages,
     update,
 )
-from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS, dense_reward
+from rlhf_lib.learning.policy.training import PolicyTraining, train_policy
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
-
-
-def test_gae_by_hand():
-    # γ = 0.9, λ = 0.5: δ2 = 3 − 0.3 = 2.7; δ1 = 2 + 0.9·0.3 − 0.2 = 2.07;
-    # δ0 = 1 + 0.9·0.2 − 0.1 = 1.08; A2 = 2.7; A1 = 2.07 + 0.45·2.7; A0 = 1.08 + 0.45·A1
-    rewards = torch.tensor([[1.0], [2.0], [3.0]])
-    values = torch.tensor([[0.1], [0.2], [0.3]])
-    mask = torch.ones(3, 1, dtype=torch.bool)
-    found = generalised_advantages(rewards, values, mask, 0.9, 0.5).squeeze(1)
-    torch.testing.assert_close(found, torch.tensor([2.55825, 3.285, 2.7]))
-
-
-def test_gae_stops_at_the_end_of_a_shorter_song():
-    rewards = torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 99.0]])
-    values = torch.tensor([[0.1, 0.1], [0.2, 0.2], [0.3, 99.0]])
-    mask = torch.tensor([[True, True], [True, True], [True, False]])
-    found = generalised_advantages(rewards, values, mask, 1.0, 1.0)
-    torch.testing.assert_close(found[:, 1], torch.tensor([2.9, 1.8, 0.0]))
-    torch.testing.assert_close(found[:, 0], torch.tensor([5.9, 4.8, 2.7]))
 
 
 @pytest.mark.parametrize(
@@ -58,174 +49,230 @@ def test_clipped_loss_by_hand(ratio, advantage, loss):
     assert found.item() == pytest.approx(loss)
 
 
+def test_group_advantages_by_hand():
+    """Two groups of three; gaps −2, 0, 2 and −1, 0.5, 0.5 with a mean square of 9.5 / 6."""
+    found = group_advantages(np.array([1.0, 3.0, 5.0, 9.0, 10.5, 10.5]), 3)
+    gaps = np.array([-2.0, 0.0, 2.0, -1.0, 0.5, 0.5])
+    np.testing.assert_allclose(found, gaps / np.sqrt(9.5 / 6))
+    # What all edits of a song and length have in common does not count.
+    np.testing.assert_allclose(
+        group_advantages(np.array([101.0, 103, 105, 9, 10.5, 10.5]), 3), found
+    )
+    assert not group_advantages(np.full(6, 4.2), 3).any()  # all alike: nothing to learn, no NaN
+
+
+def new_policy(weights=SYNTHETIC_WEIGHTS):
+    torch.manual_seed(0)
+    return Policy(PolicyConfig(hidden=8, draws=2, own_plans=2, dense_plans=2, climb=0), weights)
+
+
 @pytest.fixture(scope="module")
 def songs():
-    return [toy_song(140, seed=s) for s in (1, 2, 3)]
+    return [toy_song(64, seed=1), toy_song(100, seed=2), toy_song(72, seed=3, beats_per_bar=3)]
+
+
+def loops(edits):
+    """The taste of these tests: loops, up to six in an edit."""
+    return np.array([min(6.0, float((edit.actions == Action.LOOP_2).sum())) for edit in edits])
+
+
+def parts(edits):
+    return {"combined": loops(edits)}
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# --- the batch
+
+
+def test_a_batch_is_drawn_in_groups_of_one_song_and_length(songs):
+    stage = new_policy().last
+    config = PPOConfig(episodes_per_update=60, draws=5)
+    batch = collect(stage, songs, parts, config, seeded())
+    assert len(batch.edits) == 60 and batch.numbers.shape == (60, N_PLAN)
+    groups = [batch.edits[at : at + 5] for at in range(0, 60, 5)]
+    assert all(len({(e.song.sha256, e.target) for e in group}) == 1 for group in groups)
+    drawn = {(group[0].song.sha256, group[0].target) for group in groups}
+    assert len({song for song, _ in drawn}) == 3 and {t for _, t in drawn} <= set(CUTTING_TARGETS)
+    expected = situations([e.song for e in batch.edits], [e.target for e in batch.edits], "cpu")
+    assert torch.equal(batch.situations, expected)
+    np.testing.assert_array_equal(batch.parts["combined"], loops(batch.edits))
+    advantages = group_advantages(loops(batch.edits), 5)
+    np.testing.assert_allclose(batch.advantages, advantages, atol=1e-6)
+    # A Gaussian around 0 with standard deviation 0.5, written out.
+    z = batch.numbers.double() / 0.5
+    log_p = (-0.5 * z**2 - np.log(0.5) - 0.5 * np.log(2 * np.pi)).sum(1)
+    np.testing.assert_allclose(batch.log_probs, log_p, rtol=1e-4)
+    assert z.mean().item() == pytest.approx(0, abs=0.1)
+    assert z.std().item() == pytest.approx(1, abs=0.05)
+
+
+def test_the_edits_of_a_batch_are_the_plans_of_its_numbers(songs):
+    stage = new_policy().last
+    batch = collect(stage, songs, parts, PPOConfig(20, 5), seeded(1), targets=(0.5, 0.8))
+    for edit, numbers in zip(batch.edits, batch.numbers.double().numpy(), strict=True):
+        assert edit.target in (0.5, 0.8)
+        (planned,) = whole_edits(edit.song, stage.plan_weights(numbers[None]), edit.target)
+        np.testing.assert_array_equal(planned.actions, edit.actions)
+
+
+def test_the_same_generator_draws_the_same_batch(songs):
+    stage = new_policy().last
+    one, same, other = (
+        collect(stage, songs, parts, PPOConfig(), seeded(seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(one.numbers, same.numbers)
+    assert not torch.equal(one.numbers, other.numbers)
+    assert all((a.actions == b.actions).all() for a, b in zip(one.edits, same.edits, strict=True))
+
+
+# --- the update
+
+
+def batch_of(numbers, advantages):
+    """A batch around given plan numbers, of policies that start with standard deviation 0.5."""
+    numbers = torch.as_tensor(numbers, dtype=torch.float32)
+    start = Normal(torch.zeros_like(numbers), 0.5)
+    x = torch.linspace(-1, 1, len(numbers) * N_SITUATION).reshape(-1, N_SITUATION)
+    log_probs = start.log_prob(numbers).sum(1)
+    return Batch(x, numbers, log_probs, torch.as_tensor(advantages).float(), [], {})
+
+
+def test_an_update_moves_towards_the_draws_that_are_better():
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(0, 0.5, (64, N_PLAN))
+    advantages = numbers[:, 3] - numbers[:, 7]
+    stage = new_policy().last
+    optimizer = torch.optim.Adam(stage.parameters(), lr=1e-2)
+    update(stage, None, optimizer, batch_of(numbers, advantages), PPOConfig(kl_coef=0.0))
+    mean = stage(batch_of(numbers, advantages).situations).mean.mean(0)
+    assert mean.argmax() == 3 and mean.argmin() == 7
+    assert mean[3] > 0.01 and mean[7] < -0.01
+
+
+def test_the_diagnostics_of_a_policy_at_its_start_are_known(songs):
+    """Ratio 1 everywhere: loss −mean(advantages), no KL, nothing clipped; a Gaussian's entropy."""
+    numbers = np.random.default_rng(1).normal(0, 0.5, (30, N_PLAN))
+    batch = batch_of(numbers, np.arange(30.0))
+    stage, reference = new_policy().last, new_policy().last
+    still = torch.optim.SGD(stage.parameters(), lr=0.0)
+    found = update(stage, reference, still, batch, PPOConfig(epochs=3))
+    assert found["policy_loss"] == pytest.approx(-14.5, rel=1e-4)
+    assert found["loss"] == pytest.approx(-14.5, rel=1e-4)
+    assert found["entropy"] == pytest.approx(
+        N_PLAN * (0.5 * np.log(2 * np.pi * np.e) + np.log(0.5)), rel=1e-5
+    )
+    for name in ("kl", "approx_kl", "clip_fraction"):
+        assert found[name] == pytest.approx(0, abs=1e-6)
+
+
+def test_kl_is_that_of_gaussians_in_nats_per_plan():
+    """log(s₁/s₀) + (s₀² + m²) / 2 s₁² − ½ for each plan number, added up."""
+    stage, reference = new_policy().last, new_policy().last
+    with torch.no_grad():
+        stage.net[-1].bias.fill_(0.3)
+        stage.log_sd.fill_(float(np.log(0.25)))
+    batch = batch_of(np.zeros((10, N_PLAN)), np.zeros(10))
+    still = torch.optim.SGD(stage.parameters(), lr=0.0)
+    found = update(stage, reference, still, batch, PPOConfig(epochs=1, kl_coef=2.0))
+    each = np.log(0.5 / 0.25) + (0.25**2 + 0.3**2) / (2 * 0.5**2) - 0.5
+    assert found["kl"] == pytest.approx(N_PLAN * each, rel=1e-4)
+    assert found["loss"] == pytest.approx(found["policy_loss"] + 2.0 * found["kl"], rel=1e-5)
+    both = [Normal(torch.tensor(0.3), torch.tensor(0.25)), Normal(torch.tensor(0.0), 0.5)]
+    assert kl_divergence(*both).item() == pytest.approx(each, rel=1e-5)
+
+
+def test_the_kl_penalty_pulls_back_to_the_reference():
+    stage, reference = new_policy().last, new_policy().last
+    with torch.no_grad():
+        stage.net[-1].bias.fill_(1.0)
+    batch = batch_of(np.zeros((20, N_PLAN)), np.zeros(20))
+    optimizer = torch.optim.Adam(stage.parameters(), lr=1e-2)
+    config = PPOConfig(kl_coef=1.0, epochs=30)
+    first, last = (update(stage, reference, optimizer, batch, config)["kl"] for _ in range(2))
+    assert 0 < last < 0.8 * first
+
+
+def test_standard_deviations_stay_within_their_bounds():
+    for advantage, bound in ((1.0, LEAST_LOG_SD), (-1.0, MOST_LOG_SD)):
+        stage = new_policy().last
+        optimizer = torch.optim.Adam(stage.parameters(), lr=1.0)
+        batch = batch_of(np.zeros((20, N_PLAN)), np.full(20, advantage))
+        for _ in range(8):
+            update(stage, None, optimizer, batch, PPOConfig(kl_coef=0.0, clip=10.0, epochs=1))
+            assert (stage.log_sd >= LEAST_LOG_SD).all() and (stage.log_sd <= MOST_LOG_SD).all()
+        assert (stage.log_sd == bound).any()
+
+
+# --- learning
+
+
+TRAINING = PolicyTraining(episodes=500)
 
 
 @pytest.fixture(scope="module")
-def plan(songs):
-    return Plan.build(SongTensors.build(songs, FeatureScale.fit(songs)), DENSE_WEIGHTS)
+def many_songs():
+    """Songs of 50 s whose level changes by some 10 dB every eight beats."""
+    levels = np.random.default_rng(0).normal(0, 10, size=(10, 13)).repeat(8, axis=1)[:, :100]
+    return [toy_song(100, seed=seed, rms_mean=level) for seed, level in enumerate(levels)]
 
 
-def new_policy(songs, **config):
-    torch.manual_seed(0)
-    return Policy(PolicyConfig(**config), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+def loud_endings(edits):
+    """How much louder the last quarter of an edit is than all of it, in 10 dB."""
+    found = []
+    for edit in edits:
+        level = edit.song.features[edit.order, FEATURE_NAMES.index("rms_mean")]
+        found.append((level[-(len(level) // 4) :].mean() - level.mean()) / 10)
+    return found
 
 
-def grid(plan):
-    song = torch.arange(3).repeat_interleave(4)
-    return EditingEnv(plan, song, torch.tensor([0.93, 0.83, 0.73, 0.5] * 3))
+def risen(policy, reward, songs):
+    """Train on some songs; return the gain of the mean plan on each edit of the others."""
+    before = np.array(reward(policy.only(search=False).edits(songs[6:])))
+    history = train_policy(policy, reward, songs[:6], songs[6:], TRAINING)
+    after = reward(policy.only(search=False).edits(songs[6:]))
+    return after - before, history
 
 
-def test_an_untrained_policy_with_planner_is_the_planner(songs, plan):
-    env = grid(plan)
-    edits = rollout(new_policy(songs), env, greedy=True)
-    best = [dense_reward(edit) for edit in plan.best_edits(env.song, env.target)]
-    found = [dense_reward(edit) for edit in edits]
-    # it may be better, because it may use LOOP and REORDER
-    assert all(f >= b - 1e-3 for f, b in zip(found, best, strict=True))
+def test_a_taste_for_loops_is_learned_in_500_episodes(many_songs):
+    """A Python function, no weights: the held-out reward rises by many standard errors."""
+    gains, history = risen(new_policy(), loops, many_songs)
+    assert gains.mean() > 5 * gains.std() / np.sqrt(len(gains)) and gains.mean() > 2
+    course = [row["held_out"] for row in history.rows]
+    drawn = [row["combined"] for row in history.rows]
+    assert np.mean(drawn[-5:]) > np.mean(drawn[:5]) + 1
+    assert course[-1] > course[0] and history.best_episode > 0
+    assert history.rows[-1]["episode"] == 500
 
 
-def test_policy_does_not_change_the_weights_it_was_given(songs):
-    before = SYNTHETIC_WEIGHTS.copy()
-    policy = new_policy(songs)
-    policy.weights.copy_(torch.ones(N_DESCRIPTORS))
-    np.testing.assert_array_equal(before, SYNTHETIC_WEIGHTS)
+def test_a_taste_for_loud_endings_is_learned(many_songs):
+    gains, history = risen(new_policy(), loud_endings, many_songs)
+    assert gains.mean() > 3 * gains.std() / np.sqrt(len(gains))
+    assert history.best_episode > 0
 
 
-def test_the_rewards_add_up_to_the_dense_reward(songs, plan):
-    generator = torch.Generator().manual_seed(0)
-    batch = collect(new_policy(songs), grid(plan), None, generator, tau=1.0)
-    scores = torch.tensor([dense_reward(edit) for edit in batch.edits])
-    torch.testing.assert_close(batch.rewards.sum(0), scores.float(), atol=1e-3, rtol=0)
+def test_five_lines_are_enough(many_songs):
+    """As documented: a policy, a function, songs."""
+    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS)
+    history = train_policy(policy, loops, many_songs[:4])
+    assert len(history.rows) == 50
+    assert loops(policy.edits(many_songs[:4])).mean() > 1
 
 
-def test_the_rest_of_the_whole_reward_is_given_at_the_end(songs):
-    """Songs of different length: the rest is given at the last decision of each."""
-    mixed = [songs[0], toy_song(60, seed=4)]
-    policy = new_policy(songs)
-    env = every_target(policy, mixed, (0.83, 0.5))
-    given = np.array([3.0, -2.0, 0.5, 7.0])
-    step_by_step, whole = (
-        collect(policy, env, reward, torch.Generator().manual_seed(0), tau=1.0)
-        for reward in (None, lambda edits: given)
-    )
-    assert torch.equal(whole.actions, step_by_step.actions)
-    np.testing.assert_allclose(whole.rewards.sum(0), given, atol=1e-4)
-    last = mixed[0].decision_points.size - 1, mixed[1].decision_points.size - 1
-    changed = (whole.rewards != step_by_step.rewards).nonzero().tolist()
-    assert sorted(changed) == sorted([[last[0], 0], [last[0], 1], [last[1], 2], [last[1], 3]])
-
-
-@pytest.mark.parametrize("tau", [0.03, 0.2, None])
-def test_logits_are_rewards_over_tau(songs, tau):
-    """log p(x) − log p(y) = (Q(x) + network(x) − Q(y) − network(y)) / τ."""
-    policy = new_policy(songs, tau=0.05)
-    network = torch.tensor([0.0, 0.1, 0, 0, 0, 0, 0, 0, -0.2])
-    with torch.no_grad():
-        policy.actor[-1].bias += network
-    values = torch.tensor([[1.0, 1.02, 0.9, 0.8, NEVER, NEVER, NEVER, NEVER, 1.1]])
-    inputs = torch.zeros(1, 2 * policy.config.hidden), torch.zeros(1, 14), values
-    log_p, value = policy(*inputs, tau)
-    allowed = values[0] > NEVER
-    wanted = (values[0] + network)[allowed] / (tau or 0.05)
-    found = log_p[0][allowed]
-    torch.testing.assert_close(found - found[0], wanted - wanted[0], atol=1e-4, rtol=1e-5)
-    assert log_p.exp().sum().item() == pytest.approx(1)
-    assert (log_p[0][~allowed] == NEVER).all()
-    assert value.item() == pytest.approx(1.1)  # an untrained critic predicts the plan's value
-
-
-def test_ppo_without_a_planner_learns(songs, plan):
-    """From scratch: the return on the training songs rises by a wide margin."""
-    policy = new_policy(songs, planner=False, hidden=64)
-    generator = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam(policy.parameters(), lr=2e-3)
-    config = PPOConfig(kl_coef=0.0, tau=0.5)
-    returns = []
-    for _ in range(8):
-        batch = collect(policy, grid(plan), None, generator, config.tau)
-        returns.append(float(batch.rewards.sum(0).mean()))
-        numbers = update(policy, None, optimizer, grid(plan), batch, config, generator)
-        assert all(np.isfinite(list(numbers.values())))
-    assert np.mean(returns[-2:]) > np.mean(returns[:2]) + 1.0
-
-
-def test_a_batch_is_learned_from_at_the_temperature_it_was_sampled_at(songs, plan):
-    """At learning rate 0 the ratio is 1 everywhere; at another temperature it is not."""
-    policy, generator = new_policy(songs), torch.Generator().manual_seed(0)
-    still = torch.optim.SGD(policy.parameters(), lr=0.0)
-    batch = collect(policy, grid(plan), None, generator, tau=0.2)
-    same = update(policy, None, still, grid(plan), batch, PPOConfig(tau=0.2), generator)
-    other = update(policy, None, still, grid(plan), batch, PPOConfig(tau=0.4), generator)
-    assert abs(same["approx_kl"]) < 1e-5 and same["clip_fraction"] == 0
-    assert other["approx_kl"] > 1e-2
-
-
-def test_a_high_tau_finds_what_a_low_one_never_tries():
-    """A bandit: to cut the first bar costs 0.3 in the plan, but gains 1 in the whole reward."""
-    song = toy_song(32, seed=5)
-    torch.manual_seed(0)
-    policy = Policy(
-        PolicyConfig(hidden=16, search=1), np.zeros(N_DESCRIPTORS), FeatureScale.fit([song])
-    )
-    env = every_target(policy, [song], (0.5,) * 32)
-    plain = env.observe
-
-    def observe():
-        slots, values = plain()
-        if env.unit == 0:
-            values[:, Action.CUT] -= 0.3
-        return slots, values
-
-    env.observe = observe
-
-    def pays(edits):
-        return np.array([float(edit.actions[0] == Action.CUT) for edit in edits])
-
-    config, generator = PPOConfig(kl_coef=0.0, tau=0.2), torch.Generator().manual_seed(0)
-    assert pays(collect(policy, env, pays, generator).edits).sum() == 0  # at τ 0.03: never
-    assert 0 < pays(collect(policy, env, pays, generator, 0.2).edits).mean() < 0.5
-    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-2)
-    for _ in range(8):
-        batch = collect(policy, env, pays, generator, config.tau)
-        update(policy, None, optimizer, env, batch, config, generator)
-    assert pays(rollout(policy, env, greedy=True)).mean() == 1.0
-
-
-def test_the_network_learns_a_reward_that_is_not_additive():
-    """The reward is highest at exactly six seams, which no weight of seams can express."""
-    songs = [toy_song(64, seed=s) for s in (1, 2, 3)]
-    weights = 0.2 * SYNTHETIC_WEIGHTS
-    torch.manual_seed(0)
-    policy = Policy(PolicyConfig(hidden=32, search=1), weights, FeatureScale.fit(songs))
-
-    def whole(edits):
-        additive = np.stack([describe(edit) for edit in edits]) @ weights
-        return additive - np.array([abs(len(edit.seams) - 6) for edit in edits])
-
-    env = every_target(policy, songs, (0.83, 0.73, 0.6, 0.5) * 4)
-    planned = whole(rollout(policy, env, greedy=True)).mean()
-    config, generator = PPOConfig(kl_coef=0.0, tau=0.2), torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam(policy.parameters(), lr=3e-3)
-    for _ in range(10):
-        batch = collect(policy, env, whole, generator, config.tau)
-        update(policy, None, optimizer, env, batch, config, generator)
-    assert whole(rollout(policy, env, greedy=True)).mean() > planned + 1.0
-
-
-def test_the_kl_penalty_pulls_back_to_the_reference(songs, plan):
-    """With a heavy KL penalty, the KL to the reference falls."""
-    reference = new_policy(songs, planner=False).requires_grad_(False)
-    policy = new_policy(songs, planner=False)
-    with torch.no_grad():
-        policy.actor[-1].bias += torch.tensor([0.0, 3.0, 0, 0, 0, 0, 0, 0, 0])
-    optimizer = torch.optim.Adam(policy.parameters(), lr=1e-2)
-    generator = torch.Generator().manual_seed(0)
-    config = PPOConfig(kl_coef=100.0, tau=1.0)
-    batch = collect(policy, grid(plan), None, generator, config.tau)
-    first = update(policy, reference, optimizer, grid(plan), batch, config, generator)["kl"]
-    last = update(policy, reference, optimizer, grid(plan), batch, config, generator)["kl"]
-    assert first > 0
-    assert last < 0.5 * first
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda edits: 1.0, r"returned shape \(\) for"),
+        (lambda edits: [float("nan")] * len(edits), "is nan; scores must be finite"),
+        (3.0, "the reward is a float; give a function"),
+    ],
+)
+def test_a_wrong_reward_is_refused_before_anything_is_trained(many_songs, function, message):
+    policy = new_policy()
+    with pytest.raises(InputError, match=message):
+        train_policy(policy, function, many_songs[:2])
+    assert not policy.last.net[-1].bias.any()
+    with pytest.raises(InputError, match="no songs to train"):
+        train_policy(policy, loops, [])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from toy import toy_song
 
-from rlhf_lib.learning.policy.policy import TARGETS, every_target, rollout
+from rlhf_lib.learning.policy.policy import TARGETS
 from rlhf_lib.paths import file_sha256
 from rlhf_lib.steps.checkpoints import load_policy, load_reward_model
 from rlhf_lib.steps.cycle import PRETRAINED
@@ -32,7 +32,7 @@ def test_the_reward_model_has_its_size_and_the_dense_reward():
 def test_the_policy_reaches_every_length_on_a_new_song():
     policy, _ = load_policy(BOX / PRETRAINED[1])
     song = toy_song(160, seed=3)
-    edits = rollout(policy, every_target(policy, [song], TARGETS), greedy=True)
+    edits = policy.edits([song], TARGETS)
     ratios = [edit.keep_ratio for edit in edits]
     assert ratios == pytest.approx(list(TARGETS), abs=0.03)
     assert sorted(ratios, reverse=True) == ratios

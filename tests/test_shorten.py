@@ -5,12 +5,11 @@ import pytest
 import torch
 from toy import toy_song
 
-from rlhf_lib.editing.descriptors import describe, weight_vector
+from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, describe, weight_vector
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.constraints import Constraints
-from rlhf_lib.learning.planning.song_tensors import FeatureScale
-from rlhf_lib.learning.policy.policy import Policy, PolicyConfig, every_target, rollout
+from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.policy.shorten import LEAST_DIFFERENCE, difference, shorten
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 
@@ -21,8 +20,8 @@ def song():
 
 
 @pytest.fixture(scope="module")
-def policy(song):
-    return Policy(PolicyConfig(hidden=8), SYNTHETIC_WEIGHTS, FeatureScale.fit([song]))
+def policy():
+    return Policy(PolicyConfig(hidden=8), SYNTHETIC_WEIGHTS)
 
 
 def part(song, *kept):
@@ -42,7 +41,7 @@ def test_lengths_are_reached_within_half_a_bar(policy, song, keep):
 
 def test_without_constraints_it_is_the_edit_of_the_policy(policy, song):
     (edit,) = shorten(policy, Constraints(song), 0.73)
-    (own,) = rollout(policy, every_target(policy, [song], (0.73,)), greedy=True)
+    (own,) = policy.edits([song], (0.73,))
     assert (edit.actions == own.actions).all()
 
 
@@ -66,7 +65,7 @@ def test_variants_differ_and_the_first_is_the_best(policy, song, keep):
     for place, edit in enumerate(edits):
         assert constraints.allows(edit) and abs(edit.duration - 100 * keep) <= 1.0
         assert all(difference(edit, other) >= LEAST_DIFFERENCE for other in edits[:place])
-    weights = policy.weights.numpy()
+    weights = policy.weights
     rewards = [describe(edit) @ weights for edit in edits]
     assert rewards[0] == max(rewards)
     # Nothing random is as good: whole bars drawn at random, of the same length.
@@ -84,27 +83,27 @@ def test_fewer_variants_where_no_more_differ(policy, song):
     assert 1 <= len(edits) < 9
 
 
-def test_a_network_that_breaks_the_rules_is_replaced_by_the_plan(song):
-    policy = Policy(PolicyConfig(hidden=8, search=1), SYNTHETIC_WEIGHTS, FeatureScale.fit([song]))
+@pytest.mark.parametrize("search", [True, False])
+def test_plans_that_were_learned_keep_to_the_constraints(song, search):
+    """A policy that has learned to loop, to move and to leave out the hook."""
+    policy = Policy(PolicyConfig(hidden=8, search=search), SYNTHETIC_WEIGHTS)
     with torch.no_grad():
-        policy.actor[-1].bias[Action.CUT] = 1e6  # cuts as long as it may
+        policy.last.net[-1].bias[-2:] = 4.0
+        policy.last.net[-1].bias[ADDITIVE_NAMES.index("hook")] = -4.0
+        policy.last.net[-1].bias[ADDITIVE_NAMES.index("intro")] = -4.0
     constraints = Constraints(song, [(30, 40)], True, True)
-    (own,) = rollout(policy, every_target(policy, [song], (0.5,)), greedy=True)
+    (own,) = policy.edits([song], (0.5,))
     assert not constraints.allows(own)
     (edit,) = shorten(policy, constraints, 0.5)
     assert constraints.allows(edit) and abs(edit.duration - 50) <= 1.0
 
 
-@pytest.mark.slow
-def test_a_song_of_more_beats_than_are_searched_has_variants():
+def test_a_song_of_more_beats_than_one_stretch_has_variants():
     song = toy_song(1200, seed=1)
-    policy = Policy(
-        PolicyConfig(hidden=8),
-        weight_vector({"seams": -1.0, "hook": 5.0}),
-        FeatureScale.fit([song]),
-    )
+    policy = Policy(PolicyConfig(hidden=8), weight_vector({"seams": -1.0, "hook": 5.0}))
     edits = shorten(policy, Constraints(song), 0.5, 2)
     assert len(edits) == 2 and difference(*edits) >= LEAST_DIFFERENCE
+    assert all(abs(edit.duration - 300) <= 1.0 for edit in edits)  # half a bar
 
 
 @pytest.mark.parametrize(

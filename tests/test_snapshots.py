@@ -1,22 +1,18 @@
 """The snapshots of a training run are loaded as policies, in order."""
 
-import numpy as np
 import pytest
 import torch
 
-from rlhf_lib.analysis.feature_table import N_FEATURES
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.archive import save_archive
-from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.policy.training import load_snapshots
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 
 
 def policy_of(hidden: int, bias: float = 0.0) -> Policy:
-    scale = FeatureScale(np.zeros(N_FEATURES, np.float32), np.ones(N_FEATURES, np.float32))
-    policy = Policy(PolicyConfig(hidden=hidden), SYNTHETIC_WEIGHTS, scale)
-    torch.nn.init.constant_(policy.actor[-1].bias, bias)
+    policy = Policy(PolicyConfig(hidden=hidden), SYNTHETIC_WEIGHTS)
+    torch.nn.init.constant_(policy.last.net[-1].bias, bias)
     return policy
 
 
@@ -31,8 +27,8 @@ def test_snapshots_are_ordered_by_episode_and_the_policy_is_unchanged(tmp_path):
     policy = policy_of(8)
     snapshots = load_snapshots(tmp_path, policy)
     assert [episode for episode, _ in snapshots] == [50, 100, 1000]
-    assert [then.actor[-1].bias[0].item() for _, then in snapshots] == [50.0, 100.0, 1000.0]
-    assert policy.actor[-1].bias[0].item() == 0.0
+    assert [then.last.net[-1].bias[0].item() for _, then in snapshots] == [50.0, 100.0, 1000.0]
+    assert policy.last.net[-1].bias[0].item() == 0.0
 
 
 def test_missing_or_misfitting_snapshots_are_refused(tmp_path):

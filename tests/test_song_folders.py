@@ -18,7 +18,6 @@ from rlhf_lib.analysis.audio import find_audio, load_audio
 from rlhf_lib.analysis.song import load_song, load_songs
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.manifest import PolicyRef
-from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.steps.candidates import generate_candidates
@@ -60,7 +59,7 @@ def test_candidates_of_a_song_with_a_long_name(music, tmp_path):
     write(music / LONG_NAMES[0], click_track(30.0))
     songs, _ = load_songs(music)
     torch.manual_seed(0)
-    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS)
     ref = PolicyRef(name="p", sha256="0" * 64)
     for _ in range(2):  # the second time the files are found
         manifest = generate_candidates(songs[1:], policy, ref, tmp_path / "out", per_song=5)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from scipy.special import expit
 from toy import toy_song
 
@@ -20,8 +19,8 @@ from rlhf_lib.editing.descriptors import (
     weight_vector,
 )
 from rlhf_lib.editing.edit import Action, Edit
-from rlhf_lib.learning.planning.planner import Plan
-from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
+from rlhf_lib.learning.planning.plans import exact
+from rlhf_lib.learning.planning.search import whole_edits
 
 HEARING = ("harmony_jump", "level_jump", "sung", "lost_ends", "strange_ends")
 SINGING = ("band_400_800", "contrast_1600_3200", *(f"mfcc_std_{k}" for k in (7, 8, 9, 10)))
@@ -168,9 +167,7 @@ def test_no_step_is_paid_for():
 
 
 def planned(song, target, **weights):
-    tensors = SongTensors.build([song], FeatureScale.fit([song]))
-    plan = Plan.build(tensors, weight_vector(weights, ADDITIVE_NAMES))
-    (edit,) = plan.best_edits(torch.tensor([0]), torch.tensor([target], dtype=torch.float64))
+    (edit,) = whole_edits(song, exact(weight_vector(weights, ADDITIVE_NAMES)), target)
     return edit
 
 

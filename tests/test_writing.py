@@ -6,7 +6,6 @@ import pytest
 import torch
 from children import files_below, full_disk, told_by_a_child
 from feedback_examples import answer, manifest
-from toy import toy_song
 
 from rlhf_lib import plots
 from rlhf_lib.analysis import song_cache
@@ -17,7 +16,6 @@ from rlhf_lib.feedback.exchange import export_feedback
 from rlhf_lib.feedback.label_studio import write_project
 from rlhf_lib.feedback.quality.report import write_quality_report
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.steps.checkpoints import save_model
@@ -27,7 +25,7 @@ LIMIT = 500  # bytes; every file below is longer
 
 def _model(folder):
     torch.manual_seed(0)
-    policy = Policy(PolicyConfig(hidden=8), SYNTHETIC_WEIGHTS, FeatureScale.fit([toy_song(40)]))
+    policy = Policy(PolicyConfig(hidden=8), SYNTHETIC_WEIGHTS)
     save_model(folder / "p.pt", policy, name="policy_v14")
 
 

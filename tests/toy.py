@@ -14,16 +14,20 @@ def toy_song(
     period: float = 0.5,
     beats_per_bar: int = 4,
     downbeats: np.ndarray | None = None,
+    **columns: np.ndarray,
 ) -> Song:
     """Return a song of random features in repeating sections, `period` s per beat.
 
-    Its bars have `beats_per_bar` beats, unless `downbeats` are given.
+    Its bars have `beats_per_bar` beats, unless `downbeats` are given. `columns` are values of
+    features by their names.
     """
     rng = np.random.default_rng(seed)
     sections = rng.normal(size=(4, 32, len(FEATURE_NAMES)))
     plan = rng.integers(0, 4, size=n_beats // 32 + 1)
     features = np.concatenate([sections[k] for k in plan])[:n_beats]
     features = features + 0.3 * rng.normal(size=features.shape)
+    for name, values in columns.items():
+        features[:, FEATURE_NAMES.index(name)] = values
     rate = 8000
     return Song(
         song_id=f"toy_{seed}",

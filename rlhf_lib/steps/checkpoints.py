@@ -113,9 +113,9 @@ def _loaded(
     try:
         if config != config_cls():  # before memory is allocated for unusual sizes
             with torch.device("meta"):
-                _refuse_other_shapes(make(config, state), state)
+                _refuse_other_weights(make(config, state), state)
         model = make(config, state)
-        _refuse_other_shapes(model, state)
+        _refuse_other_weights(model, state)
         model.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
         reason = str(error).partition("\n")[0][:200]
@@ -128,26 +128,35 @@ def _loaded(
     return model.to(device).eval(), _about(path, about)
 
 
-def _refuse_other_shapes(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    wanted = {name: value.shape for name, value in model.state_dict().items()}
-    for name in wanted.keys() | state.keys():
-        got = state[name].shape if name in state else None
-        if got != wanted.get(name):
-            raise ValueError(f"{quote(name)} has shape {got}, expected {wanted.get(name)}")
+def _refuse_other_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Refuse weights of other names, shapes or types than those of the model."""
+    wanted, found = (
+        {name: (tuple(value.shape), value.dtype) for name, value in some.items()}
+        for some in (model.state_dict(), state)
+    )
+    for name in wanted.keys() | found.keys():
+        if found.get(name) != wanted.get(name):
+            raise ValueError(f"{quote(name)} is {found.get(name)}, expected {wanted.get(name)}")
 
 
 def _config(path: str | Path, values: Any, config_cls: type) -> Any:
     """Return the configuration; its fields must have the names and types of the class."""
     kinds = {one.name: type(one.default) for one in fields(config_cls)}
     if not isinstance(values, dict) or values.keys() != kinds.keys():
-        raise InputError(f"{path}: the configuration is not {', '.join(kinds)}; train it anew")
+        raise InputError(
+            f"{path} was made by another version: its configuration is not {', '.join(kinds)}; "
+            "train it anew"
+        )
     for name, kind in kinds.items():
         value = values[name]
         if type(value) is not kind or not 0 <= value <= _LARGEST:
             raise InputError(
                 f"{path}: {name} is {quote(value)}; expected 0 … {_LARGEST}; train it anew"
             )
-    return config_cls(**values)
+    try:
+        return config_cls(**values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; train it anew") from error
 
 
 def _about(path: str | Path, about: Any) -> dict[str, Any]:

@@ -116,11 +116,11 @@ def plans(
     # What a unit adds to the level of an eighth, when it is played there: 8 / length.
     level = stretch.course.level - stretch.course.level.mean()
     level = np.add.reduceat(level, first) / ARC_SCALE_DB
-    tilted = weights.eighths - weights.eighths.mean(axis=1, keepdims=True)
+    tilted = stretch.share * (weights.eighths - weights.eighths.mean(axis=1, keepdims=True))
     budgets = np.array([stretch.budget(target) for target in targets])
     longest_first = np.argsort(-budgets, kind="stable")
     choices = np.empty((len(weights), len(targets), len(first)), dtype=np.int8)
-    reached = _plan_many(
+    missed = _plan_many(
         np.ascontiguousarray(leave, dtype=np.float32),
         inside.astype(np.float32),
         stretch.ticks,
@@ -133,10 +133,10 @@ def plans(
         stretch.window,
         choices,
     )
-    if not reached:
+    if missed >= 0:
         raise InputError(
-            f"{stretch.song.song_id}: no choice of bars has a length of "
-            f"{', '.join(f'{target:.0%}' for target in targets)} of the song; ask for more"
+            f"{stretch.song.song_id}: no choice of bars has a length of {targets[missed]:.1%} of "
+            "the song; ask for another length"
         )
     return choices[:, np.argsort(longest_first)]
 
@@ -176,8 +176,8 @@ def _others(stretch: Stretch, additive: np.ndarray, weights: PlanWeights) -> np.
 @compiled
 def _plan_many(
     leave, inside, ticks, others, gain, times, eighths, level, budgets, window, choices
-) -> bool:
-    """Plan under each reward for each budget; return whether every length can be reached.
+) -> int:
+    """Plan under each reward for each budget; return a length that is not reached, or −1.
 
     Parameters
     ----------
@@ -224,8 +224,8 @@ def _plan_many(
                 leave[c], inside[c], ticks, others[c], gain[c], times[c], bonus, budget, window,
                 value, choices[c, t],
             ):  # fmt: skip
-                return False
-    return True
+                return t
+    return -1
 
 
 @compiled

@@ -41,9 +41,12 @@ class Reward:
         self.function = function
         self.member_weights = None
         if weights is not None:
-            self.member_weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
-            shape = self.member_weights.shape
-            if len(shape) != 2 or shape[1] != N_DESCRIPTORS:
+            try:
+                self.member_weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
+            except (TypeError, ValueError) as error:
+                raise InputError(f"the weights of the reward are no numbers ({error})") from error
+            members, *size = self.member_weights.shape
+            if members < 1 or size != [N_DESCRIPTORS]:
                 raise InputError(
                     f"the weights have shape {np.shape(weights)}; give {N_DESCRIPTORS}, one for "
                     "each descriptor, or rows of these"

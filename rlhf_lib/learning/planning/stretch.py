@@ -14,7 +14,9 @@ from cachetools import LRUCache, cached
 
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import (
+    DESCRIPTOR_NAMES,
     LOOPS,
+    N_ADDITIVE,
     N_DESCRIPTORS,
     RETURNS,
     TRANSITION,
@@ -30,6 +32,7 @@ from rlhf_lib.learning.planning.song_tensors import beat_ticks, window_ticks
 LONGEST = 800
 #: Memory for tables of steps that are kept; a song of two minutes takes 5 MB.
 _TABLE_BYTES = 300e6
+_MEANS = [k for k in range(N_ADDITIVE, N_DESCRIPTORS) if DESCRIPTOR_NAMES[k] != "close_seams"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,11 @@ class Stretch:
     def n(self) -> int:
         """Number of beats."""
         return self.stop - self.first
+
+    @property
+    def share(self) -> float:
+        """Share of the song's beats: what a mean over the whole edit counts for in the stretch."""
+        return self.n / self.song.n_beats
 
     @cached_property
     def edges(self) -> np.ndarray:
@@ -98,9 +106,19 @@ class Stretch:
         )
 
     def budget(self, target: float) -> int:
-        """Return the longest allowed length in ticks for a keep ratio; see `SongTensors.budget`."""
-        whole = int(self.ticks.sum())
-        return min(whole, int(np.floor(whole * target + self.window / 2 + 1e-6)))
+        """Return the longest allowed length in ticks for a keep ratio; see `SongTensors.budget`.
+
+        The stretches of a long song share its length, so that half units do not add up.
+        """
+        wanted = self._played_by(self.stop, target) - self._played_by(self.first, target)
+        return min(int(self.ticks.sum()), int(np.floor(wanted + self.window / 2 + 1e-6)))
+
+    def _played_by(self, beat: int, target: float) -> float:
+        """Return the ticks that an edit is to play before a beat; between stretches whole units."""
+        ticks = beat_ticks(self.song)[beat] * target
+        if 0 < beat < self.song.n_beats:
+            return self.window * round(ticks / self.window)
+        return ticks
 
     def actions(self, choices: np.ndarray) -> np.ndarray:
         """Return the actions of all beats, (..., n) int8, from those of the units, (..., U).
@@ -125,6 +143,9 @@ class Stretch:
     def describe(self, actions: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Return all descriptors of edits of the stretch alone, (E, N_DESCRIPTORS) float64.
 
+        In a song of several stretches, descriptors that are no counts count by the stretch's share
+        of the song, as they would in the mean over the stretches.
+
         Parameters
         ----------
         actions : (E, n) int8
@@ -133,6 +154,7 @@ class Stretch:
         """
         out = np.empty((len(actions), N_DESCRIPTORS))
         fill_many(self.course, self.table, LOOPS, RETURNS, TRANSITION, actions, targets, out)
+        out[:, _MEANS] *= self.share
         return out
 
 

@@ -8,6 +8,7 @@ and its edits are never worse than the parent's by the lower confidence bound of
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -22,6 +23,7 @@ from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
 from rlhf_lib.editing.edit import TEMPERATURES, Edit, target_keep_ratio
 from rlhf_lib.editing.whole_edit import EIGHTHS
+from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.plans import PlanWeights, plans
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import (
@@ -83,6 +85,11 @@ class PolicyConfig:
     dense_plans: int = 76
     climb: int = 300
     search: bool = True
+
+    def __post_init__(self):
+        for name in ("stages", "members", "hidden", "draws"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; a policy needs at least 1")
 
 
 class Stage(nn.Module):
@@ -191,7 +198,12 @@ class Policy(nn.Module):
         weights = self.last.weights
         if reward.member_weights is not None:
             weights = torch.as_tensor(reward.member_weights, device=self.device)
-            weights = weights.expand(self.config.members, N_DESCRIPTORS)
+            members = math.lcm(self.config.members, len(weights))
+            # Rows that are repeated alike have the same mean and the same standard deviation.
+            for stage in self.stages:
+                stage.weights = stage.weights.repeat(members // self.config.members, 1)
+            self.config = replace(self.config, members=members)
+            weights = weights.repeat(members // len(weights), 1)
         if not torch.equal(weights, self.last.weights):
             self.last.weights.copy_(weights)
             self.last.start_anew()
