@@ -129,9 +129,15 @@ def _loaded(
 
 
 def _refuse_other_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Refuse weights of other names, shapes or types than those of the model."""
+    """Refuse weights of other names, shapes or types than those of the model.
+
+    A weight in half precision is read as one in single precision, see `_stored`.
+    """
     wanted, found = (
-        {name: (tuple(value.shape), value.dtype) for name, value in some.items()}
+        {
+            name: (tuple(v.shape), torch.float32 if v.dtype == torch.float16 else v.dtype)
+            for name, v in some.items()
+        }
         for some in (model.state_dict(), state)
     )
     for name in wanted.keys() | found.keys():
