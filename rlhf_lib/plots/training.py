@@ -131,7 +131,7 @@ def policy_curves(
     ax.set_xlabel("episodes")
     ax.set_ylabel("reward (sd of the reference policy)")
     ax.set_title(f"Reward, running mean of {window} rows ± 1 sd")
-    for name, unit in (("kl", "KL from start\n(nats per decision)"), ("loss", "PPO loss")):
+    for name, unit in (("kl", "KL from start\n(nats per plan)"), ("loss", "PPO loss")):
         panels[name].plot(episode, table[name], marker, color=style.PURPLE, linewidth=1.4)
         panels[name].set_ylabel(unit)
     panels["kl"].set_title("KL and loss")
