@@ -132,7 +132,8 @@ def climb_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return gains over v14's edits by number of changes tried, all tastes together."""
     table = _exploits_marked(table)
     means = table.groupby(["pairs", "k", "tried"])[["learned", "gold", "exploited", "lost"]].mean()
-    return means.round(3).reset_index()
+    means = means.round(3).reset_index()
+    return means.assign(k=means["k"].map("{:g}".format))
 
 
 def exploits_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -167,7 +168,8 @@ def caution_table(table: pd.DataFrame) -> pd.DataFrame:
     keys = ["setting", "value"]
     out = table.pivot_table(index=keys, columns="pairs", values=["win", "gain"], sort=False)
     out.columns = [f"{pairs}: {name}" for name, pairs in out.columns]
-    return out.round(3).reset_index()
+    out = out.round(3).reset_index()
+    return out.assign(value=out["value"].map("{:g}".format))
 
 
 def exploits(course: pd.DataFrame) -> pd.DataFrame:

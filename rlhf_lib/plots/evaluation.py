@@ -297,7 +297,8 @@ def climbs(courses: Mapping[str, pd.DataFrame], fig: Figure | SubFigure | None =
         (right, "True reward (simulated taste), best marked", "gain over the old policy (utility)"),
     ):
         ax.axhline(0, color=style.GREY, linewidth=1, linestyle=":")
-        ax.set_xscale("symlog", linthresh=30, linscale=0.7)
+        ax.set_xscale("symlog", linthresh=max(min(means.index[means.index > 0], default=1), 1))
+        ax.set_xlim(0, max(means.index.max(), 1) * 1.1)
         ax.xaxis.set_major_locator(FixedLocator(means.index))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xticklabels([f"{count:,}" for count in means.index])

@@ -111,7 +111,7 @@ def over_optimisation(
     Parameters
     ----------
     table : DataFrame
-        kl (nats per decision, from the start of the run), learned and gold (gains since the
+        kl (nats per plan, from the start of the run), learned and gold (gains since the
         start), low and high (95 % interval of gold).
     stop : float, optional
         The KL at which training would have stopped automatically.
@@ -144,7 +144,7 @@ def over_optimisation(
         ax.axvline(stop, color=style.PURPLE, linestyle="-.", label=f"stop: KL {stop:.2g}")
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
     ax.set_xlim(0, max(kl.max(), stop or 0) * 1.02 or 1)
-    ax.set_xlabel("KL from the start (nats per decision, square-root scale)")
+    ax.set_xlabel("KL from the start (nats per plan, square-root scale)")
     ax.set_ylabel(ylabel)
     ax.set_title("Learned against true reward")
     ax.legend(loc="best")
