@@ -2,9 +2,9 @@
 
 Four terms rate every join (transition quality, energy flow, phrase completeness, tempo
 consistency). Further terms reward keeping the hook, and penalise a missing intro or ending, cuts in
-sung lines and odd beats. The reward is a fixed set of weights over the additive descriptors, so the best edit under
-it can be computed exactly (`planner`). Join costs enter squared: a linear cost would be exploited
-by one long jump to the last beat.
+sung lines and odd beats. The reward is a fixed set of weights over the additive descriptors, so the
+best edit under it can be computed exactly (`planning.plans`). Join costs enter squared: a linear
+cost would be exploited by one long jump to the last beat.
 """
 
 import numpy as np
