@@ -8,10 +8,10 @@ import pytest
 from toy import toy_song
 
 from rlhf_lib.analysis.feature_table import FEATURE_NAMES
-from rlhf_lib.editing import descriptors
-from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES
+from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, course_of
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
+from rlhf_lib.raters import criteria
 from rlhf_lib.raters import criteria as module
 from rlhf_lib.raters.criteria import CRITERIA, criteria
 from rlhf_lib.raters.simulated import taste_of
@@ -58,6 +58,11 @@ def test_crowding_is_summed_over_neighbouring_seams():
     assert one("crowding", close) == pytest.approx((1 - 5 / 30) ** 2 + (1 - 10 / 30) ** 2)
 
 
+def with_choruses(found):
+    """Return a `course_of` of songs with these hook passages."""
+    return lambda song: course_of(song)._replace(choruses=found)
+
+
 @pytest.mark.parametrize(
     ("cut", "expected"),
     [
@@ -71,15 +76,15 @@ def test_crowding_is_summed_over_neighbouring_seams():
 def test_a_chorus_counts_when_nearly_all_of_it_is_played(monkeypatch, cut, expected):
     passages = {(30, 110): [[20, 60], [90, 130]], (20, 116): [[20, 60], [112, 152]]}
     found = np.array(passages.get(cut, [[20, 60], [112, 152]]))
-    monkeypatch.setattr(descriptors, "choruses", lambda song: found)
+    monkeypatch.setattr(criteria, "course_of", with_choruses(found))
     assert one("unbroken_chorus", edit_of(SONG, cut)) == pytest.approx(expected)
 
 
 def test_a_chorus_in_two_pieces_is_not_whole(monkeypatch):
-    monkeypatch.setattr(descriptors, "choruses", lambda song: np.array([[20, 60]]))
+    monkeypatch.setattr(criteria, "course_of", with_choruses(np.array([[20, 60]])))
     assert one("unbroken_chorus", edit_of(SONG, (40, 41))) == 0.0
     assert one("unbroken_chorus", edit_of(SONG, REORDER_2=[40])) == 0.0
-    monkeypatch.setattr(descriptors, "choruses", lambda song: np.zeros((0, 2), int))
+    monkeypatch.setattr(criteria, "course_of", with_choruses(np.zeros((0, 2), int)))
     assert one("unbroken_chorus", edit_of(SONG)) == 0.0
 
 
