@@ -11,7 +11,6 @@ from rlhf_lib.analysis.feature_table import FEATURE_NAMES
 from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, course_of
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.raters import criteria
 from rlhf_lib.raters import criteria as module
 from rlhf_lib.raters.criteria import CRITERIA, criteria
 from rlhf_lib.raters.simulated import taste_of
@@ -76,15 +75,15 @@ def with_choruses(found):
 def test_a_chorus_counts_when_nearly_all_of_it_is_played(monkeypatch, cut, expected):
     passages = {(30, 110): [[20, 60], [90, 130]], (20, 116): [[20, 60], [112, 152]]}
     found = np.array(passages.get(cut, [[20, 60], [112, 152]]))
-    monkeypatch.setattr(criteria, "course_of", with_choruses(found))
+    monkeypatch.setattr(module, "course_of", with_choruses(found))
     assert one("unbroken_chorus", edit_of(SONG, cut)) == pytest.approx(expected)
 
 
 def test_a_chorus_in_two_pieces_is_not_whole(monkeypatch):
-    monkeypatch.setattr(criteria, "course_of", with_choruses(np.array([[20, 60]])))
+    monkeypatch.setattr(module, "course_of", with_choruses(np.array([[20, 60]])))
     assert one("unbroken_chorus", edit_of(SONG, (40, 41))) == 0.0
     assert one("unbroken_chorus", edit_of(SONG, REORDER_2=[40])) == 0.0
-    monkeypatch.setattr(criteria, "course_of", with_choruses(np.zeros((0, 2), int)))
+    monkeypatch.setattr(module, "course_of", with_choruses(np.zeros((0, 2), int)))
     assert one("unbroken_chorus", edit_of(SONG)) == 0.0
 
 
