@@ -8,7 +8,8 @@ import pytest
 from toy import toy_song
 
 from rlhf_lib.analysis.feature_table import FEATURE_NAMES
-from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, course_of
+from rlhf_lib.editing import descriptors
+from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.raters import criteria as module
@@ -57,9 +58,11 @@ def test_crowding_is_summed_over_neighbouring_seams():
     assert one("crowding", close) == pytest.approx((1 - 5 / 30) ** 2 + (1 - 10 / 30) ** 2)
 
 
-def with_choruses(found):
-    """Return a `course_of` of songs with these hook passages."""
-    return lambda song: course_of(song)._replace(choruses=found)
+def with_hooks(monkeypatch, passages):
+    """A song with these hook passages; a new one, because what is read of a song is remembered."""
+    found = np.array(passages, dtype=int).reshape(-1, 2)
+    monkeypatch.setattr(descriptors, "choruses", lambda song: found)
+    return replace(SONG)
 
 
 @pytest.mark.parametrize(
@@ -74,17 +77,16 @@ def with_choruses(found):
 )
 def test_a_chorus_counts_when_nearly_all_of_it_is_played(monkeypatch, cut, expected):
     passages = {(30, 110): [[20, 60], [90, 130]], (20, 116): [[20, 60], [112, 152]]}
-    found = np.array(passages.get(cut, [[20, 60], [112, 152]]))
-    monkeypatch.setattr(module, "course_of", with_choruses(found))
-    assert one("unbroken_chorus", edit_of(SONG, cut)) == pytest.approx(expected)
+    song = with_hooks(monkeypatch, passages.get(cut, [[20, 60], [112, 152]]))
+    assert one("unbroken_chorus", edit_of(song, cut)) == pytest.approx(expected)
 
 
 def test_a_chorus_in_two_pieces_is_not_whole(monkeypatch):
-    monkeypatch.setattr(module, "course_of", with_choruses(np.array([[20, 60]])))
-    assert one("unbroken_chorus", edit_of(SONG, (40, 41))) == 0.0
-    assert one("unbroken_chorus", edit_of(SONG, REORDER_2=[40])) == 0.0
-    monkeypatch.setattr(module, "course_of", with_choruses(np.zeros((0, 2), int)))
-    assert one("unbroken_chorus", edit_of(SONG)) == 0.0
+    song = with_hooks(monkeypatch, [[20, 60]])
+    assert one("unbroken_chorus", edit_of(song)) == 1.0
+    assert one("unbroken_chorus", edit_of(song, (40, 41))) == 0.0
+    assert one("unbroken_chorus", edit_of(song, REORDER_2=[40])) == 0.0
+    assert one("unbroken_chorus", edit_of(with_hooks(monkeypatch, []))) == 0.0
 
 
 def test_climax_is_the_rise_of_the_level_towards_the_end():

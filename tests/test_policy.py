@@ -1,10 +1,15 @@
 """Policies: stages, plans and search, what their edits depend on, and their checkpoints."""
 
+import re
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from toy import toy_song
+from tqdm import tqdm
 
+from rlhf_lib import parallel
 from rlhf_lib.editing.descriptors import (
     ADDITIVE_NAMES,
     DESCRIPTOR_NAMES,
@@ -18,6 +23,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.learning.archive import load_archive, save_archive
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import K_PLANS, own_weights, whole_edits
+from rlhf_lib.learning.policy import policy as module
 from rlhf_lib.learning.policy.policy import (
     CUTTING_TARGETS,
     N_PLAN,
@@ -120,6 +126,25 @@ def test_a_table_of_steps_is_added_to_the_reward(policy, songs):
             here = [edit for edit in one if edit.song is songs[1]]
             assert not any(set(edit.order) & set(range(40, 48)) for edit in here)
         assert actions(bound[:4] + bound[8:]) == actions(free[:4] + free[8:])
+
+
+def test_the_bar_of_the_edits_moves_song_by_song(policy, songs, monkeypatch, capsys):
+    monkeypatch.setattr(module, "tqdm", partial(tqdm, mininterval=0))
+    policy.edits(songs[:2], (0.5,))
+    shown = " ".join(re.sub(r"\|[^|]*\|", " ", capsys.readouterr().err).split())
+    for share, at in (("0%", 0), ("50%", 1), ("100%", 2)):
+        assert f"edits: {share} {at}/2" in shown
+    policy.edits(songs[:1], (0.5,))  # the bar of one song would not move
+    assert capsys.readouterr().err == ""
+
+
+def test_processes_draw_no_bars_over_each_other(policy, songs, capfd):
+    parallel.run(partial(_edited, songs=songs), [policy, policy], jobs=2)
+    assert "edits:" not in capfd.readouterr().err
+
+
+def _edited(policy, songs):
+    policy.edits(songs, (0.5,))
 
 
 # --- plans, search, climb

@@ -131,6 +131,10 @@ def test_wrong_settings():
         PolicyTraining(checkpoint_every=30)
     with pytest.raises(InputError, match="episodes is 0"):
         PolicyTraining(episodes=0)
+    with pytest.raises(InputError, match=r"ppo\.draws is 1; compare at least 2"):
+        PolicyTraining(ppo=PPOConfig(draws=1))  # nothing to compare: nothing would be learned
+    with pytest.raises(InputError, match=r"episodes_per_update is 50; .* multiple of 20"):
+        PolicyTraining(ppo=PPOConfig(draws=20))
 
 
 def test_checkpoint_round_trip_and_lineage(tmp_path, policy):

@@ -56,6 +56,8 @@ class PolicyTraining:
     seed: int = 0
 
     def __post_init__(self):
+        if self.ppo.draws < 2:
+            raise InputError(f"ppo.draws is {self.ppo.draws}; compare at least 2 draws of a plan")
         size = self.ppo.episodes_per_update
         for name, value, step in (
             ("ppo.episodes_per_update", size, self.log_every),
