@@ -95,10 +95,13 @@ def policy_curves(
 ) -> Figure:
     """Draw rewards, KL and loss of a policy over its training.
 
+    Rewards are gains over the mean plan at the start, where a dotted line is drawn.
+
     Parameters
     ----------
     rows : list of dict
-        ``PolicyHistory.rows``: episode, dense, learned, combined, held_out, kl, loss.
+        ``PolicyHistory.rows``: episode, held_out, kl, loss, and the parts of the reward: combined,
+        and of a mix dense and learned.
     window : int
         Rewards are running means over this many rows; the band is one standard deviation
         within the window on either side.
@@ -118,20 +121,23 @@ def policy_curves(
     marker = "o" if len(table) == 1 else "-"
     panels = fig.subplot_mosaic([["reward", "kl"], ["reward", "loss"]], width_ratios=[1.7, 1])
     ax = panels["reward"]
+    ax.axhline(0, color=style.GREY, linewidth=1, linestyle=":")
     for name, colour in _REWARDS.items():
+        if name not in table:  # only a mix has parts
+            continue
         if name == "held_out":
-            ax.plot(episode, table[name], marker, color=colour, label="held-out songs, greedy")
+            ax.plot(episode, table[name], marker, color=colour, label="held-out songs")
             continue
         rolling = table[name].rolling(window, min_periods=1)
         mean, spread = rolling.mean(), rolling.std(ddof=0)
         ax.fill_between(
             episode, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
         )
-        ax.plot(episode, mean, marker, color=colour, label=f"{name}, sampled")
+        ax.plot(episode, mean, marker, color=colour, label=name)
     ax.set_xlabel("episodes")
-    ax.set_ylabel("reward (sd of the reference policy)")
-    ax.set_title(f"Reward, running mean of {window} rows ± 1 sd")
-    for name, unit in (("kl", "KL from start\n(nats per decision)"), ("loss", "PPO loss")):
+    ax.set_ylabel("gain over the plan at the start")
+    ax.set_title(f"Reward of draws, running mean of {window} rows ± 1 sd")
+    for name, unit in (("kl", "KL from start\n(nats per plan)"), ("loss", "PPO loss")):
         panels[name].plot(episode, table[name], marker, color=style.PURPLE, linewidth=1.4)
         panels[name].set_ylabel(unit)
     panels["kl"].set_title("KL and loss")
