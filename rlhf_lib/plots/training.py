@@ -95,13 +95,11 @@ def policy_curves(
 ) -> Figure:
     """Draw rewards, KL and loss of a policy over its training.
 
-    Rewards are gains over the mean plan at the start, where a dotted line is drawn.
-
     Parameters
     ----------
     rows : list of dict
-        ``PolicyHistory.rows``: episode, held_out, kl, loss, and the parts of the reward: combined,
-        and of a mix dense and learned.
+        ``PolicyHistory.rows``: episode, combined and the other parts of the reward, held_out, kl,
+        loss.
     window : int
         Rewards are running means over this many rows; the band is one standard deviation
         within the window on either side.
@@ -123,7 +121,7 @@ def policy_curves(
     ax = panels["reward"]
     ax.axhline(0, color=style.GREY, linewidth=1, linestyle=":")
     for name, colour in _REWARDS.items():
-        if name not in table:  # only a mix has parts
+        if name not in table:
             continue
         if name == "held_out":
             ax.plot(episode, table[name], marker, color=colour, label="held-out songs")
@@ -135,8 +133,8 @@ def policy_curves(
         )
         ax.plot(episode, mean, marker, color=colour, label=name)
     ax.set_xlabel("episodes")
-    ax.set_ylabel("gain over the plan at the start")
-    ax.set_title(f"Reward of draws, running mean of {window} rows ± 1 sd")
+    ax.set_ylabel("gain of a draw over the plan at the start")
+    ax.set_title(f"Reward, running mean of {window} rows ± 1 sd")
     for name, unit in (("kl", "KL from start\n(nats per plan)"), ("loss", "PPO loss")):
         panels[name].plot(episode, table[name], marker, color=style.PURPLE, linewidth=1.4)
         panels[name].set_ylabel(unit)
