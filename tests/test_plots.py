@@ -208,13 +208,16 @@ def test_policy_curves_average_over_the_window():
     ]
     figure = plots.policy_curves(rows, window=2, best_episode=20)
     reward, kl, loss = figure.axes
-    assert line(reward, "learned, sampled").get_ydata().tolist() == [3, 4.5, 7.5]
-    assert line(reward, "held-out songs, greedy").get_ydata() == pytest.approx([0.1, 0.2, 0.3])
+    assert line(reward, "learned").get_ydata().tolist() == [3, 4.5, 7.5]
+    assert line(reward, "held-out songs").get_ydata() == pytest.approx([0.1, 0.2, 0.3])
     band = reward.collections[0].get_paths()[0].vertices  # combined: 2, (2, 4), (4, 6)
     assert (band[:, 1].min(), band[:, 1].max()) == (2, 6)
     assert kl.lines[0].get_ydata() == pytest.approx([0.01, 0.02, 0.03])
     assert loss.lines[0].get_ydata() == pytest.approx([-0.1, -0.2, -0.3])
     assert line(reward, "best: episode 20").get_xdata() == [20, 20]
+    alone = [{name: row[name] for name in row if name not in ("dense", "learned")} for row in rows]
+    lines = plots.policy_curves(alone, window=1).axes[0].lines
+    assert [one.get_label() for one in lines[1:]] == ["combined", "held-out songs"]
     with pytest.raises(InputError, match="0 rows"):
         plots.policy_curves([])
 

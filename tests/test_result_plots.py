@@ -45,6 +45,8 @@ def test_win_rates_are_a_forest():
     assert ax.texts[0].get_text() == "0.80 [0.70, 0.90]"
     assert ax.lines[0].get_xdata() == [0.5, 0.5]
     assert "10 held-out songs, 40 comparisons" in ax.get_title("left")
+    ax = only_axes(plots.win_rates(WIN_RATES.drop(columns="votes")))
+    assert "noisy votes" not in ax.get_legend_handles_labels()[1]
 
 
 def test_win_rates_by_song_run_from_worst_to_best():

@@ -69,7 +69,8 @@ def win_rates(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From `rlhf_lib.steps.evaluation.compare_policies`: line, mode, win_rate, low, high, votes.
+        From `rlhf_lib.steps.evaluation.compare_policies`: line, mode, win_rate, low, high, and
+        with a simulated rater votes.
     """
     lines = list(dict.fromkeys(table["line"]))
     ax = axes_or_new(ax, 8.5, 1.5 + 0.5 * len(lines))
@@ -78,15 +79,16 @@ def win_rates(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
     for mode, (marker, colour) in _MODES.items():
         rows = table[table["mode"] == mode]
         _interval(ax, rows["win_rate"], place[rows.index], rows, "x", marker, colour, mode)
-    ax.plot(
-        table["votes"],
-        place,
-        "|",
-        color=style.VERMILLION,
-        markersize=9,
-        markeredgewidth=1.8,
-        label="noisy votes",
-    )
+    if "votes" in table:
+        ax.plot(
+            table["votes"],
+            place,
+            "|",
+            color=style.VERMILLION,
+            markersize=9,
+            markeredgewidth=1.8,
+            label="noisy votes",
+        )
     _write_rates(ax, place, table, "win_rate")
     ax.set_yticks(range(len(lines)), lines)
     ax.tick_params(axis="y", length=0)
