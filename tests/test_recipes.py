@@ -16,8 +16,8 @@ PRINTED = {
     "My beats": r"\d+ beats, bars begin at \[ ?0 +4 +8 +12 +16\]",
     "My preferences from a list": r"^2 answers added;",
     "My rater": r"^\d+ answers$",
-    "My reward function": r"best: Edit\('song_001'",
-    "My judge": r"greedy against sampled edits: \d\.\d\d \[\d\.\d\d, \d\.\d\d\]",
+    "My reward function": r"^all episodes done longest piece: \[\d\d\.0\]$",
+    "My judge": r"new policy +greedy +0\.\d.*new, mean plan",
     "Shorten a folder": r"song_001\.flac .* → .*song_001_short\.flac.*song_002_short\.flac",
     "Compare two policies": r"win_rate",
 }
