@@ -14,7 +14,7 @@ from rlhf_lib.paths import atomic_path
 #: in which they start: the longest first, so that no process ends long after the others.
 EXPERIMENTS = {
     "win_rates": (policies.win_rates, None),
-    "over_optimisation": (attacks.over_optimisation, None),
+    "over_optimisation": (attacks.over_optimisation, ("calm", "arc", "fresh", "ear")),
     "reference": (reference, None),
     "over_training": (attacks.over_training, ("hooks", "arc")),
     "cycles": (policies.cycles, ("smooth", "hooks", "arc")),
