@@ -2,6 +2,7 @@
 
     python benchmarks/real_songs.py FOLDER            # prints the tables
     python benchmarks/real_songs.py FOLDER --write    # and writes them to docs/results.md
+    python benchmarks/real_songs.py OTHERS --output_dir runs/untouched --write untouched
 
 A song whose sung lines are known (``song.sung.json`` beside it, see docs/data-formats.md) is also
 judged by the taste `lyrics`; parts that cannot be measured are named. Edits and utilities are
@@ -53,7 +54,13 @@ def main() -> None:
     parser.add_argument("--output_dir", default="runs/real_songs")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--write", action="store_true", help=f"write the tables to {REPORT}")
+    parser.add_argument(
+        "--write",
+        nargs="?",
+        const="real_songs",
+        metavar="MARK",
+        help=f"write the tables to {REPORT}, where the mark stands (real_songs or untouched)",
+    )
     args = parser.parse_args()
     output, began = resolve(args.output_dir), time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
@@ -86,7 +93,7 @@ def main() -> None:
     if args.write:
         body = "\n\n".join(f"**{title}**\n\n{markdown(table)}" for title, table in tables.items())
         path = resolve(REPORT)
-        text = between(path.read_text("utf-8"), "real_songs", f"{about}\n{skips}\n\n{body}")
+        text = between(path.read_text("utf-8"), args.write, f"{about}\n{skips}\n\n{body}")
         with atomic_path(path) as part:
             part.write_text(text, encoding="utf-8")
 
