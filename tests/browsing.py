@@ -158,7 +158,8 @@ def listen_to_both(page) -> None:
     """Play A, then B, until answers are unlocked."""
     page.keyboard.press("a")
     page.wait_for_function(
-        "!document.querySelector('.rlhf-annotator .hint').textContent.startsWith('Listen to A')"
+        "/A (heard|gehört)/.test(document.querySelector('.rlhf-annotator .hint').textContent)"
+        " || !document.querySelector('.rlhf-annotator .answer').disabled"
     )
     page.keyboard.press("b")
     page.wait_for_function("!document.querySelector('.rlhf-annotator .answer').disabled")
