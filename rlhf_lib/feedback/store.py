@@ -170,11 +170,11 @@ class PreferenceStore:
         if text == known:
             return list(before)
         added = text[len(_body(known)) :]
-        if before and added.startswith(b",\n") and text.startswith(_body(known)):
-            if self._is_sealed(text):  # stores only added to it
-                more = _ANNOTATIONS.validate_json(b"[" + added.removeprefix(b","))
-                self._parsed = (text, before + more)
-                return list(self._parsed[1])
+        grew = before and added.startswith(b",\n") and text.startswith(_body(known))
+        if grew and self._is_sealed(text):  # stores only added to it
+            more = _ANNOTATIONS.validate_json(b"[" + added.removeprefix(b","))
+            self._parsed = (text, before + more)
+            return list(self._parsed[1])
         try:
             with _without_garbage_collection():
                 annotations = _ANNOTATIONS.validate_json(text)

@@ -185,7 +185,7 @@ class Desk:
         )
 
     def _find(self, serial: str) -> bool:
-        """Bring back a task that was shown before a restart; False when it is not to be answered."""
+        """Bring back a task that was shown before a restart; False when it is not open."""
         for shown, previous in self._possible():
             if self._serial(shown, previous) == serial:
                 return self.session.bring_back(shown, previous)

@@ -68,7 +68,7 @@ class Headphones(Part):
     @validator(mode="after")
     def _can_be_passed(self):
         if self.needed > self.trials:
-            raise ValueError(f"needs {self.needed} right answers of {self.trials}; give at most that")
+            raise ValueError(f"{self.needed} right answers of {self.trials} are needed; give fewer")
         return self
 
 
@@ -129,7 +129,9 @@ class Study(Part):
         default="open", description="'open' (anyone) or 'links' (only links that you hand out)"
     )
     ids_from_url: list[Name] = Field(
-        default=[], max_length=10, description="parameters of the link to record; the first is the id"
+        default=[],
+        max_length=10,
+        description="parameters of links; the first one is the id",
     )
     most_raters: int = Field(default=500, ge=1, le=100_000, description="raters of an open study")
     consent: Text | None = Field(default=None, description="a text in each language, or nothing")
@@ -164,8 +166,8 @@ class Study(Part):
                 unknown = _shape(all_labels("en")) - _shape(self.labels.get(language, {}))
                 if unknown:
                     raise ValueError(
-                        f"labels.{language} lacks {', '.join(sorted(unknown)[:5])}; translate "
-                        "every label of rlhf_lib/web/labels/en.json and rlhf_lib/studio/labels/en.json"
+                        f"labels.{language} lacks {', '.join(sorted(unknown)[:5])}; translate all "
+                        "labels of web/labels/en.json and, under annotator, studio/labels/en.json"
                     )
         for language, own in self.labels.items():
             unknown = _shape(own) - _shape(all_labels("en"))
@@ -187,7 +189,9 @@ class Study(Part):
         try:
             content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror}); check the path"
+            ) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             words = " ".join(str(error).split())
             raise InputError(f"{path}: is not YAML ({words}); correct it there") from error
