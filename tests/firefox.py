@@ -32,7 +32,7 @@ _PATIENCE = 60.0  # s
 
 
 class FirefoxPage:
-    """A page of Firefox: `goto`, `evaluate`, `reload` and `keyboard.press`, as Playwright has them."""
+    """A page of Firefox with some of the methods that Playwright's pages have."""
 
     def __init__(self, socket: websocket.WebSocket):
         self._socket, self._number = socket, 0

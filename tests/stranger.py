@@ -57,7 +57,7 @@ def walk_to_the_pairs(page, look=lambda name: None) -> None:
 def check_headphones(page, look=lambda name: None) -> None:
     """Answer every trial of the headphone check with "First"."""
     trial = 0
-    shown = "document.querySelector('main .soft')?.textContent + (document.querySelector('main .error')?.textContent ?? '')"
+    shown = "[...document.querySelectorAll('main p')].map((one) => one.textContent).join()"
     while page.evaluate(_SHOWS.format(step="headphones")):
         press(page, "Play the three sounds")
         until(page, "!document.querySelector('.row button')?.disabled")

@@ -47,11 +47,10 @@ function render({ model, el }) {
   for (const [name, does] of Object.entries(act)) {
     if (name === "signIn") continue;
     act[name] = (...given) => {
-      const promise = does(...given);
+      does(...given);
       // After a click the keys work at once: the focus goes back to the annotator itself.
       if (globalThis.event?.detail > 0) parts.root.focus({ preventScroll: true });
       refresh();
-      Promise.resolve(promise).then(refresh);
     };
   }
   const parts = build(act, labels);

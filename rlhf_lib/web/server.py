@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -117,6 +118,10 @@ def application(running: RunningStudy) -> FastAPI:
     async def refused(request: Request, reason: Refused) -> JSONResponse:
         status = 503 if str(reason) == "failed" else 403
         return JSONResponse({"refused": str(reason)}, status)
+
+    @app.exception_handler(RequestValidationError)
+    async def not_ours(request: Request, problem: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"refused": "not ours"}, 422)  # and nothing of what was sent
 
     def limit(buckets: Buckets, name: str) -> None:
         if not buckets.take(name):

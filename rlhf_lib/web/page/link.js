@@ -13,9 +13,9 @@ const pause = (ms) =>
 
 /** The server refuses what was sent; `reason` is the label that says why. */
 export class Refused extends Error {
-  constructor(reason) {
+  constructor(reason, isForNow) {
     super(reason);
-    this.reason = reason;
+    Object.assign(this, { reason, isForNow });
   }
 }
 
@@ -33,7 +33,13 @@ export class Link {
     if (page.rater !== rater) keep({ pending: null }); // another rater on this device
     keep({ rater: page.rater, key: page.key });
     const { pending } = load();
-    return pending ? this.deliver(pending) : page;
+    if (!pending) return page;
+    try {
+      return await this.deliver(pending);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      return page;
+    }
   }
 
   /** Send something that must not be lost; it is tried again until the server has answered. */
@@ -44,7 +50,7 @@ export class Link {
       keep({ pending: null });
       return page;
     } catch (error) {
-      if (error instanceof Refused && error.reason !== "failed") keep({ pending: null });
+      if (error instanceof Refused && !error.isForNow) keep({ pending: null });
       throw error;
     }
   }
@@ -86,7 +92,7 @@ export class Link {
       // No connection, a server that is starting, or too quick: the same request again.
       if (response && response.status !== 429 && ![502, 504].includes(response.status)) {
         const { refused = "failed" } = await response.json().catch(() => ({}));
-        throw new Refused(refused);
+        throw new Refused(refused, response.status === 503);
       }
       if (tries > 0) this.waiting(response?.status === 429 ? "slow down" : "offline");
       await pause(WAITS[Math.min(tries, WAITS.length - 1)]);
