@@ -28,6 +28,7 @@ _PREFERENCES = {
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
 }
+_DRIVEN = ("--remote-debugging-port", "0")
 _PATIENCE = 60.0  # s
 
 
@@ -91,8 +92,7 @@ def firefox_page(width: int = 1000, height: int = 900) -> Iterator[FirefoxPage]:
         log = Path(profile) / "log"
         with log.open("w") as output:
             process = subprocess.Popen(
-                [FIREFOX, "--headless", "--no-remote", "--profile", profile]
-                + ["--remote-debugging-port", "0"],
+                (FIREFOX, "--headless", "--no-remote", "--profile", profile, *_DRIVEN),
                 stdout=output,
                 stderr=output,
                 env=os.environ | {"HOME": profile},

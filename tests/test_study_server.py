@@ -204,7 +204,10 @@ def test_sign_in_links_admit_only_whom_they_name(start):
     client = TestClient(application(running))
     good = running.keys.of_rater("anna")
     assert Visitor(client, query={"rater": "anna", "key": good}).page["rater"] == "anna"
-    for query in ({}, {"rater": "anna"}, {"rater": "anna", "key": good[:-1] + "x"}) + (
+    for query in (
+        {},
+        {"rater": "anna"},
+        {"rater": "anna", "key": good[:-1] + "x"},
         {"rater": "bert", "key": good},
         {"rater": "anna", "key": "ü"},
     ):
@@ -245,7 +248,10 @@ def test_only_who_has_the_key_of_the_simulation_is_called_simulated(start, works
 def test_nothing_outside_the_study_can_be_read(start, workspace):
     visitor = Visitor(start(), "anna")
     (workspace / "private.txt").write_text("private")
-    for path in ("/../private.txt", "/page/../../private.txt", "/page/%2e%2e%2fprivate.txt") + (
+    for path in (
+        "/../private.txt",
+        "/page/../../private.txt",
+        "/page/%2e%2e%2fprivate.txt",
         "/sound/..%2f..%2fprivate.txt",
         "/example/..%2fprivate.txt",
         "/page/secret",

@@ -292,6 +292,30 @@ COMMANDS = (
         },
     ),
     Command(
+        commands.simulate_study,
+        "rehearse a study: simulated raters answer it by HTTP, into a folder of their own",
+        {
+            **_STUDY,
+            "feedback": Flag("runs/rehearsal", "folder of the simulated answers"),
+            "raters": Flag(10, "number of raters"),
+            "taste": Flag("smooth", "hidden taste"),
+            "noise": Flag(0.5, "scale of the raters' noise"),
+            "behaviours": Flag(
+                "", "some of careful,careless,side_biased,dropping_out,reloading; default: all"
+            ),
+            "seed": _SEED,
+        },
+    ),
+    Command(
+        commands.delete_rater,
+        "delete all that is stored of a rater, and name the models trained on it",
+        {
+            **_STUDY,
+            "rater_id": Flag(REQUIRED, "the id in the answers", str),
+            "models_dir": _MODELS_DIR,
+        },
+    ),
+    Command(
         commands.import_feedback,
         "add answers from another program's file: JSON, JSON lines, CSV, Label Studio",
         {

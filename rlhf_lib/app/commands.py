@@ -158,15 +158,17 @@ def simulate_feedback(args: argparse.Namespace) -> None:
 
 
 def serve_study(args: argparse.Namespace) -> None:
-    from rlhf_lib.web.running import RunningStudy
+    from rlhf_lib.web.running import RunningStudy, study_folder
     from rlhf_lib.web.server import serve
 
-    running = RunningStudy(_study(args))
-    address = f"http://{args.host}:{args.port}"
-    print(f"raters:      {address}/")
-    print(f"coordinator: {address}/coordinator#{running.keys.coordinator}")
-    print("Ctrl-C stops the server; every acknowledged answer is on disk", flush=True)
-    serve(running, args.host, args.port)
+    study = _study(args)
+    with only_writer(study_folder(study)):
+        running = RunningStudy(study)
+        address = f"http://{args.host}:{args.port}"
+        print(f"raters:      {address}/")
+        print(f"coordinator: {address}/coordinator#{running.keys.coordinator}")
+        print("Ctrl-C stops the server; every acknowledged answer is on disk", flush=True)
+        serve(running, args.host, args.port)
 
 
 def study_report(args: argparse.Namespace) -> None:
@@ -198,6 +200,32 @@ def study_links(args: argparse.Namespace) -> None:
     for rater in raters:
         query = urlencode({"rater": rater, "key": keys.of_rater(rater)})
         print(f"{args.address.rstrip('/')}/?{query}")
+
+
+def simulate_study(args: argparse.Namespace) -> None:
+    from rlhf_lib.web.overview import as_text, overview
+    from rlhf_lib.web.simulate import BEHAVIOURS, simulate_study
+
+    study = _study(args)
+    behaviours = tuple(args.behaviours.split(",")) if args.behaviours else tuple(BEHAVIOURS)
+    running = simulate_study(study, args.raters, args.taste, args.noise, args.seed, behaviours)
+    print(as_text(overview(*running.parts)))
+    print(f"answers of simulated raters in {resolve(study.feedback)}")
+
+
+def delete_rater(args: argparse.Namespace) -> None:
+    from rlhf_lib.web.deletion import delete_rater
+
+    done = delete_rater(_study(args), args.rater_id, resolve(args.models_dir))
+    print(
+        f"deleted {done.answers} answers, {done.practice_answers} of practice, and "
+        f"{'the record' if done.record else 'no record'} of {args.rater_id}"
+    )
+    for path in done.trained:
+        print(f"trained on these answers: {path}")
+    for path in done.unknown:
+        print(f"perhaps trained on these answers: {path}")
+    print("copies and downloads elsewhere are not deleted; models keep what they learned")
 
 
 def import_feedback(args: argparse.Namespace) -> None:

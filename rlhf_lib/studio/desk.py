@@ -53,6 +53,26 @@ def style() -> str:
     return (_HERE / "annotator.css").read_text(encoding="utf-8")
 
 
+def serial_of(
+    secret: bytes, rater_id: str, shown: Presentation, previous: Annotation | None = None
+) -> str:
+    """Return what the page of a rater calls a task: a hash with a secret key.
+
+    Parameters
+    ----------
+    secret : bytes
+        Up to 64 bytes.
+    rater_id : str
+    shown : Presentation
+    previous : Annotation, optional
+        The answer that an undo reopened.
+    """
+    reopened = previous.annotation_id if previous else ""
+    task = f"{shown.task.task_id}/{shown.shown_first}/{shown.is_repeat}/{reopened}"
+    text = f"{rater_id}/{task}".encode()
+    return hashlib.blake2b(text, key=secret, digest_size=12).hexdigest()
+
+
 class Desk:
     """A session as its page sees it.
 
@@ -199,10 +219,7 @@ class Desk:
                     yield Presentation(task, first, again), None
 
     def _serial(self, shown: Presentation, previous: Annotation | None) -> str:
-        reopened = previous.annotation_id if previous else ""
-        task = f"{shown.task.task_id}/{shown.shown_first}/{shown.is_repeat}/{reopened}"
-        text = f"{self.session.rater_id}/{task}".encode()
-        return hashlib.blake2b(text, key=self._secret, digest_size=12).hexdigest()
+        return serial_of(self._secret, self.session.rater_id, shown, previous)
 
     def _previous(self) -> dict[str, Any] | None:
         """Return the earlier answer to the present task, as it was filled in."""
