@@ -69,7 +69,7 @@ class Claims:
                 if own.items() - stored.items():
                     claims[self.rater_id] = own | {"time": time.time()}
                     with atomic_path(self.path) as part:
-                        part.write_text(json.dumps(everything, indent=1), encoding="utf-8")
+                        part.write_text(json.dumps(everything), encoding="utf-8")
         except Timeout as error:
             raise InputError(
                 f"{self.path}: another process has held its lock for {_LOCK_TIMEOUT:.0f} s; end "
@@ -103,4 +103,4 @@ def forget_rater(folder: Path, rater_id: str) -> None:
         for claims in everything.values():
             claims.pop(rater_id, None)
         with atomic_path(path) as part:
-            part.write_text(json.dumps(everything, indent=1), encoding="utf-8")
+            part.write_text(json.dumps(everything), encoding="utf-8")

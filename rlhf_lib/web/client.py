@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from itertools import chain, repeat
 from typing import Any
 from urllib.parse import quote
 
@@ -9,8 +10,9 @@ import httpx
 
 from rlhf_lib.errors import InputError
 
-#: Seconds between two tries while there is no connection, and until it is given up.
-_PAUSE, _PATIENCE = 0.1, 60.0
+#: Seconds between two tries while there is no connection, as in link.js; the last one repeats.
+_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+_PATIENCE = 60.0  # s
 
 
 class Client:
@@ -76,7 +78,7 @@ class Client:
 
     def _request(self, method: str, path: str, body: dict | None = None) -> httpx.Response:
         give_up = time.monotonic() + _PATIENCE
-        while True:
+        for wait in chain(_WAITS, repeat(_WAITS[-1])):
             try:
                 response = self._http.request(method, path, json=body, headers=self._headers)
             except httpx.TransportError as error:
@@ -85,7 +87,7 @@ class Client:
             else:
                 if response.status_code not in (429, 503):
                     break
-            time.sleep(_PAUSE)
+            time.sleep(wait)
         if response.status_code != 200:
             raise InputError(f"{path} was refused: {response.status_code} {response.text[:200]}")
         return response

@@ -42,7 +42,8 @@ class StudySounds:
     """
 
     def __init__(self, manifest: Manifest, folder: Path, keys: Keys, form: Literal["flac", "ogg"]):
-        self._manifest, self._folder, self._keys, self.form = manifest, folder, keys, form
+        self._manifest, self._keys, self.form = manifest, keys, form
+        self._folder = folder.resolve()
         self._files: dict[Path, Path] = {}
         entries = [one for song in manifest.songs for one in (song, *song.candidates)]
         for entry in tqdm(entries, desc="sounds", unit="sound"):
@@ -52,7 +53,7 @@ class StudySounds:
 
     def name(self, rater_id: str, source: Path) -> str:
         """Return the name of a sound for one rater; raters cannot compare names."""
-        return self._keys.name("sound", rater_id, source.relative_to(self._folder.resolve()))
+        return self._keys.name("sound", rater_id, source.relative_to(self._folder))
 
     def names(self, rater_id: str) -> dict[str, Path]:
         """Return the files of all sounds by their names for one rater."""
