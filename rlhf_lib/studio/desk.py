@@ -149,8 +149,8 @@ class Desk:
             "cover": "break" if watch.break_due else "paused",
         }
 
-    def act(self, message: dict[str, Any], annotation_id: str | None = None) -> None:
-        """Do what the page asks: ``{"kind": …}`` and its arguments.
+    def act(self, message: dict[str, Any], annotation_id: str | None = None) -> bool:
+        """Do what the page asks, ``{"kind": …}`` and its arguments; True if an answer was stored.
 
         Parameters
         ----------
@@ -171,12 +171,14 @@ class Desk:
         elif kind == "answer":
             if message["serial"] == self._now or self._find(message["serial"]):
                 self._answer(message, annotation_id)
+                return True
         elif message["serial"] != self._now:
-            return  # about a task no longer on screen, such as a second press of a key
+            return False  # about a task no longer on screen, such as a second press of a key
         elif kind == "undo":
             session.undo()
         elif kind == "keep":
             session.keep()
+        return False
 
     def sound(self, serial: str, side: str) -> Path | None:
         """Return the file of side "O", "A" or "B" of a task on the page; None for another task.

@@ -146,16 +146,17 @@ class RunningStudy:
             record = self._record(rater_id)
             step = self._pages.step(record)
             store = self._practice_store if step == "training" else self._store
-            if step in ("training", "rate") and not _holds(store, key):
+            stored = _holds(store, key)
+            if step in ("training", "rate") and not stored:
                 try:
-                    self._desk(record, step).act(message, key or None)
+                    stored = self._desk(record, step).act(message, key or None)
                 except InputError as error:
                     # The disk is full, or a notebook has a sitting of this rater.
                     _log.error("%s", error)
                     self._desks.pop((rater_id, step), None)
                     raise Refused("failed") from error
                 self._turn_away_if_careless(record)
-            return {"stored": _holds(store, key), **self.page(rater_id)}
+            return {"stored": stored, **self.page(rater_id)}
 
     def sound(self, rater_id: str, name: str) -> Path | None:
         """Return the file of a sound by its name for a rater."""

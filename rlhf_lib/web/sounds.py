@@ -49,7 +49,7 @@ class StudySounds:
         for entry in tqdm(entries, desc="sounds", unit="sound"):
             source = inside(folder, entry.path)
             self._files[source] = self._prepared(source)
-        self._examples = {name: self._example(name) for name in ("original", "seam", "chopped")}
+        self._examples: dict[str, bytes | None] = {}  # made when they are first asked for
 
     def name(self, rater_id: str, source: Path) -> str:
         """Return the name of a sound for one rater; raters cannot compare names."""
@@ -60,8 +60,12 @@ class StudySounds:
         return {self.name(rater_id, source): made for source, made in self._files.items()}
 
     def example(self, name: str) -> bytes | None:
-        """Return the example "original", "seam" or "chopped"; None when the manifest has none."""
-        return self._examples.get(name)
+        """Return the example "original", "seam" or "chopped"; None when there is none."""
+        if name not in ("original", "seam", "chopped"):
+            return None
+        if name not in self._examples:
+            self._examples[name] = self._example(name)
+        return self._examples[name]
 
     def _prepared(self, source: Path) -> Path:
         try:
