@@ -3,8 +3,8 @@
     python benchmarks/study_load.py [--raters 200] [--minutes 3] [--kills 10] [--write]
 
 Server and raters share this machine, and nothing goes beyond the loopback address. Every rater
-opens the link, loads the two edits of each pair (as a browser does, not twice), waits 5 to 15 s and
-answers. In the first two thirds of the time the server is killed with SIGKILL and started again. At
+opens the link, loads the two edits of each pair (as a browser does, not twice), waits 20 to 40
+s and answers. In the first two thirds of the time the server is killed with SIGKILL and started again. At
 the end every acknowledged answer is looked up in preferences.json.
 """
 
@@ -39,7 +39,7 @@ from rlhf_lib.web.keys import Keys
 
 GOAL = 250.0  # ms, of the 95th percentile of saving
 PORT = 8867
-_PAUSE = (5.0, 15.0)  # s between a pair and its answer
+_PAUSE = (20.0, 40.0)  # s from a pair to its answer; each edit is to be heard for 10 s
 HEARD = {"left": 12.0, "right": 12.0, "original": 3.0, "seams": 1}
 
 
@@ -192,7 +192,7 @@ def rate(
 ) -> None:
     """Take part in the study as one rater until the time is over."""
     chance, loaded = random.Random(number), set()
-    time.sleep(chance.uniform(0, 5))
+    time.sleep(chance.uniform(0, 20))
     client = Client(http, f"rater_{number}", simulation, "rater")
     client.begin()
     while time.monotonic() < until and client.page["step"] == "rate":

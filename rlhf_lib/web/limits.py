@@ -1,8 +1,9 @@
-"""Limits on what comes in: how often, and how large."""
+"""Limits on what comes in, how often and how large, and headers on what goes out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,6 +35,31 @@ class Buckets:
         if len(self._left) > _KEPT:  # the one that was used longest ago is full again, or nearly
             self._left.pop(next(iter(self._left)), None)
         return tokens >= 1
+
+
+class Guarded:
+    """Middleware that adds headers to every response, unless the response has them.
+
+    Parameters
+    ----------
+    app : ASGI application
+    headers : mapping
+    """
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]):
+        self._app, self._headers = app, headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and its response back with the headers."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
 
 
 class SmallBodies:

@@ -1,6 +1,5 @@
 """A study while it runs: lets raters in, deals tasks, stores what raters send."""
 
-import logging
 import secrets
 import threading
 import time
@@ -29,8 +28,6 @@ from rlhf_lib.web.study import Study
 _IDLE = 3600.0
 #: The most raters in memory who have not agreed yet.
 _VISITORS = 10_000
-
-_log = logging.getLogger(__name__)
 
 
 class RunningStudy:
@@ -133,14 +130,15 @@ class RunningStudy:
             return self.page(rater_id)
 
     def act(self, rater_id: str, message: dict[str, Any], key: str) -> dict[str, Any]:
-        """Do what the annotator asks; return the page, and the key of a stored answer.
+        """Do what the annotator asks; return the page, and whether an answer is stored.
 
         The key becomes the annotation's id, so an answer that comes twice is stored once.
 
         Raises
         ------
-        Refused
-            When an answer cannot be stored at the moment.
+        InputError
+            When an answer cannot be stored at the moment: the disk is full, or a notebook has a
+            sitting of this rater.
         """
         with self._lock:
             record = self._record(rater_id)
@@ -150,11 +148,9 @@ class RunningStudy:
             if step in ("training", "rate") and not stored:
                 try:
                     stored = self._desk(record, step).act(message, key or None)
-                except InputError as error:
-                    # The disk is full, or a notebook has a sitting of this rater.
-                    _log.error("%s", error)
-                    self._desks.pop((rater_id, step), None)
-                    raise Refused("failed") from error
+                except InputError:
+                    self._desks.pop((rater_id, step), None)  # the next try begins a new sitting
+                    raise
                 self._turn_away_if_careless(record)
             return {"stored": stored, **self.page(rater_id)}
 

@@ -1,6 +1,7 @@
 """The web server of a study: pages, sounds and answers; nothing else can be read or run."""
 
 import json
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,10 +13,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from rlhf_lib.errors import InputError
 from rlhf_lib.studio import desk
 from rlhf_lib.web.exports import DOWNLOADS, download
 from rlhf_lib.web.keys import same
-from rlhf_lib.web.limits import Buckets, SmallBodies
+from rlhf_lib.web.limits import Buckets, Guarded, SmallBodies
 from rlhf_lib.web.overview import overview
 from rlhf_lib.web.pages import Refused
 from rlhf_lib.web.running import RunningStudy
@@ -34,12 +36,15 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",  # where nothing else is said
 }
 #: Sounds never change under their name; they are kept by the rater's own browser only.
 _FOREVER = {"Cache-Control": "private, max-age=604800, immutable"}
-_NEVER = {"Cache-Control": "no-store"}
 
 Short = Annotated[str, StringConstraints(max_length=200)]
+Long = Annotated[str, StringConstraints(max_length=2000)]
+
+_log = logging.getLogger(__name__)
 
 
 class Sent(BaseModel):
@@ -51,7 +56,7 @@ class Sent(BaseModel):
 class Begin(Sent):
     """Who comes to the page."""
 
-    query: dict[Short, Short] = Field(default={}, max_length=50)
+    query: dict[Short, Long] = Field(default={}, max_length=50)
     rater: Short = ""
     key: Short = ""
     language: Short = ""
@@ -101,23 +106,20 @@ def application(running: RunningStudy) -> FastAPI:
     """Return the web application of a study."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SmallBodies)
+    app.add_middleware(Guarded, headers=HEADERS)
     arrivals = Buckets(rate=20.0, burst=400)  # all raters together: a full room may come at once
     requests = Buckets(rate=20.0, burst=100)  # each rater
     guesses = Buckets(rate=0.5, burst=10)  # wrong keys, by address
     files = _files(running.study)
 
-    @app.middleware("http")
-    async def add_headers(request: Request, call_next):
-        response = await call_next(request)
-        response.headers.update(HEADERS)
-        if "cache-control" not in response.headers:
-            response.headers.update(_NEVER)
-        return response
-
     @app.exception_handler(Refused)
     async def refused(request: Request, reason: Refused) -> JSONResponse:
-        status = 503 if str(reason) == "failed" else 403
-        return JSONResponse({"refused": str(reason)}, status)
+        return JSONResponse({"refused": str(reason)}, 403)
+
+    @app.exception_handler(InputError)
+    async def failed(request: Request, error: InputError) -> JSONResponse:
+        _log.error("%s", error)  # names files: for the coordinator, not for raters
+        return JSONResponse({"refused": "failed"}, 503)
 
     @app.exception_handler(RequestValidationError)
     async def not_ours(request: Request, problem: RequestValidationError) -> JSONResponse:

@@ -92,7 +92,7 @@ export class Link {
       // No connection, a server that is starting, or too quick: the same request again.
       if (response && response.status !== 429 && ![502, 504].includes(response.status)) {
         const { refused = "failed" } = await response.json().catch(() => ({}));
-        throw new Refused(refused, response.status === 503);
+        throw new Refused(refused, response.status >= 500);
       }
       if (tries > 0) this.waiting(response?.status === 429 ? "slow down" : "offline");
       await pause(WAITS[Math.min(tries, WAITS.length - 1)]);
