@@ -65,17 +65,14 @@ notebooks: $(STAMP) ## Run every notebook in full and store its plots and tables
 lab: $(STAMP) ## Open JupyterLab on the notebooks
 	JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter" $(BIN)/python -m jupyterlab notebooks
 
-# For raters without Jupyter, on this machine only; docs/listening-test.md describes how to give
-# others access. Several raters may rate at once: they share the tasks.
-MANIFEST ?= eval_outputs/evaluation_manifest.json
-FEEDBACK ?= feedback
+# The example study on the current candidates, for this machine only; docs/study.md describes how to
+# change it and how to let others in.
+STUDY ?= rlhf_lib/web/example_study.yaml
 PORT ?= 8866
-annotate: $(STAMP) ## Serve the annotator as a page (MANIFEST=file FEEDBACK=folder PORT=8866)
-	@[ -f "$(MANIFEST)" ] || { echo "no candidates at $(MANIFEST): make them with notebook 02" \
-	    "or generate_eval_candidates, or give a path: make annotate MANIFEST=file" >&2; exit 1; }
-	RLHF_MANIFEST="$$(realpath "$(MANIFEST)")" RLHF_FEEDBACK="$$(realpath -m "$(FEEDBACK)")" \
-	$(BIN)/voila rlhf_lib/studio/rating_page.ipynb --Voila.config_file_paths=rlhf_lib/studio \
-	    --port=$(PORT)
+annotate: $(STAMP) ## Serve a study as web pages (STUDY=file MANIFEST=file FEEDBACK=folder PORT=8866)
+	$(BIN)/python -m rlhf_lib serve_study "$(abspath $(STUDY))" --port $(PORT) \
+	    $(if $(MANIFEST),--manifest "$(abspath $(MANIFEST))") \
+	    $(if $(FEEDBACK),--feedback "$(abspath $(FEEDBACK))")
 
 lint: $(STAMP) ## Check style and format
 	$(BIN)/ruff check .

@@ -2,8 +2,9 @@
 
     python docs/screenshots.py plots        # extracted from the committed notebooks
     python docs/screenshots.py annotator    # JupyterLab in headless Chromium, on a composed song
+    python docs/screenshots.py study        # a study's pages in headless Chromium, simulated raters
 
-Without an argument, both. docs/results.md describes how the plots of the experiments are made.
+Without an argument, all. docs/results.md describes how the plots of the experiments are made.
 """
 
 import base64
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+import yaml
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,6 +78,60 @@ def annotator() -> None:
                 store(name, page.locator(".rlhf-annotator").screenshot())
 
 
+def study() -> None:
+    """Rehearse a study; show a comparison on a phone beside the coordinator's page."""
+    from browsing import browser_page, server
+    from stranger import until, wait_for_step
+
+    from rlhf_lib.web.keys import Keys
+    from rlhf_lib.web.simulate import simulate_study
+    from rlhf_lib.web.study import Study
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        candidates(folder)
+        fields = {
+            "title": "Which edit is better?",
+            "manifest": str(folder / "eval_outputs/evaluation_manifest.json"),
+            "feedback": str(folder / "feedback"),
+            "ids_from_url": ["rater"],
+            "level": False,
+            "headphones": {"method": "antiphase"},
+            "both_bad": True,
+            "tasks": {"per_sitting": 6, "overlap": 1.0, "check_share": 0.3},
+            "end": {"text": "Thank you"},
+        }
+        (folder / "study.yaml").write_text(yaml.safe_dump(fields))
+        simulate_study(Study(**fields), 5)
+        fields |= {"headphones": None}
+        (folder / "study.yaml").write_text(yaml.safe_dump(fields))
+        sounds = "document.querySelectorAll('.rlhf-annotator .side:enabled')"
+        command = ("rlhf_lib", "serve_study", str(folder / "study.yaml"), "--port", "{port}")
+        with server(folder, *command) as address:
+            with browser_page(390, 900, recording=False) as page:
+                page.goto(f"{address}/?rater=you")
+                wait_for_step(page, "rate")
+                until(page, f"{sounds}.length === 3")
+                page.evaluate("document.querySelector('.rlhf-annotator').focus()")
+                page.keyboard.press("b")
+                page.wait_for_timeout(12_000)
+                page.keyboard.press("a")
+                page.wait_for_timeout(7_000)
+                page.evaluate("scrollTo(0, 0)")
+                phone = page.screenshot()
+            with browser_page(1000, 900, recording=False) as page:
+                page.goto(f"{address}/coordinator#{Keys(folder / 'feedback/study').coordinator}")
+                until(page, "document.querySelector('tbody tr')")
+                desk = page.screenshot()
+    both = [Image.open(io.BytesIO(png)) for png in (phone, desk)]
+    side_by_side = Image.new("RGB", (1410, 900), "white")
+    for image, left in zip(both, (0, 410), strict=True):
+        side_by_side.paste(image, (left, 0))
+    made = io.BytesIO()
+    side_by_side.save(made, "PNG")
+    store("study.png", made.getvalue())
+
+
 def candidates(folder: Path) -> None:
     """Compose a song and edit it by the plan under the dense reward."""
     from rlhf_lib.analysis.song import load_songs
@@ -103,5 +159,5 @@ def store(name: str, png: bytes) -> None:
 
 
 if __name__ == "__main__":
-    for word in sys.argv[1:] or ("plots", "annotator"):
-        {"plots": plots, "annotator": annotator}[word]()
+    for word in sys.argv[1:] or ("plots", "annotator", "study"):
+        {"plots": plots, "annotator": annotator, "study": study}[word]()

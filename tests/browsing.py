@@ -84,8 +84,10 @@ def need_browser() -> None:
 
 
 @contextmanager
-def browser_page(width: int = 1000, height: int = 900, **options) -> Iterator:
-    """Yield a page of a headless Chromium that records the sound it plays."""
+def browser_page(
+    width: int = 1000, height: int = 900, recording: bool = True, **options
+) -> Iterator:
+    """Yield a page of a headless Chromium, which records the sound it plays if asked to."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -93,7 +95,8 @@ def browser_page(width: int = 1000, height: int = 900, **options) -> Iterator:
         try:
             page = browser.new_page(viewport={"width": width, "height": height}, **options)
             page.set_default_timeout(PATIENCE)
-            page.add_init_script(RECORDER)
+            if recording:
+                page.add_init_script(RECORDER)
             yield page
         finally:
             browser.close()
@@ -101,18 +104,33 @@ def browser_page(width: int = 1000, height: int = 900, **options) -> Iterator:
 
 @contextmanager
 def server(folder: Path, *command: str) -> Iterator[str]:
-    """Run a Jupyter server on a free port of the loopback address and yield its address.
+    """Run a server on a free port of the loopback address and yield its address.
 
     Parameters
     ----------
     folder : Path
-        The workspace, and the server's folder; settings and run files go there too.
+        The workspace, and the server's folder; Jupyter's settings and run files go there too.
     command : str
         A module to run and its arguments; ``{port}`` is replaced by the port.
     """
+    port = free_port()
+    process = started(folder, port, *command)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def started(folder: Path, port: int, *command: str) -> subprocess.Popen:
+    """Start a server and return its process when it answers; see `server`."""
     places = ("CONFIG", "RUNTIME", "DATA")
     environment = os.environ | {f"JUPYTER_{p}_DIR": str(folder / p.lower()) for p in places}
     environment |= {
@@ -130,13 +148,8 @@ def server(folder: Path, *command: str) -> Iterator[str]:
             stdout=output,
             stderr=output,
         )
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_for(address, process, log)
-            yield address
-        finally:
-            process.terminate()
-            process.wait()
+    _wait_for(f"http://127.0.0.1:{port}", process, log)
+    return process
 
 
 def wait_for_sound(page) -> None:
@@ -158,7 +171,8 @@ def listen_to_both(page) -> None:
     """Play A, then B, until answers are unlocked."""
     page.keyboard.press("a")
     page.wait_for_function(
-        "!document.querySelector('.rlhf-annotator .hint').textContent.startsWith('Listen to A')"
+        "/A (heard|gehört)/.test(document.querySelector('.rlhf-annotator .hint').textContent)"
+        " || !document.querySelector('.rlhf-annotator .answer').disabled"
     )
     page.keyboard.press("b")
     page.wait_for_function("!document.querySelector('.rlhf-annotator .answer').disabled")

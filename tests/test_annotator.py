@@ -117,6 +117,7 @@ def test_timelines_say_when_each_beat_of_the_song_plays(folder):
         ("B slightly", "right", 1, False),
         ("B", "right", 2, False),
         ("B strongly", "right", 3, False),
+        ("Both bad", "tie", 0, False),
         ("Can't tell", "tie", 0, True),
     ],
 )
@@ -128,7 +129,8 @@ def test_each_answer_stores_what_it_says(folder, text, side, strength, cant_tell
     chosen = {"a": answer.edit_a_id, "b": answer.edit_b_id, "tie": "tie"}[answer.preference]
     assert chosen == {"left": shown.left_id, "right": shown.right_id, "tie": "tie"}[side]
     assert (answer.strength, answer.cant_tell) == (strength, cant_tell)
-    assert (answer.confidence, answer.reasoning, answer.tags) == (None, "", [])
+    tags = ["both bad"] if text == "Both bad" else []
+    assert (answer.confidence, answer.reasoning, answer.tags) == (None, "", tags)
     assert (answer.rater_id, answer.rater_kind) == ("anna", "human")
     left_first = (1.5, 2.5) if shown.shown_first == "a" else (2.5, 1.5)
     assert (answer.listening.seconds_a, answer.listening.seconds_b) == left_first
@@ -159,7 +161,7 @@ def test_nothing_that_the_page_gets_tells_the_edits_apart(folder, monkeypatch):
     annotator = start()
     while not annotator.session.finished:
         message, _ = sent(annotator, monkeypatch, annotator.screen["serial"], "A")
-        received = f"{annotator.get_state(['screen', 'tags', 'confidences'])} {message}"
+        received = f"{annotator.get_state(['screen', 'labels'])} {message}"
         for secret in ("temp", "song_0", "task_0", "toy_", ".wav", "policy", "v14", "target"):
             assert secret not in received, secret
         assert MANIFEST.manifest_id[:8] not in received
@@ -210,7 +212,7 @@ def test_it_resumes_and_ends(folder):
         rate(annotator, "A")
     for page in (annotator, start()):
         assert page.screen["stage"] == "done"
-        assert page.screen["text"].startswith("Done")
+        assert page.labels[page.screen["cover"]].startswith("Done")
     annotator = page
     annotator.receive({"kind": "undo", "serial": None})
     assert annotator.screen["stage"] == "rate"
@@ -240,8 +242,7 @@ def test_missing_sound_is_reported_without_its_name_and_can_be_loaded_again(
     with caplog.at_level(logging.ERROR):
         message, buffers = sent(annotator, monkeypatch, serial, "A")
     assert buffers == ()
-    assert message["error"].startswith("The sound of A cannot be loaded")
-    assert "temp" not in message["error"]
+    assert message == {"kind": "sound", "serial": serial, "side": "A", "error": True}
     assert path.name in caplog.text
     hidden.rename(path)
     _, (flac,) = sent(annotator, monkeypatch, serial, "A")
@@ -254,7 +255,7 @@ def test_a_missing_original_is_reported_and_can_be_put_back(folder, caplog):
     with caplog.at_level(logging.ERROR):
         annotator = start()
     assert annotator.screen["timelines"] is None
-    assert "the original cannot be loaded" in annotator.screen["error"]
+    assert "temp" not in str(annotator.screen)
     assert path.name in caplog.text
     hidden.rename(path)
     annotator.receive({"kind": "again", "serial": annotator.screen["serial"]})
@@ -314,7 +315,7 @@ def test_pause_and_break(folder, monkeypatch):
     monkeypatch.setattr(stopwatch, "BREAK_AFTER", 0.0)
     rate(annotator, "A")
     assert annotator.screen["paused"]
-    assert "five minutes" in annotator.screen["text"]
+    assert "five minutes" in annotator.labels[annotator.screen["cover"]]
 
 
 def test_closing_gives_the_task_back(folder):

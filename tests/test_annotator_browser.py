@@ -262,7 +262,7 @@ def test_reloaded_page_and_killed_kernel_resume_at_the_right_task(rating):
     page.locator(".jp-Dialog").get_by_role("button", name="Ok").click()
     rating.root.click(position={"x": 5, "y": 5})
     page.keyboard.press("u")
-    page.get_by_role("alert").filter(has_text="The kernel does not answer").wait_for()
+    page.get_by_role("alert").filter(has_text="No connection").wait_for()
     rating.run()
     assert int((rating.folder / "kernel.pid").read_text()) != pid
     rating.sign_in(rating.rater)

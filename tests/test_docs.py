@@ -20,7 +20,7 @@ PAGES = {
 }
 CODE = "".join(
     path.read_text(encoding="utf-8")
-    for kind in ("*.py", "*.js")
+    for kind in ("*.py", "*.js", "*.json")
     for path in sorted((ROOT / "rlhf_lib").rglob(kind))
 )
 

@@ -220,3 +220,34 @@ def test_unknown_or_changed_manifests_are_refused(store):
     path.rename(path.with_name(f"{'0' * 64}.json"))
     with pytest.raises(InputError, match="name the file after that"):
         store.load_manifest("0" * 64)
+
+
+def test_a_file_that_grew_is_read_like_a_new_one(store):
+    reader = PreferenceStore(store.folder)
+    answers = []
+    for number in range(5):
+        added = [answer(reasoning=f'", \n{number}') for _ in range(1 + number % 2)]
+        store.add(added)
+        answers += added
+        assert reader.load() == answers == PreferenceStore(store.folder).load()
+    # Grown by hand, without a seal: it is checked as a whole.
+    text = store.path.read_text()
+    store.path.write_text(text.replace("\n]", ',\n{"no": "answer"}\n]'))
+    with pytest.raises(InputError, match="song_id"):
+        reader.load()
+    store.path.write_text(text)
+    assert reader.load() == answers
+
+
+def test_a_rater_can_be_removed(store):
+    kept = answer(rater_id="bert")
+    first = answer(rater_id="anna")
+    store.add([first, kept])
+    store.add(answer(rater_id="anna", supersedes=first.annotation_id))
+    assert store.remove("anna") == 2
+    assert store.load() == PreferenceStore(store.folder).load() == [kept]
+    assert store.remove("nobody") == 0
+    store.path.write_text("damaged")
+    with pytest.raises(InputError, match=r"preferences\.json"):
+        store.remove("bert")
+    assert store.path.read_text() == "damaged"

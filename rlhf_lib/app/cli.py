@@ -166,6 +166,11 @@ _MANY = {
     "jobs": Flag(None, "number of processes; default: one per core", int),
     "scheduler": Flag(None, "address of a Dask scheduler; its workers are used instead", str),
 }
+_STUDY = {
+    "study": Flag(REQUIRED, "the study file, such as rlhf_lib/web/example_study.yaml", Path, True),
+    "manifest": Flag(None, "in place of the one that the file names", str),
+    "feedback": Flag(None, "folder of the answers, in place of the one that the file names", str),
+}
 
 COMMANDS = (
     Command(
@@ -261,6 +266,53 @@ COMMANDS = (
             "rater_id": Flag(None, "default: simulated_TASTE", str),
             "max_tasks": Flag(None, "stop after this many answers", int),
             "seed": _SEED,
+        },
+    ),
+    Command(
+        commands.serve_study,
+        "serve a listening study as web pages",
+        {
+            **_STUDY,
+            "host": Flag("127.0.0.1", "address to listen on; put a proxy in front for others"),
+            "port": Flag(8866, "port to listen on"),
+        },
+    ),
+    Command(
+        commands.study_report,
+        "print what the coordinator's page shows: raters, checks, agreement, pairs still needed",
+        {**_STUDY, "output_dir": Flag(None, "also write all downloads into this folder", str)},
+    ),
+    Command(
+        commands.study_links,
+        "print sign-in links of raters",
+        {
+            **_STUDY,
+            "raters": Flag(REQUIRED, "ids of raters, separated by commas", str),
+            "address": Flag("http://127.0.0.1:8866", "address under which the study is served"),
+        },
+    ),
+    Command(
+        commands.simulate_study,
+        "rehearse a study: simulated raters answer it by HTTP, into a folder of their own",
+        {
+            **_STUDY,
+            "feedback": Flag("runs/rehearsal", "folder of the simulated answers"),
+            "raters": Flag(10, "number of raters"),
+            "taste": Flag("smooth", "hidden taste"),
+            "noise": Flag(0.5, "scale of the raters' noise"),
+            "behaviours": Flag(
+                "", "some of careful,careless,side_biased,dropping_out,reloading; default: all"
+            ),
+            "seed": _SEED,
+        },
+    ),
+    Command(
+        commands.delete_rater,
+        "delete all that is stored of a rater, and name the models trained on it",
+        {
+            **_STUDY,
+            "rater_id": Flag(REQUIRED, "the id in the answers", str),
+            "models_dir": _MODELS_DIR,
         },
     ),
     Command(

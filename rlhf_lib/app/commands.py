@@ -157,6 +157,77 @@ def simulate_feedback(args: argparse.Namespace) -> None:
     print(f"{len(answers)} answers of the simulated rater {rater.rater_id} in {store.path}")
 
 
+def serve_study(args: argparse.Namespace) -> None:
+    from rlhf_lib.web.running import RunningStudy, study_folder
+    from rlhf_lib.web.server import serve
+
+    study = _study(args)
+    with only_writer(study_folder(study)):
+        running = RunningStudy(study)
+        address = f"http://{args.host}:{args.port}"
+        print(f"raters:      {address}/")
+        print(f"coordinator: {address}/coordinator#{running.keys.coordinator}")
+        print("Ctrl-C stops the server; every acknowledged answer is on disk", flush=True)
+        serve(running, args.host, args.port)
+
+
+def study_report(args: argparse.Namespace) -> None:
+    from rlhf_lib.paths import atomic_path
+    from rlhf_lib.web.exports import DOWNLOADS, download
+    from rlhf_lib.web.overview import as_text, overview
+    from rlhf_lib.web.running import read_study
+
+    whole = read_study(_study(args))
+    print(as_text(overview(*whole)))
+    if args.output_dir:
+        for name in DOWNLOADS:
+            path = resolve(args.output_dir) / name
+            with atomic_path(path) as part:
+                part.write_bytes(download(name, *whole))
+            print(path)
+
+
+def study_links(args: argparse.Namespace) -> None:
+    from urllib.parse import urlencode
+
+    from rlhf_lib.web.keys import Keys
+    from rlhf_lib.web.running import study_folder
+
+    keys = Keys(study_folder(_study(args)))
+    raters = [name.strip() for name in args.raters.split(",") if name.strip()]
+    if not raters:
+        raise InputError("--raters names nobody; give ids separated by commas")
+    for rater in raters:
+        query = urlencode({"rater": rater, "key": keys.of_rater(rater)})
+        print(f"{args.address.rstrip('/')}/?{query}")
+
+
+def simulate_study(args: argparse.Namespace) -> None:
+    from rlhf_lib.web.overview import as_text, overview
+    from rlhf_lib.web.simulate import BEHAVIOURS, simulate_study
+
+    study = _study(args)
+    behaviours = tuple(args.behaviours.split(",")) if args.behaviours else tuple(BEHAVIOURS)
+    running = simulate_study(study, args.raters, args.taste, args.noise, args.seed, behaviours)
+    print(as_text(overview(*running.parts)))
+    print(f"answers of simulated raters in {resolve(study.feedback)}")
+
+
+def delete_rater(args: argparse.Namespace) -> None:
+    from rlhf_lib.web.deletion import delete_rater
+
+    done = delete_rater(_study(args), args.rater_id, resolve(args.models_dir))
+    print(
+        f"deleted {done.answers} answers, {done.practice_answers} of practice, and "
+        f"{'the record' if done.record else 'no record'} of {args.rater_id}"
+    )
+    for path in done.trained:
+        print(f"trained on these answers: {path}")
+    for path in done.unknown:
+        print(f"perhaps trained on these answers: {path}")
+    print("copies and downloads elsewhere are not deleted; models keep what they learned")
+
+
 def import_feedback(args: argparse.Namespace) -> None:
     from rlhf_lib.feedback.exchange import import_feedback
     from rlhf_lib.feedback.manifest import Manifest
@@ -335,6 +406,15 @@ def demo(args: argparse.Namespace) -> None:
 
     folder = args.run_dir or f"runs/demo_{datetime.now():%Y%m%d_%H%M%S}"
     run_demo(resolve(folder), args.seed, args.profile)
+
+
+def _study(args: argparse.Namespace):
+    """Read the study file; --manifest and --feedback take the place of its fields."""
+    from rlhf_lib.web.study import Study
+
+    study = Study.load(resolve(args.study))
+    given = {"manifest": args.manifest, "feedback": args.feedback}
+    return study.model_copy(update={name: value for name, value in given.items() if value})
 
 
 def _songs(args: argparse.Namespace, n_songs: int | None = None):

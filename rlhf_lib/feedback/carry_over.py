@@ -28,6 +28,7 @@ class CarryOver:
         self._tasks = {task.task_id: task for task in manifest.tasks}
         self._by_ids = {_ids(task): task for task in manifest.tasks}
         self._by_pair: dict[frozenset, Task] = {}
+        self._carried: dict[str, Annotation | None] = {}  # by annotation_id; answers never change
         for task in manifest.tasks:
             self._by_pair.setdefault(self._pair(task, manifest.manifest_id), task)
 
@@ -40,6 +41,11 @@ class CarryOver:
 
         None when no task is about its pair, or when its own manifest is not kept.
         """
+        if answer.annotation_id not in self._carried:
+            self._carried[answer.annotation_id] = self._carry(answer)
+        return self._carried[answer.annotation_id]
+
+    def _carry(self, answer: Annotation) -> Annotation | None:
         pair = self._pair(answer, answer.manifest_id)
         if None in pair:
             return None

@@ -69,7 +69,7 @@ class Claims:
                 if own.items() - stored.items():
                     claims[self.rater_id] = own | {"time": time.time()}
                     with atomic_path(self.path) as part:
-                        part.write_text(json.dumps(everything, indent=1), encoding="utf-8")
+                        part.write_text(json.dumps(everything), encoding="utf-8")
         except Timeout as error:
             raise InputError(
                 f"{self.path}: another process has held its lock for {_LOCK_TIMEOUT:.0f} s; end "
@@ -91,3 +91,16 @@ class Claims:
                 f"{self.path}: is damaged ({error}); delete it: it only lists the tasks that "
                 "raters have on screen"
             ) from error
+
+
+def forget_rater(folder: Path, rater_id: str) -> None:
+    """Remove a rater from the claims of a feedback folder, if there are any."""
+    path = folder / "claims.json"
+    if not path.is_file():
+        return
+    with FileLock(f"{path}.lock", timeout=_LOCK_TIMEOUT):
+        everything = json.loads(path.read_text(encoding="utf-8"))
+        for claims in everything.values():
+            claims.pop(rater_id, None)
+        with atomic_path(path) as part:
+            part.write_text(json.dumps(everything), encoding="utf-8")

@@ -57,6 +57,10 @@ class AnnotationSession:
         Order and sides depend on the seed, the manifest and the rater.
     max_tasks : int, optional
         The most tasks to ask in this sitting.
+    most_answers : int, optional
+        The most tasks to ask in all sittings together.
+    carry_over : CarryOver, optional
+        Of this manifest and store, to be shared by several sessions.
     clock : callable
         Returns the time in s of a monotonic clock.
     shares
@@ -77,6 +81,8 @@ class AnnotationSession:
         seed: int = 0,
         *,
         max_tasks: int | None = None,
+        most_answers: int | None = None,
+        carry_over: CarryOver | None = None,
         clock: Callable[[], float] = time.monotonic,
         **shares: float,
     ):
@@ -96,8 +102,8 @@ class AnnotationSession:
         self._order = TaskOrder(manifest, rater_id, seed, **shares)
         self._claims = Claims(store.folder, manifest.manifest_id, rater_id)
         store.keep_manifest(manifest)
-        self._carry_over = CarryOver(manifest, store.find_manifest)
-        self._most = None
+        self._carry_over = carry_over or CarryOver(manifest, store.find_manifest)
+        self._most = most_answers
         with self._claims.exclusive(take_over=True) as elsewhere:
             self._look(elsewhere)
             if max_tasks is not None:
@@ -116,6 +122,7 @@ class AnnotationSession:
         most = None if self._most is None else max(self._most - len(past), 0)
         self._coming = list(islice(self._order.coming(past, taken), most))
         self._back: int | None = None  # the place of the answer that an undo reopened
+        self._brought_back: Presentation | None = None
         self._claims.task_id = self._coming[0].task.task_id if self._coming else None
 
     @property
@@ -123,6 +130,8 @@ class AnnotationSession:
         """The task to rate now; None when nothing is left for this rater in this sitting."""
         if self._back is not None:
             return self._history.past[self._back]
+        if self._brought_back is not None:
+            return self._brought_back
         return self._coming[0] if self._coming else None
 
     @property
@@ -139,6 +148,11 @@ class AnnotationSession:
     def progress(self) -> tuple[int, int]:
         """Numbers of answered tasks and of all tasks planned now, repeats and checks included."""
         return len(self._history.past), len(self._history.past) + len(self._coming)
+
+    @property
+    def past(self) -> list[tuple[Presentation, Annotation]]:
+        """The tasks that this rater answered, and the current answer to each."""
+        return list(zip(self._history.past, self._history.answers, strict=True))
 
     @property
     def can_undo(self) -> bool:
@@ -199,6 +213,7 @@ class AnnotationSession:
         notes: str = "",
         tags: Sequence[str] = (),
         heard: Heard | None = None,
+        annotation_id: str | None = None,
     ) -> Annotation:
         """Save the answer to the present task, then go on to the next one.
 
@@ -214,6 +229,8 @@ class AnnotationSession:
             Free text, such as the reason.
         tags : sequence of str
         heard : Heard, optional
+        annotation_id : str, optional
+            A globally unique name for the answer; without one, a new one is drawn.
 
         Returns
         -------
@@ -233,7 +250,9 @@ class AnnotationSession:
             raise InputError(f"choice {choice!r} is unknown; choose one of {', '.join(CHOICES)}")
         left, right = ("a", "b") if shown.shown_first == "a" else ("b", "a")
         earlier = self.previous_answer
+        seconds = None if self._brought_back else round(self.stopwatch.seconds_spent, 3)
         annotation = Annotation.new(
+            **({"annotation_id": annotation_id} if annotation_id else {}),
             song_id=shown.task.song_id,
             edit_a_id=shown.task.edit_a_id,
             edit_b_id=shown.task.edit_b_id,
@@ -245,7 +264,7 @@ class AnnotationSession:
             rater_id=self.rater_id,
             rater_kind=self.rater_kind,
             confidence=confidence,
-            seconds_spent=round(self.stopwatch.seconds_spent, 3),
+            seconds_spent=seconds,
             shown_first=shown.shown_first,
             cant_tell=choice == "can't tell",
             tags=list(tags),
@@ -272,9 +291,32 @@ class AnnotationSession:
         self.stopwatch.restart()
         return True
 
+    def bring_back(self, shown: Presentation, earlier: Annotation | None = None) -> bool:
+        """Return to a task that an earlier session of this rater had on screen, to answer it.
+
+        Its time is then unknown.
+
+        Parameters
+        ----------
+        shown : Presentation
+        earlier : Annotation, optional
+            The answer that an undo had reopened.
+
+        Returns
+        -------
+        bool
+            False when the task was answered in the meantime.
+        """
+        times = [item.task.task_id for item in self._history.past].count(shown.task.task_id)
+        if earlier is None and times != int(shown.is_repeat):
+            return False
+        self._brought_back = shown
+        self._back = None if earlier is None else self._history.answers.index(earlier)
+        return True
+
     def keep(self) -> None:
         """Keep the earlier answer that an undo reopened, and return to the open task."""
-        self._back = None
+        self._back = self._brought_back = None
         self.stopwatch.restart()
 
     def close(self) -> None:

@@ -1,8 +1,10 @@
-// The annotator: shows the screen that the kernel sends, plays the sounds, sends the answers.
+// The annotator: shows the screen that Python sends, plays the sounds, sends the answers.
+// `model` is that of anywidget in a notebook; the page of a study brings one with the same methods.
 // Python joins timeline.js, player.js, sounds.js, page.js and this file into one module.
 
-const PATIENCE = 6000; // ms without an answer from the kernel until the page shows a message
+const PATIENCE = 6000; // ms without an answer from Python until the page shows a message
 const PATIENCE_FOR_SOUND = 60000; // longer, because the network may be slow
+const BROKEN = "sound did not play"; // the tag of a pair that was skipped for that
 const SEEK_STEP = 5; // s, arrow keys on a map
 
 function render({ model, el }) {
@@ -12,6 +14,8 @@ function render({ model, el }) {
   const sounds = new Sounds((serial, side) => ask("sound", { serial, side }), take);
   let waiting = 0;
   let frame = 0;
+  const labels = model.get("labels");
+  const label = (name, values) => fill(labels[name], values);
 
   const act = {
     listen: (side) => player.switchTo(side),
@@ -19,14 +23,17 @@ function render({ model, el }) {
     playOrPause: () => (player.playing ? player.pause() : player.play()),
     seam: (step) => {
       if (!player.playSeam(step) && player.tracks[player.side]) {
-        say(player.side === "O" ? "The original has no seams: choose A or B." : "No seam here.");
+        say(player.side === "O" ? label("no seams") : label("no seam"));
       }
     },
     loop: () => (player.loop = !player.loop),
-    choose: (text) => (form.answer = unlocked() ? text : form.answer),
+    choose: (code) => {
+      if (unlocked() && !parts.answers[code].hidden) form.answer = code;
+    },
     tag: (tag) => form.tags[form.tags.has(tag) ? "delete" : "add"](tag),
     confide: (text) => (form.confidence = form.confidence === text ? null : text),
     save,
+    skip: () => send({ answer: "Can't tell", confidence: null, tags: [BROKEN] }),
     undo: () => ask("undo"),
     keep: () => ask("keep"),
     rest: () => (player.pause(), ask("rest")),
@@ -40,14 +47,13 @@ function render({ model, el }) {
   for (const [name, does] of Object.entries(act)) {
     if (name === "signIn") continue;
     act[name] = (...given) => {
-      const promise = does(...given);
+      does(...given);
       // After a click the keys work at once: the focus goes back to the annotator itself.
       if (globalThis.event?.detail > 0) parts.root.focus({ preventScroll: true });
       refresh();
-      Promise.resolve(promise).then(refresh);
     };
   }
-  const parts = build(act, model.get("tags"), model.get("confidences"));
+  const parts = build(act, labels);
   const keys = {
     " ": act.playOrPause,
     a: () => act.listen("A"),
@@ -57,7 +63,9 @@ function render({ model, el }) {
     p: () => act.seam(-1),
     u: act.undo,
     Enter: act.save,
-    ...Object.fromEntries(ANSWERS.map(([key, text]) => [key, () => act.choose(text)])),
+    ...Object.fromEntries(
+      Object.entries(ANSWER_KEYS).map(([key, answer]) => [key, () => act.choose(answer)]),
+    ),
   };
 
   const unlocked = () => screen.previous || (enough("A") && enough("B"));
@@ -66,10 +74,11 @@ function render({ model, el }) {
   function enough(side) {
     const track = player.tracks[side];
     if (!track) return false;
-    const [heard, seams] = [player.heard[side], player.seamsHeard[side].size];
-    const least = Math.min(screen.min_seconds, duration(track.timeline) - 0.1);
-    return heard >= least || (seams > 0 && seams === track.seams.length);
+    const seams = player.seamsHeard[side].size;
+    return player.heard[side] >= least(track) || (seams > 0 && seams === track.seams.length);
   }
+
+  const least = (track) => Math.min(screen.min_seconds, duration(track.timeline) - 0.1);
 
   const soundEnd = (side) => (player.tracks[side] ? duration(player.tracks[side].timeline) : 0);
 
@@ -78,8 +87,7 @@ function render({ model, el }) {
     waiting = setTimeout(() => {
       sounds.stop();
       parts.root.classList.add("stuck");
-      say("The kernel does not answer: it is busy, or it was stopped. Every answer but the one on "
-        + "screen is saved. When it is back, try again, or run the cell again.", true);
+      say(label("stuck"), true);
       refresh();
     }, kind === "sound" ? PATIENCE_FOR_SOUND : PATIENCE);
     model.send({ kind, serial: screen.serial, ...more });
@@ -99,21 +107,19 @@ function render({ model, el }) {
 
   function save() {
     if (!form.answer || screen.stage !== "rate" || !unlocked()) return;
+    send({ answer: form.answer, confidence: form.confidence, tags: [...form.tags] });
+  }
+
+  function send(answer) {
     player.count();
     const heard = { left: player.heard.A, right: player.heard.B, original: player.heard.O };
     heard.seams = player.seamsHeard.A.size + player.seamsHeard.B.size;
-    ask("answer", {
-      answer: form.answer,
-      confidence: form.confidence,
-      tags: [...form.tags],
-      notes: parts.notes.value,
-      heard,
-    });
+    ask("answer", { ...answer, notes: parts.notes.value, heard });
   }
 
   function loadSounds() {
-    if (!screen.timelines) return say(screen.error, true);
-    say("Loading the sound …");
+    if (!screen.timelines) return say(label("no sound", { side: labels.sides.O }), true);
+    say(label("loading"));
     const missing = SIDES.filter((side) => !player.tracks[side]);
     sounds.bring(screen.serial, missing, screen.next);
   }
@@ -124,12 +130,13 @@ function render({ model, el }) {
     try {
       await player.load(side, bytes, timelines[side]);
     } catch (error) {
-      say(`This browser cannot play the sound of ${side} (${error.message}).`, true);
+      say(label("cannot play", { side: labels.sides[side], error: error.message }), true);
+      refresh();
       return;
     }
     if (serial !== screen.serial) return;
     const songEnd = timelines.O.beats.length;
-    drawMap(parts.tracks[side].map, { ...player.tracks[side], songEnd });
+    if (screen.maps) drawMap(parts.tracks[side].map, { ...player.tracks[side], songEnd });
     if (!soundMissing()) say(screen.error, Boolean(screen.error));
     refresh();
   }
@@ -139,7 +146,7 @@ function render({ model, el }) {
     answered();
     if (error) {
       sounds.stop();
-      if (serial === screen.serial) say(error, true);
+      if (serial === screen.serial) say(label("no sound", { side: labels.sides[side] }), true);
     } else {
       const { buffer, byteOffset, byteLength } = buffers[0];
       sounds.receive(serial, side, buffer.slice(byteOffset, byteOffset + byteLength));
@@ -147,7 +154,7 @@ function render({ model, el }) {
     refresh();
   }
 
-  /** Show the screen that the kernel sent; for the same task, keep what is filled in. */
+  /** Show the screen that Python sent; for the same task, keep what is filled in. */
   function show() {
     answered();
     const before = screen;
@@ -163,34 +170,25 @@ function render({ model, el }) {
       if (before.stage && document.activeElement !== parts.notes) parts.root.focus({ preventScroll: true });
     } else if (screen.error) say(screen.error, true);
     else if (soundMissing() && !sounds.busy) loadSounds();
-    rememberRater();
     parts.refusal.textContent = screen.stage === "sign in" ? screen.error : "";
     refresh();
     if (before.stage === "sign in") parts.root.scrollIntoView({ block: "nearest" });
-  }
-
-  /** On Voilà's page, keep the rater in the address, so that a reload resumes at once. */
-  function rememberRater() {
-    if (!document.body.dataset.voila) return;
-    const address = new URL(location.href);
-    const rater = address.searchParams.get("rater");
-    if (screen.rater && rater !== screen.rater) {
-      address.searchParams.set("rater", screen.rater);
-      history.replaceState(null, "", address);
-    } else if (screen.stage === "sign in" && rater && !screen.error) ask("sign in", { rater });
   }
 
   function refresh() {
     const ready = screen.stage === "rate" && !screen.paused;
     const { root } = parts;
     root.dataset.stage = screen.stage;
+    root.dataset.maps = screen.maps;
     parts.signIn.hidden = screen.stage !== "sign in";
     refreshHeader();
     parts.cover.hidden = ready || screen.stage === "sign in";
     parts.task.inert = !ready;
     parts.goOn.hidden = screen.stage === "done";
     parts.reopen.hidden = screen.stage !== "done" || !screen.can_undo;
-    parts.coverText.textContent = screen.text ?? "";
+    parts.coverText.textContent = labels[screen.cover] ?? "";
+    parts.answers["Both bad"].hidden = !screen.both_bad;
+    parts.place.hidden = !screen.maps;
     for (const [text, one] of Object.entries(parts.answers)) {
       press(one, form.answer === text);
       one.disabled = !unlocked();
@@ -201,6 +199,7 @@ function render({ model, el }) {
     parts.save.disabled = !form.answer || !unlocked();
     const failed = parts.message.classList.contains("error") && soundMissing();
     parts.retry.hidden = !failed && !root.classList.contains("stuck");
+    parts.skip.hidden = !failed;
     parts.undo.disabled = !screen.can_undo;
     parts.keep.hidden = !screen.previous;
     follow();
@@ -215,8 +214,9 @@ function render({ model, el }) {
   function refreshHeader() {
     const [done, total] = screen.progress ?? [0, 1];
     [parts.bar.max, parts.bar.value] = [Math.max(total, 1), done];
-    const left = screen.minutes_left ? ` · about ${screen.minutes_left} min left` : "";
-    parts.progress.textContent = `${screen.rater} · ${done} of ${total} rated${left}`;
+    const known = [screen.rater, label("progress", { done, total })];
+    if (screen.minutes_left) known.push(label("minutes left", { minutes: screen.minutes_left }));
+    parts.progress.textContent = known.filter(Boolean).join(" · ");
     parts.rest.disabled = screen.stage !== "rate" || screen.paused;
     const notice = screen.notice ?? "";
     // Set only when it differs: screen readers read each change aloud.
@@ -226,10 +226,24 @@ function render({ model, el }) {
 
   function hint() {
     if (screen.stage !== "rate") return "";
-    if (screen.previous) return "Your earlier answer: change it and save, or keep it.";
+    if (screen.previous) return labels.earlier;
     const missing = ["A", "B"].filter((side) => !enough(side));
-    if (!missing.length) return "Which edit is better?";
-    return `Listen to ${missing.join(" and ")}, for ${screen.min_seconds} s each or at every seam, to answer.`;
+    if (!missing.length) return labels.question;
+    const sides = missing.map((side) => labels.sides[side]).join(labels.and);
+    return label("hear", { sides, seconds: screen.min_seconds });
+  }
+
+  /** Return how much of A and B was heard so far, until both were heard for long enough. */
+  function toHear() {
+    const known = player.tracks.A && player.tracks.B;
+    if (!known || unlocked()) return "";
+    const now = (side) => {
+      if (enough(side)) return label("heard", { side: labels.sides[side] });
+      const track = player.tracks[side];
+      const heard = Math.floor(player.heard[side]);
+      return label("to hear", { side: labels.sides[side], heard, least: Math.ceil(least(track)) });
+    };
+    return ["A", "B"].map(now).join(", ");
   }
 
   /** Follow the sound with the playheads, frame by frame while it plays. */
@@ -237,7 +251,7 @@ function render({ model, el }) {
     cancelAnimationFrame(frame);
     const { root } = parts;
     root.dataset.playing = player.playing;
-    parts.play.firstChild.textContent = player.playing ? "Pause" : "Play";
+    parts.play.firstChild.textContent = player.playing ? labels.pause : labels.play[0];
     const here = player.tracks[player.side];
     for (const side of SIDES) {
       const { row, listen, slider, head } = parts.tracks[side];
@@ -253,10 +267,11 @@ function render({ model, el }) {
       root.dataset.side = player.side;
       root.dataset.beat = player.beat();
       root.dataset.position = player.position().toFixed(4);
-      parts.place.textContent = `beat ${player.beat() + 1} of the song`;
+      parts.place.textContent = label("place", { beat: player.beat() + 1 });
     }
     const wasUnlocked = unlocked();
     player.count();
+    parts.toHear.textContent = toHear();
     const said = hint();
     // Set only when it differs: screen readers read each change aloud.
     if (parts.hint.textContent !== said) parts.hint.textContent = said;

@@ -1,16 +1,21 @@
 // The elements of the annotator, and the edit maps.
 
-export const ANSWERS = [
-  ["1", "A strongly", "A is much better"],
-  ["2", "A", "A is better"],
-  ["3", "A slightly", "A is slightly better"],
-  ["4", "Tie", "Both are equally good"],
-  ["5", "B slightly", "B is slightly better"],
-  ["6", "B", "B is better"],
-  ["7", "B strongly", "B is much better"],
-  ["0", "Can't tell", "I cannot judge this pair"],
-];
-const NAMES = { O: "Original", A: "A", B: "B" };
+/** The keys of the answers; the labels have their texts. */
+export const ANSWER_KEYS = {
+  1: "A strongly",
+  2: "A",
+  3: "A slightly",
+  4: "Tie",
+  5: "B slightly",
+  6: "B",
+  7: "B strongly",
+  9: "Both bad",
+  0: "Can't tell",
+};
+
+/** Return a label with its {values} filled in. */
+export const fill = (label, values = {}) =>
+  label.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
 /** Make an element; text is added as text, so markup in notes is shown as typed. */
 export function element(tag, attributes = {}, ...children) {
@@ -23,31 +28,30 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-const button = (key, text, name, act, more = {}) =>
-  element(
-    "button",
-    {
-      type: "button",
-      "aria-label": name,
-      title: key ? `${name} (key: ${key})` : name,
-      ...(key && { "aria-keyshortcuts": key }),
-      ...more,
-      onclick: act,
-    },
-    element("span", {}, text),
-    ...(key ? [element("kbd", {}, key)] : []),
-  );
-
-/** Build the page; `act` maps the names of actions to functions. */
-export function build(act, tags, confidences) {
+/** Build the page; `act` maps the names of actions to functions, `labels` are its texts. */
+export function build(act, labels) {
   const parts = { tracks: {}, answers: {}, tags: {}, confidences: {} };
-  const toggle = (group, text, name, chosen) => {
-    parts[group][text] = button("", text, name, chosen, { "aria-pressed": "false" });
-    return parts[group][text];
+  const button = (key, [text, name], does, more = {}) =>
+    element(
+      "button",
+      {
+        type: "button",
+        "aria-label": name,
+        title: key ? fill(labels.key, { name, key }) : name,
+        ...(key && { "aria-keyshortcuts": key }),
+        ...more,
+        onclick: does,
+      },
+      element("span", {}, text),
+      ...(key ? [element("kbd", {}, key === " " ? labels.space : key)] : []),
+    );
+  const toggle = (group, code, text, name, chosen) => {
+    parts[group][code] = button("", [text, name], chosen, { "aria-pressed": "false" });
+    return parts[group][code];
   };
   for (const [side, key] of [["O", "o"], ["A", "a"], ["B", "b"]]) {
-    const name = `Listen to ${side === "O" ? "the original" : side}`;
-    const listen = button(key, NAMES[side], name, () => act.listen(side), {
+    const names = [labels.sides[side], labels.listen[side]];
+    const listen = button(key, names, () => act.listen(side), {
       class: "side",
       "aria-pressed": "false",
     });
@@ -59,7 +63,7 @@ export function build(act, tags, confidences) {
       map,
       head,
     );
-    slider.setAttribute("aria-label", `Position in ${NAMES[side]}`);
+    slider.setAttribute("aria-label", fill(labels.position, { side: labels.sides[side] }));
     slider.addEventListener("click", (event) => {
       const { left, width } = slider.getBoundingClientRect();
       act.seek(side, (event.clientX - left) / width);
@@ -67,81 +71,78 @@ export function build(act, tags, confidences) {
     const row = element("div", { class: "track", "data-side": side }, listen, slider);
     parts.tracks[side] = { row, listen, slider, map, head };
   }
-  for (const [key, text, name] of ANSWERS) {
+  for (const [code, texts] of Object.entries(labels.answers)) {
+    const key = Object.keys(ANSWER_KEYS).find((one) => ANSWER_KEYS[one] === code);
     const more = { "aria-pressed": "false", class: "answer" };
-    parts.answers[text] = button(key, text, name, () => act.choose(text), more);
+    if (code === "Both bad" || code === "Can't tell") more.class = "answer aside";
+    parts.answers[code] = button(key, texts, () => act.choose(code), more);
   }
   const [play, previousSeam, nextSeam] = [
-    button("space", "Play", "Play or pause", act.playOrPause, { class: "play" }),
-    button("p", "‹ Seam", "Play around the previous seam", () => act.seam(-1)),
-    button("n", "Seam ›", "Play around the next seam", () => act.seam(1)),
+    button(" ", labels.play, act.playOrPause, { class: "play" }),
+    button("p", labels["previous seam"], () => act.seam(-1)),
+    button("n", labels["next seam"], () => act.seam(1)),
   ];
-  const loop = button("", "Loop seam", "Repeat the seam until paused", act.loop, {
-    "aria-pressed": "false",
-  });
-  const notes = element("textarea", { "aria-label": "Notes on this comparison", rows: "2" });
-  notes.placeholder = "Why? (optional; Esc leaves the field)";
+  const loop = button("", labels.loop, act.loop, { "aria-pressed": "false" });
+  const notes = element("textarea", { "aria-label": labels.notes, rows: "2" });
+  notes.placeholder = labels["notes hint"];
   const rater = element("input", { id: "rlhf-rater", autocomplete: "username", maxlength: "200" });
   rater.required = true;
   const signIn = element(
     "form",
     { class: "sign-in" },
-    element("label", { for: "rlhf-rater" }, "Who listens? Your name or number:"),
+    element("label", { for: "rlhf-rater" }, labels.who),
     rater,
-    element("button", { type: "submit", class: "main" }, "Begin"),
+    element("button", { type: "submit", class: "main" }, labels.begin),
   );
   signIn.addEventListener("submit", (event) => act.signIn(event));
   Object.assign(parts, {
     play, previousSeam, nextSeam, loop, notes, rater, signIn,
-    bar: element("progress", { "aria-label": "Comparisons rated" }),
+    bar: element("progress", { "aria-label": labels.bar }),
     progress: element("span", { class: "count" }),
-    rest: button("", "Pause", "Pause this sitting", act.rest),
+    rest: button("", labels.rest, act.rest),
     notice: element("p", { class: "notice", role: "status" }),
     place: element("span", { class: "place" }),
-    hint: element("p", { class: "hint", role: "status" }),
+    hint: element("span", { role: "status" }),
+    toHear: element("strong"),
     message: element("p", { class: "message", role: "status" }),
-    retry: button("", "Try again", "Try again", act.again),
-    undo: button("u", "Back", "Back to the previous answer", act.undo),
-    keep: button("", "Keep it", "Leave this answer as it is", act.keep),
-    save: button("Enter", "Save and next", "Save the answer", act.save, { class: "main" }),
+    retry: button("", labels.again, act.again),
+    skip: button("", labels.skip, act.skip),
+    undo: button("u", labels.back, act.undo),
+    keep: button("", labels.keep, act.keep),
+    save: button("Enter", labels.save, act.save, { class: "main" }),
     cover: element("div", { class: "cover" }),
     coverText: element("p", { role: "status" }),
-    goOn: button("", "Go on", "Go on rating", act.goOn, { class: "main" }),
-    reopen: button("u", "Back", "Back to the previous answer", act.undo),
+    goOn: button("", labels["go on"], act.goOn, { class: "main" }),
+    reopen: button("u", labels.back, act.undo),
     refusal: element("p", { class: "message error", role: "alert" }),
   });
   parts.cover.append(parts.coverText, parts.goOn, parts.reopen);
   signIn.append(parts.refusal);
   const group = (name, title, ...children) =>
     element("div", { class: `field ${name}`, role: "group", "aria-label": title }, ...children);
-  const row = parts.answers;
-  const cannotTell = row["Can't tell"];
   parts.task = element(
     "div",
     { class: "task" },
     ...Object.values(parts.tracks).map((track) => track.row),
-    group("transport", "Player", play, previousSeam, nextSeam, loop, parts.place),
-    group(
-      "answers",
-      "Which edit is better?",
-      ...Object.values(row).filter((one) => one !== cannotTell),
-      cannotTell,
-    ),
-    parts.hint,
+    group("transport", labels.player, play, previousSeam, nextSeam, loop, parts.place),
+    group("answers", labels.question, ...Object.values(parts.answers)),
+    element("p", { class: "hint" }, parts.hint, " ", parts.toHear),
     group(
       "tags",
-      "What is wrong with the weaker one? (optional)",
-      element("span", { class: "title" }, "The weaker one has"),
-      ...tags.map((tag) =>
-        toggle("tags", tag, `The weaker edit has this fault: ${tag}`, () => act.tag(tag)),
+      labels["tags name"],
+      element("span", { class: "title" }, labels["tags title"]),
+      ...Object.entries(labels.tags).map(([tag, text]) =>
+        toggle("tags", tag, text, fill(labels["tag name"], { tag: text }), () => act.tag(tag)),
       ),
     ),
     group(
       "confidence",
-      "How sure are you? (optional)",
-      element("span", { class: "title" }, "I am"),
-      ...confidences.map((text) =>
-        toggle("confidences", text, `How sure I am: ${text}`, () => act.confide(text)),
+      labels["confidence name"],
+      element("span", { class: "title" }, labels["confidence title"]),
+      ...Object.entries(labels.confidences).map(([code, text]) =>
+        toggle("confidences", code, text, fill(labels["sure name"], { sure: text }), () =>
+          act.confide(code),
+        ),
       ),
     ),
     notes,
@@ -151,6 +152,7 @@ export function build(act, tags, confidences) {
       parts.undo,
       parts.keep,
       parts.retry,
+      parts.skip,
       parts.message,
       parts.save,
     ),
@@ -161,7 +163,7 @@ export function build(act, tags, confidences) {
       class: "rlhf-annotator",
       tabindex: "-1",
       role: "region",
-      "aria-label": "Annotator: which of two edits is better?",
+      "aria-label": labels.region,
       // With this attribute JupyterLab switches its own shortcuts off.
       "data-lm-suppress-shortcuts": "true",
     },

@@ -20,9 +20,9 @@ const FADES = {
 };
 
 export class Player {
-  /** @param onStop called when the sound reaches its end */
-  constructor(onStop) {
-    this.onStop = onStop;
+  /** @param onChange called when a sound starts, and when it reaches its end */
+  constructor(onChange) {
+    this.onChange = onChange;
     this.loop = false;
     this.clear();
   }
@@ -65,7 +65,9 @@ export class Player {
     if (this.playing || !this.tracks[this.side]) return;
     // The clock stands still until the browser has started the sound.
     await audioContext().resume();
-    if (!this.playing && this.tracks[this.side]) this.start(this.side, this.at, "different", EDGE);
+    if (this.playing || !this.tracks[this.side]) return;
+    this.start(this.side, this.at, "different", EDGE);
+    this.onChange();
   }
 
   pause() {
@@ -171,7 +173,7 @@ export class Player {
     this.voice = null;
     this.at = this.span ? this.span.start : 0;
     if (this.span && this.loop) this.play();
-    else this.onStop();
+    else this.onChange();
   }
 
   /** Add the time played since the last count to the time heard. */

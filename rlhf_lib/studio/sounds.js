@@ -1,8 +1,8 @@
-// Fetches the sounds of the task on screen from the kernel, then those of the next task.
+// Fetches the sounds of the task on screen from Python, then those of the next task.
 
 export class Sounds {
   /**
-   * @param request called with a task's serial and a side to request this sound from the kernel
+   * @param request called with a task's serial and a side to request this sound from Python
    * @param deliver called with a side and its bytes as soon as a sound of the task has arrived
    */
   constructor(request, deliver) {
@@ -27,7 +27,7 @@ export class Sounds {
     this.ask();
   }
 
-  /** Take a sound that the kernel sent. */
+  /** Take a sound that Python sent. */
   receive(serial, side, bytes) {
     const waited = this.queue.length;
     this.queue = this.queue.filter(([other, name]) => other !== serial || name !== side);
