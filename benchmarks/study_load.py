@@ -3,9 +3,9 @@
     python benchmarks/study_load.py [--raters 200] [--minutes 3] [--kills 10] [--write]
 
 Server and raters share this machine, and nothing goes beyond the loopback address. Every rater
-opens the link, loads the two edits of each pair (as a browser does, not twice), waits 20 to 40
-s and answers. In the first two thirds of the time the server is killed with SIGKILL and started again. At
-the end every acknowledged answer is looked up in preferences.json.
+opens the link, loads the two edits of each pair (as a browser does, not twice), waits 20 to 40 s
+and answers. In the first two thirds of the time the server is killed with SIGKILL and started
+again. At the end every acknowledged answer is looked up in preferences.json.
 """
 
 import json

@@ -263,6 +263,15 @@ def test_a_phone(strangers, scheme):
         assert ground == {"light": "rgb(246, 247, 249)", "dark": "rgb(17, 20, 24)"}[scheme]
 
 
+def test_a_chosen_language_is_kept(strangers, page):
+    page.goto(strangers.address("ida") + "&lang=en")
+    wait_for_step(page, "consent")
+    page.get_by_label("Language").select_option("de")
+    until(page, "document.querySelector('main p').textContent === 'Einverstanden?'")
+    page.reload()
+    until(page, "document.documentElement.lang === 'de'")
+
+
 def test_every_control_has_a_name_and_the_keys_suffice(site, page):
     open_pairs(page, site, "fred")
     unnamed = page.evaluate(

@@ -99,7 +99,8 @@ class Records:
 
     def all(self) -> list[RaterRecord]:
         """Return all stored records, in the order of their beginning."""
-        return sorted(self._stored.values(), key=lambda record: record.started)
+        stored = list(self._stored.values())  # others may be added while these are sorted
+        return sorted(stored, key=lambda record: record.started)
 
     def store(self, record: RaterRecord) -> None:
         """Write a record; it is on disk when the call returns."""

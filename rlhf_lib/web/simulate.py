@@ -170,11 +170,8 @@ class SimulatedVisit:
         client, shown = self._client, self._tasks[self._client.page["screen"]["serial"]]
         song = self._songs[shown.task.song_id]
         left, right = (
-            self._manifest.candidate(song_id, edit_id).edit(song)
-            for song_id, edit_id in (
-                (shown.task.song_id, shown.left_id),
-                (shown.task.song_id, shown.right_id),
-            )
+            self._manifest.candidate(shown.task.song_id, edit_id).edit(song)
+            for edit_id in (shown.left_id, shown.right_id)
         )
         answer = self._mind.compare(song, left, right, occasion=int(shown.is_repeat))
         code = "Tie"

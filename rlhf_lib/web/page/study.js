@@ -3,6 +3,8 @@
 import annotator, { element, fill } from "./annotator.js";
 import { Link, Refused } from "./link.js";
 
+const CHOSEN = "rlhf-language"; // where the browser keeps the language that a rater chose
+
 const study = await (await fetch("/page/study.json")).json();
 const parts = Object.fromEntries(
   ["title", "language", "main", "message"].map((id) => [id, document.getElementById(id)]),
@@ -187,8 +189,9 @@ function rate(first) {
   async function sound({ serial, side }) {
     const message = { kind: "sound", serial, side };
     try {
-      const bytes = await link.sound(`/sound/${page.sounds[serial][side]}`);
-      listeners["msg:custom"]?.(message, [{ buffer: bytes, byteOffset: 0, byteLength: bytes.byteLength }]);
+      const buffer = await link.sound(`/sound/${page.sounds[serial][side]}`);
+      const bytes = { buffer, byteOffset: 0, byteLength: buffer.byteLength };
+      listeners["msg:custom"]?.(message, [bytes]);
     } catch {
       listeners["msg:custom"]?.({ ...message, error: true }, []);
     }
@@ -217,10 +220,11 @@ function translate(language) {
   parts.language.value = language;
 }
 
-/** Return the language to begin with: the address, the browser's, or none of the study's. */
+/** Return the language to begin with: as chosen here, in the address or in the browser. */
 function wanted() {
-  const asked = [new URLSearchParams(location.search).get("lang"), ...navigator.languages];
-  const short = asked.filter(Boolean).map((one) => one.slice(0, 2));
+  const inAddress = new URLSearchParams(location.search).get("lang");
+  const asked = [localStorage.getItem(CHOSEN), inAddress, ...navigator.languages].filter(Boolean);
+  const short = asked.map((one) => one.slice(0, 2));
   return [...asked, ...short].find((one) => study.languages.includes(one)) ?? study.languages[0];
 }
 
@@ -234,6 +238,7 @@ parts.language.hidden = study.languages.length < 2;
 parts.language.addEventListener("change", () => {
   rating?.remove();
   rating = null;
+  localStorage.setItem(CHOSEN, parts.language.value);
   go(() => link.begin(parts.language.value));
 });
 translate(wanted());
