@@ -19,9 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from lab.material import one_thread, utilities
+from lab.material import AGREEMENT, one_thread, utilities
 from lab.policies import reference_edits, refined
-from lab.recorded import LINES_WEIGHT, NOISE, V8, Recorded, halves, prepare_recorded
+from lab.recorded import LINES_WEIGHT, V8, Recorded, halves, prepare_recorded
 from lab.rewards import fitted, member_gaps
 from measuring import between, markdown
 
@@ -84,7 +84,8 @@ def main() -> None:
     minutes = (time.monotonic() - began) / 60
     about = (
         f"{len(recorded.songs)} songs, {len(recorded.songs) - len(silent)} of them with known sung "
-        f"lines; noise {NOISE}; {args.seeds} seeds; {minutes:.0f} minutes."
+        f"lines; two raters agree on {AGREEMENT:.0%} of the pairs; {args.seeds} seeds; "
+        f"{minutes:.0f} minutes."
     )
     skips = "\n".join(f"Skipped: {skip}." for skip in skipped)
     print(f"\n{about}\n{skips}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from lab.material import SIZES, Material, utilities
+from lab.material import AGREEMENT, SIZES, Material, utilities
 from rlhf_lib.analysis.song import Song, load_songs
 from rlhf_lib.editing.descriptors import N_ADDITIVE
 from rlhf_lib.editing.edit import Edit
@@ -26,6 +26,7 @@ from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS, random_cuts
 from rlhf_lib.paths import atomic_path, resolve
 from rlhf_lib.raters.lyrics import line_table, sung_file
 from rlhf_lib.raters.outside import OUTSIDE_TASTES, judges
+from rlhf_lib.raters.simulated import noise_for_agreement
 from rlhf_lib.steps.candidates import candidate_edits
 from rlhf_lib.steps.checkpoints import load_policy, load_reward_model
 
@@ -34,8 +35,8 @@ V8, V14 = "models/reward_model_v8.pt", "models/policy_v14.pt"
 CANDIDATES, POOL = 25, 6
 #: Draws of random bar cuts for each edit of v14.
 DRAWS = 8
-#: Noise of the raters, and weight of the true lines in the reward of v14 that knows them.
-NOISE, LINES_WEIGHT = 0.5, 1.0
+#: Weight of the true lines in the reward of v14 that knows them.
+LINES_WEIGHT = 1.0
 #: The policies that know the true lines.
 LINES = ("v14 and lines", "lines alone")
 
@@ -181,7 +182,7 @@ def halves(recorded: Recorded, taste: str) -> list[Material]:
             pairs={"train": train[1], "test": test[1]},
             pair_data={"train": train[2], "test": test[2]},
             utility={taste: {"train": train[3], "test": test[3]}},
-            noise={taste: NOISE},
+            noise={taste: noise_for_agreement(train[3], AGREEMENT)},
             v8_path=resolve(V8),
             v14_path=resolve(V14),
         )
