@@ -1,10 +1,10 @@
 """The dense reward: a fixed reward for edits, used before there is feedback.
 
 Four terms rate every join (transition quality, energy flow, phrase completeness, tempo
-consistency). Further terms reward keeping the hook, and penalise a missing intro or ending, cuts in
-sung lines and odd beats. The reward is a fixed set of weights over the additive descriptors, so the
-best edit under it can be computed exactly (`planning.plans`). Join costs enter squared: a linear
-cost would be exploited by one long jump to the last beat.
+consistency). Further terms reward keeping the hook, and penalise a missing intro or ending and odd
+beats. The reward is a fixed set of weights over the additive descriptors, so the best edit under
+it can be computed exactly (`planning.plans`). Join costs enter squared: a linear cost would be
+exploited by one long jump to the last beat.
 """
 
 import numpy as np
@@ -20,8 +20,8 @@ DENSE_TERMS = {
     "transition quality": "transition",
 }
 
-#: Weights of the dense reward. A seam with the worst possible transition costs as much as the loss
-#: of three quarters of the hook; one that leaves a sung line and enters another, twice the hook.
+#: Weights of the dense reward. A seam with the worst possible transition costs as much as
+#: the loss of half of the hook.
 DENSE_WEIGHTS = weight_vector(
     {
         "seams": -0.1,
@@ -33,10 +33,8 @@ DENSE_WEIGHTS = weight_vector(
         "returns": -0.5,
         "intro": -0.75,
         "ending": -1.0,
-        "hook": 2.0,
+        "hook": 3.0,
         "oddity": -1.0,
-        "sung": -2.0,
-        "lost_ends": -1.5,
     },
     ADDITIVE_NAMES,
 )
