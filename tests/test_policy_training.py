@@ -90,7 +90,7 @@ def test_divergence_stops_training_and_the_best_policy_is_kept(
     songs, reward, tmp_path, policy, monkeypatch
 ):
     rewards = iter([0.0, 0.5, 0.1, 0.0, -0.1, -0.2])
-    monkeypatch.setattr(policy_training, "_rewards", lambda *_: np.full(4, next(rewards)))
+    monkeypatch.setattr(policy_training, "_held_out_gains", lambda *_: np.full(4, next(rewards)))
     history = train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path)
     assert "held-out reward fell" in history.stopped
     assert history.best_episode == 20
@@ -103,7 +103,7 @@ def test_a_policy_is_kept_only_when_clearly_better(
 ):
     """Edits gain 1, 0.2, 1 and a fourth: 0.9 ± 2 · 0.22 is kept, 0.4 ± 2 · 0.33 is not."""
     rewards = iter([np.zeros(4), np.array([1.0, 0.2, 1.0, fourth]), *3 * [np.zeros(4)]])
-    monkeypatch.setattr(policy_training, "_rewards", lambda *_: next(rewards))
+    monkeypatch.setattr(policy_training, "_held_out_gains", lambda *_: next(rewards))
     history = train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path)
     assert history.best_episode == kept
 
