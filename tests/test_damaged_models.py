@@ -161,6 +161,7 @@ def test_odd_configurations_take_no_memory(saved, tmp_path, kind):
             "stages",
             "members",
             "hidden",
+            "layers",
             "width",
             "feedforward",
             "head",
@@ -169,6 +170,25 @@ def test_odd_configurations_take_no_memory(saved, tmp_path, kind):
                 tmp_path / "odd.pt", content | {"config": content["config"] | {name: 4095}}
             )
             assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), name
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "part"),
+    [
+        ("policy", "stages", "rlhf_lib.learning.policy.policy.Stage"),
+        ("reward", "layers", "torch.nn.TransformerEncoder"),
+    ],
+)
+def test_parts_that_a_file_does_not_hold_are_not_made(
+    saved, tmp_path, monkeypatch, kind, name, part
+):
+    """Making thousands of them takes a minute, even without memory for them."""
+    path, load = saved[kind]
+    content = load_archive(path)
+    save_archive(tmp_path / "odd.pt", content | {"config": content["config"] | {name: 4095}})
+    monkeypatch.setattr(f"{part}.__init__", lambda *_, **__: pytest.fail("it was made"))
+    with pytest.raises(InputError, match=rf"odd\.pt .*1 of .*{name}.*expected 4095"):
+        load(tmp_path / "odd.pt")
 
 
 @pytest.mark.parametrize("kind", ["policy", "reward"])

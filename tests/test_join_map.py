@@ -21,9 +21,10 @@ def test_the_cost_of_a_jump_is_the_loss_of_dense_reward():
     actions[20:40] = 1  # leave after unit 9, resume at unit 20
     edit = Edit(song, actions, 1.0)
     rest = descriptors_by_name(edit)
+    assert rest["sung"] > 0  # a part of the cost of a jump
     others = sum(
         DENSE_WEIGHTS[ADDITIVE_NAMES.index(name)] * rest[name]
-        for name in ("loops", "returns", "intro", "ending", "hook", "oddity", "length")
+        for name in ("loops", "returns", "intro", "ending", "lost_ends", "hook", "oddity", "length")
     )
     assert cost[20, 9] == pytest.approx(others - dense_reward(edit), abs=1e-5)
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from toy import toy_song
+from toy import TOY_WEIGHTS, toy_song
 from tqdm import tqdm
 
 from rlhf_lib import parallel
@@ -32,14 +32,13 @@ from rlhf_lib.learning.policy.policy import (
     PolicyConfig,
     situations,
 )
-from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.steps.checkpoints import load_policy, save_model
 
 #: A small search, which takes milliseconds.
 SMALL = {"hidden": 8, "draws": 3, "own_plans": 6, "dense_plans": 6, "climb": 60}
 ORIGIN = {"name": "policy_v14", "songs": [], "held_out": [], "parents": {}}
 #: A taste that no plan can weigh.
-ARC = SYNTHETIC_WEIGHTS + weight_vector({"energy_arc": 12.0, "short_pieces": -4.0})
+ARC = TOY_WEIGHTS + weight_vector({"energy_arc": 12.0, "short_pieces": -4.0})
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def songs():
     return [toy_song(64, seed=1), toy_song(160, seed=2), toy_song(120, seed=3, beats_per_bar=3)]
 
 
-def small_policy(weights=SYNTHETIC_WEIGHTS, **config):
+def small_policy(weights=TOY_WEIGHTS, **config):
     torch.manual_seed(0)
     return Policy(PolicyConfig(**SMALL | config), weights)
 
@@ -152,7 +151,7 @@ def _edited(policy, songs):
 
 def test_the_mean_plan_of_an_untrained_policy_is_the_exact_plan(songs):
     eighths = {f"level_{k}": 0.3 * (k - 4.5) for k in range(1, 9)}
-    weights = SYNTHETIC_WEIGHTS + weight_vector(eighths)
+    weights = TOY_WEIGHTS + weight_vector(eighths)
     plain = small_policy(weights).only(search=False)
     plan = own_weights(weights)
     expected = [
@@ -201,7 +200,7 @@ def test_another_reward_may_compare_the_plans(policy, songs):
 def test_plan_numbers_by_hand():
     """Factors of the weights, shifts of level and activity, of the eighths, and counts."""
     stage = small_policy().last
-    additive = SYNTHETIC_WEIGHTS[:N_ADDITIVE]
+    additive = TOY_WEIGHTS[:N_ADDITIVE]
     size = np.sqrt(np.mean(additive**2))
     numbers = np.zeros((5, N_PLAN))
     numbers[1, ADDITIVE_NAMES.index("hook")] = np.log(3)
@@ -210,7 +209,7 @@ def test_plan_numbers_by_hand():
     numbers[4, -2:] = 1.6, 100.0
     made = stage.plan_weights(numbers)
     np.testing.assert_allclose(made.additive[[0, 3, 4]], np.tile(additive, (3, 1)))
-    own = SYNTHETIC_WEIGHTS[DESCRIPTOR_NAMES.index("level_1") :][:8]
+    own = TOY_WEIGHTS[DESCRIPTOR_NAMES.index("level_1") :][:8]
     np.testing.assert_allclose(made.eighths[[0, 1, 2, 4]], np.tile(own, (4, 1)))
     changes = made.additive - additive
     np.testing.assert_allclose(changes[1], weight_vector({"hook": 2.0}, ADDITIVE_NAMES) * additive)
@@ -246,12 +245,12 @@ def test_what_a_stage_has_learned_changes_its_plans(policy, songs):
 
 
 def test_weights_that_were_given_stay_as_they_are():
-    given = SYNTHETIC_WEIGHTS.copy()
+    given = TOY_WEIGHTS.copy()
     policy = small_policy(given)
     policy.follow(Reward(weights=ARC))
     with torch.no_grad():
         policy.last.weights.zero_()
-    np.testing.assert_array_equal(given, SYNTHETIC_WEIGHTS)
+    np.testing.assert_array_equal(given, TOY_WEIGHTS)
     assert not policy.weights.any()
 
 
@@ -284,7 +283,7 @@ def test_an_ensemble_of_any_size_is_followed(policy, songs, tmp_path):
     path = save_model(tmp_path / "p.pt", child, **ORIGIN)
     loaded, _ = load_policy(path)
     for one in (child, loaded):
-        for stage, given in zip(one.stages, (SYNTHETIC_WEIGHTS[None], two, three), strict=True):
+        for stage, given in zip(one.stages, (TOY_WEIGHTS[None], two, three), strict=True):
             found = stage.reward().member_weights
             np.testing.assert_allclose(found.mean(axis=0), given.mean(axis=0), atol=1e-12)
             np.testing.assert_allclose(found.std(axis=0), given.std(axis=0), atol=1e-12)
@@ -307,10 +306,10 @@ def test_the_parents_edit_is_among_the_candidates_of_a_child(songs, greedy):
             [-np.sum(edit.actions != known[edit.song.sha256, edit.target]) for edit in edits]
         )
 
-    reward = Reward(like_the_parent, -SYNTHETIC_WEIGHTS)  # its own plans are unlike the parent's
+    reward = Reward(like_the_parent, -TOY_WEIGHTS)  # its own plans are unlike the parent's
     edits = policy.child(reward).edits(songs, greedy=greedy, seed=4, reward=reward)
     assert actions(edits) == actions(parents)
-    alone = small_policy(-SYNTHETIC_WEIGHTS, dense_plans=0)
+    alone = small_policy(-TOY_WEIGHTS, dense_plans=0)
     unlike = alone.edits(songs, greedy=greedy, seed=4, reward=reward)
     assert np.mean(like_the_parent(unlike) < 0) > 0.6, "they are found without the parent too"
 
@@ -341,7 +340,7 @@ def test_under_a_new_reward_a_stage_starts_as_its_plan(policy, songs):
 def test_under_the_same_reward_what_was_learned_is_kept(policy):
     with torch.no_grad():
         policy.last.net[-1].bias.fill_(2.0)
-    policy.follow(Reward(weights=SYNTHETIC_WEIGHTS))
+    policy.follow(Reward(weights=TOY_WEIGHTS))
     assert (policy.last.net[-1].bias == 2.0).all()
 
 
@@ -352,13 +351,13 @@ def test_a_function_leaves_the_weights_and_the_mean_plan_is_the_edit(policy, son
         return np.array([np.diff(edit.segments).max() for edit in edits], dtype=float)
 
     policy.follow(Reward(longest_piece))
-    np.testing.assert_array_equal(policy.weights, SYNTHETIC_WEIGHTS)
+    np.testing.assert_array_equal(policy.weights, TOY_WEIGHTS)
     mean = policy.edits(songs)
     assert actions(mean) == actions(small_policy().only(search=False).edits(songs))
     judged = policy.edits(songs, reward=Reward(longest_piece))
     gain = longest_piece(judged) - longest_piece(mean)
     assert (gain >= 0).all() and gain.mean() > 1
-    policy.follow(Reward(weights=SYNTHETIC_WEIGHTS))
+    policy.follow(Reward(weights=TOY_WEIGHTS))
     assert actions(policy.edits(songs)) == actions(small_policy().edits(songs))
 
 

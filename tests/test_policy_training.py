@@ -13,7 +13,7 @@ from rlhf_lib.learning.archive import save_archive
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.policy import training as policy_training
 from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig
-from rlhf_lib.learning.policy.ppo import PPOConfig
+from rlhf_lib.learning.policy.ppo import PPOConfig, collect
 from rlhf_lib.learning.policy.training import PolicyTraining, forget_state, train_policy
 from rlhf_lib.learning.reward.combined import CombinedReward
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
@@ -86,11 +86,38 @@ def test_log_lines_and_checkpoints(songs, reward, tmp_path, policy):
     assert not list(tmp_path.glob("state_*"))
 
 
+def seams_and_song(edits):
+    """A reward that differs more between songs and lengths than between edits."""
+    songs = [100.0 * int(edit.song.sha256, 16) - 50.0 * edit.target for edit in edits]
+    return np.array(songs) + [float(len(edit.seams)) for edit in edits]
+
+
+def test_rows_are_gains_over_the_mean_plan_at_the_start(songs, policy, monkeypatch):
+    """For the same song and length; on held-out songs the mean over four draws of each."""
+    batches = []
+    monkeypatch.setattr(
+        policy_training, "collect", lambda *args: batches.append(collect(*args)) or batches[-1]
+    )
+    start = policy.only(search=False)
+    before = {(e.song, e.target): len(e.seams) for e in start.edits(songs)}
+    config = replace(CONFIG, episodes=40, ppo=PPOConfig(20, lr=0.0))
+    history = train_policy(policy, seams_and_song, songs[:2], songs[2:], config)
+    drawn = [edit for batch in batches for edit in batch.edits]
+    gains = np.array([len(edit.seams) - before[edit.song, edit.target] for edit in drawn])
+    assert gains.any()
+    found = [row["combined"] for row in history.rows]
+    np.testing.assert_allclose(found, gains.reshape(4, 10).mean(axis=1), atol=1e-6)
+    held_out = [e for seed in range(4) for e in start.edits(songs[2:], greedy=False, seed=seed)]
+    expected = np.mean([len(e.seams) - before[e.song, e.target] for e in held_out])
+    assert [row["held_out"] for row in history.rows] == pytest.approx([expected] * 4)
+    assert history.best_episode == 0, "nothing was learned"
+
+
 def test_divergence_stops_training_and_the_best_policy_is_kept(
     songs, reward, tmp_path, policy, monkeypatch
 ):
     rewards = iter([0.0, 0.5, 0.1, 0.0, -0.1, -0.2])
-    monkeypatch.setattr(policy_training, "_rewards", lambda *_: np.full(4, next(rewards)))
+    monkeypatch.setattr(policy_training, "_held_out_gains", lambda *_: np.full(4, next(rewards)))
     history = train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path)
     assert "held-out reward fell" in history.stopped
     assert history.best_episode == 20
@@ -103,7 +130,7 @@ def test_a_policy_is_kept_only_when_clearly_better(
 ):
     """Edits gain 1, 0.2, 1 and a fourth: 0.9 ± 2 · 0.22 is kept, 0.4 ± 2 · 0.33 is not."""
     rewards = iter([np.zeros(4), np.array([1.0, 0.2, 1.0, fourth]), *3 * [np.zeros(4)]])
-    monkeypatch.setattr(policy_training, "_rewards", lambda *_: next(rewards))
+    monkeypatch.setattr(policy_training, "_held_out_gains", lambda *_: next(rewards))
     history = train_policy(policy, reward, songs[:2], songs[2:], CONFIG, tmp_path)
     assert history.best_episode == kept
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
-from toy import toy_song
+from toy import TOY_WEIGHTS, toy_song
 
 from rlhf_lib.analysis.feature_table import FEATURE_NAMES
 from rlhf_lib.editing.edit import Action
@@ -61,7 +61,7 @@ def test_group_advantages_by_hand():
     assert not group_advantages(np.full(6, 4.2), 3).any()  # all alike: nothing to learn, no NaN
 
 
-def new_policy(weights=SYNTHETIC_WEIGHTS):
+def new_policy(weights=TOY_WEIGHTS):
     torch.manual_seed(0)
     return Policy(PolicyConfig(hidden=8, draws=2, own_plans=2, dense_plans=2, climb=0), weights)
 

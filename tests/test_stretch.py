@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cachetools import LRUCache, cached
 from slow_descriptors import slow_descriptors
 from toy import toy_song
 
@@ -19,6 +20,7 @@ from rlhf_lib.editing.descriptors import (
 )
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.whole_edit import step_sums
+from rlhf_lib.learning.planning import stretch as module
 from rlhf_lib.learning.planning.plans import exact
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import part_of_table, whole_edits
@@ -59,6 +61,39 @@ def test_the_cost_of_a_plan_grows_with_the_length_and_not_with_its_square():
     for entries in (tables, values):
         each = np.array(entries) / [800, 3200, 12800]
         np.testing.assert_allclose(each, each[0], rtol=0.02)
+
+
+def test_the_tables_of_the_songs_asked_for_last_are_kept(monkeypatch):
+    """By their bytes: here two of three songs fit. A table that is kept is not filled again."""
+    filled = []
+
+    def counted(song, before, after):
+        filled.append(song)
+        return step_descriptors(song, before, after)
+
+    songs = [toy_song(64, seed=seed) for seed in range(3)]
+    a, b, c = (one for song in songs for one in stretches(song))
+    size = a.table.nbytes
+    kept = LRUCache(2.5 * size, module._table.cache.getsizeof)
+    monkeypatch.setattr(module, "step_descriptors", counted)
+    monkeypatch.setattr(module, "_table", cached(kept)(module._table.__wrapped__))
+    for one in (a, b, a, b, a, c, a, c):  # b, asked for longest ago, makes room for c
+        assert one.table is one.table
+        assert kept.currsize == size * len(kept) <= kept.maxsize
+    assert filled == songs
+    again = b.table
+    assert filled == [*songs, songs[1]] and len(kept) == 2
+    beats = np.append(np.arange(64), 64)
+    np.testing.assert_array_equal(again, step_descriptors(songs[1], beats[:, None], beats))
+
+
+def test_tables_take_a_bounded_amount_of_memory():
+    """76 bytes for each pair of beats; the largest stretch fits several times."""
+    cache = module._table.cache
+    assert cache.maxsize == 300e6
+    (one,) = stretches(toy_song(100))
+    assert cache.getsizeof(one.table) == one.table.nbytes == 76 * 101**2
+    assert cache.maxsize > 5 * 76 * (LONGEST + 1) ** 2
 
 
 def near(song, rng):

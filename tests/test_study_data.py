@@ -179,14 +179,13 @@ def test_sign_in_links_are_printed(rated, workspace, capsys):
 def test_a_rehearsal_by_http(workspace, capsys):
     """Simulated raters behave as their names say, and their answers are called simulated."""
     from rlhf_lib.analysis.song import load_songs
-    from rlhf_lib.learning.planning.song_tensors import FeatureScale
     from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
     from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
     from rlhf_lib.steps.candidates import generate_candidates
 
     compose_songs(workspace / "songs", 2, 0, 20.0)
     songs, _ = load_songs(workspace / "songs")
-    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS)
     ref = PolicyRef(name="planner", sha256="0" * 64)
     generate_candidates(songs, policy, ref, workspace / "eval_outputs")
     study = small_study(workspace, tasks={"per_sitting": 6, "overlap": 1.0}, training_trials=1)

@@ -1,4 +1,4 @@
-"""Songs without sound, for tests of code that works on beats alone."""
+"""Songs without sound, for tests of code that works on beats alone, and weights for them."""
 
 from pathlib import Path
 
@@ -6,6 +6,12 @@ import numpy as np
 
 from rlhf_lib.analysis.feature_table import FEATURE_NAMES
 from rlhf_lib.analysis.song import Song
+from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
+
+#: Of the synthetic rater, without sung lines and lost ends. By random features all of a song may be
+#: sung; with these two terms one cut in the middle is the best edit under nearly all weights.
+TOY_WEIGHTS = np.where(np.isin(DESCRIPTOR_NAMES, ["sung", "lost_ends"]), 0.0, SYNTHETIC_WEIGHTS)
 
 
 def toy_song(

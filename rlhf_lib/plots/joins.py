@@ -11,7 +11,8 @@ from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, short_name, styled
 
-_OF_A_JOIN = [ADDITIVE_NAMES.index(n) for n in ("seams", "transition", "energy", "phrase", "tempo")]
+_COSTS = ("seams", "transition", "energy", "phrase", "tempo", "sung")
+_OF_A_JOIN = [ADDITIVE_NAMES.index(name) for name in _COSTS]
 
 
 @styled

@@ -65,6 +65,7 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> tuple[P
     """
 
     def make(config: PolicyConfig, state: dict[str, torch.Tensor]) -> Policy:
+        _refuse_other_number(state, "stages.", config.stages)
         return Policy(config, np.zeros(N_DESCRIPTORS))
 
     return _loaded(path, device, Policy, PolicyConfig, make)
@@ -82,6 +83,7 @@ def load_reward_model(
     """
 
     def make(config: RewardConfig, state: dict[str, torch.Tensor]) -> RewardModel:
+        _refuse_other_number(state, "trunk.layers.", config.layers)
         return RewardModel(config, _empty_scale(), np.ones(N_DESCRIPTORS))
 
     return _loaded(path, device, RewardModel, RewardConfig, make)
@@ -126,6 +128,17 @@ def _loaded(
     if bad:
         raise InputError(f"{path} holds weights that are not numbers ({bad[0]}); train it anew")
     return model.to(device).eval(), _about(path, about)
+
+
+def _refuse_other_number(state: dict[str, torch.Tensor], part: str, number: int) -> None:
+    """Refuse a configuration with more or fewer parts of a kind than the weights are of.
+
+    Before the parts are made: thousands of them would take a minute.
+    """
+    names = [str(name) for name in state if str(name).startswith(part)]
+    found = {name.removeprefix(part).partition(".")[0] for name in names}
+    if len(found) != number:
+        raise ValueError(f"{len(found)} of '{part}…', expected {number}")
 
 
 def _refuse_other_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:

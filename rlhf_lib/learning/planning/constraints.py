@@ -108,7 +108,8 @@ class Constraints:
     def check_length(self, keep: float) -> None:
         """Refuse a keep ratio that no choice of units reaches.
 
-        A length is reached within half a unit.
+        A length is reached within half a unit; if this passes the end of the song, within a unit
+        of the song's length.
 
         Raises
         ------

@@ -77,7 +77,7 @@ def plans(
     Parameters
     ----------
     targets : sequence of float
-        T keep ratios; each is reached within half a unit.
+        T keep ratios, 1 at most; each is reached as `Stretch.budget` says.
     extra : (n + 1, n + 1) float32, optional
         Added to the reward of each step.
     beat_costs : (n,) float, optional
@@ -93,6 +93,9 @@ def plans(
     InputError
         When no choice of units has the wanted length.
     """
+    for target in targets:
+        if target > 1:
+            raise _no_choice(stretch, target)
     announce(_plan_many)
     edges = stretch.edges
     first, last, n = edges[:-1], edges[1:] - 1, stretch.n
@@ -134,11 +137,15 @@ def plans(
         choices,
     )
     if missed >= 0:
-        raise InputError(
-            f"{stretch.song.song_id}: no choice of bars has a length of {targets[missed]:.1%} of "
-            "the song; ask for another length"
-        )
+        raise _no_choice(stretch, targets[longest_first[missed]])
     return choices[:, np.argsort(longest_first)]
+
+
+def _no_choice(stretch: Stretch, target: float) -> InputError:
+    return InputError(
+        f"{stretch.song.song_id}: no choice of bars has a length of {target:.1%} of the song; ask "
+        "for another length"
+    )
 
 
 def _others(stretch: Stretch, additive: np.ndarray, weights: PlanWeights) -> np.ndarray:

@@ -167,8 +167,8 @@ class SongTensors:
     def budget(self, song: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the longest allowed length in ticks for keep ratios `target`.
 
-        The allowed lengths are the `window` values up to it; they lie within half a unit of
-        the exact target. No edit is longer than its song.
+        The allowed lengths are the `window` values up to it. They lie within half a unit of the
+        exact target, or, as no edit is longer than its song, within a unit of the song's length.
         """
         whole = self.total_ticks[song]
         longest = torch.floor(whole * target.double() + self.window[song] / 2 + 1e-6).long()

@@ -106,7 +106,7 @@ class Stretch:
         )
 
     def budget(self, target: float) -> int:
-        """Return the longest allowed length in ticks for a keep ratio; see `SongTensors.budget`.
+        """Return the longest allowed length in ticks for a keep ratio, as `SongTensors.budget`.
 
         The stretches of a long song share its length, so that half units do not add up.
         """
