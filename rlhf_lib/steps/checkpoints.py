@@ -49,8 +49,8 @@ def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> P
 
 
 def _stored(value: torch.Tensor) -> torch.Tensor:
-    """Return a tensor in half precision where nothing is lost by it."""
-    half = value.half()
+    """Return a tensor as bfloat16 where nothing is lost by it."""
+    half = value.bfloat16()
     exact = value.dtype == torch.float32 and torch.equal(half.float(), value)
     return half if exact else value
 
@@ -144,11 +144,11 @@ def _refuse_other_number(state: dict[str, torch.Tensor], part: str, number: int)
 def _refuse_other_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
     """Refuse weights of other names, shapes or types than those of the model.
 
-    A weight in half precision is read as one in single precision, see `_stored`.
+    A weight in bfloat16 is read as one in single precision, see `_stored`.
     """
     wanted, found = (
         {
-            name: (tuple(v.shape), torch.float32 if v.dtype == torch.float16 else v.dtype)
+            name: (tuple(v.shape), torch.float32 if v.dtype == torch.bfloat16 else v.dtype)
             for name, v in some.items()
         }
         for some in (model.state_dict(), state)

@@ -138,10 +138,10 @@ class RewardModel(nn.Module):
 
     @torch.no_grad()
     def round_transformer(self) -> None:
-        """Round the transformer to half precision, so that a checkpoint takes half the space."""
+        """Round the transformer to bfloat16, so that a checkpoint takes half the space."""
         for name, parameter in self.named_parameters():
             if name not in ("linear", "mix"):
-                parameter.copy_(parameter.half())
+                parameter.copy_(parameter.bfloat16())
 
     def descriptor_weights(self) -> torch.Tensor:
         """Return the linear head's weight per unit of each descriptor, (members, N_DESCRIPTORS).
