@@ -11,6 +11,7 @@ from lab.material import AGREEMENT, Material
 from lab.policies import POLICY
 from rlhf_lib.paths import atomic_path
 from rlhf_lib.plots import climbs
+from rlhf_lib.plots import save as save_plot
 from rlhf_lib.plots.lab import learning_curves, over_optimisation
 from rlhf_lib.steps.evaluation import clustered_rate
 
@@ -80,9 +81,7 @@ def plots(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, list[str]]
     out: dict[str, list[str]] = {name: [] for name in tables}
 
     def save(name: str, kind: str, figure) -> None:
-        with atomic_path(folder / f"results_{kind}.png") as part:
-            figure.savefig(part, format="png", dpi=110)
-        out[name].append(f"results_{kind}.png")
+        out[name].append(save_plot(figure, folder / f"results_{kind}.png").name)
 
     if "accuracies" in tables:
         rows = tables["accuracies"].query("pairs > 0")
