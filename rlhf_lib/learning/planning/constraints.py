@@ -12,6 +12,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.song_tensors import (
     FORBIDDEN,
     TICKS_PER_BEAT,
+    longest_ticks,
     unit_ticks,
     window_ticks,
 )
@@ -124,8 +125,7 @@ class Constraints:
             reached[length:] |= reached[: len(reached) - length].copy()
         reached[0] = False
         wanted = keep * total
-        # As in `SongTensors.budget`.
-        most = min(total, int(np.floor(wanted + window / 2 + 1e-6)))
+        most = longest_ticks(wanted, window, total)
         if reached[max(most - window, 0) + 1 : most + 1].any():
             return
         lengths = np.flatnonzero(reached)

@@ -223,7 +223,4 @@ def _lower_bounds(gains: np.ndarray, k: float) -> np.ndarray:
 
 def part_of_table(stretch: Stretch, extra: np.ndarray) -> np.ndarray:
     """Return the part of a song's table of steps that belongs to a stretch, (n + 1, n + 1)."""
-    end = stretch.song.n_beats
-    beats = np.arange(stretch.first, stretch.stop)
-    rows = np.append(beats, stretch.first - 1 if stretch.first else end)
-    return extra[np.ix_(rows, np.append(beats, stretch.stop))]
+    return extra[np.ix_(*stretch.steps)]

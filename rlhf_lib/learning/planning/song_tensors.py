@@ -192,6 +192,14 @@ def window_ticks(song: Song) -> int:
     return int(np.median(np.diff(edges))) * TICKS_PER_BEAT
 
 
+def longest_ticks(wanted: float, window: int, whole: int) -> int:
+    """Return the longest length that counts as reaching a wanted one, all in ticks.
+
+    The same as `SongTensors.budget` for one length; `whole` is the length that nothing exceeds.
+    """
+    return min(whole, int(np.floor(wanted + window / 2 + 1e-6)))
+
+
 def song_globals(song: Song) -> np.ndarray:
     """Return the numbers of the state that describe a song as a whole, (5,) float32."""
     period = song.duration / song.n_beats

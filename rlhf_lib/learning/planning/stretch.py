@@ -26,7 +26,7 @@ from rlhf_lib.editing.descriptors import (
 )
 from rlhf_lib.editing.edit import PLAYS, Action, Edit
 from rlhf_lib.editing.whole_edit import Course, fill_many
-from rlhf_lib.learning.planning.song_tensors import beat_ticks, window_ticks
+from rlhf_lib.learning.planning.song_tensors import beat_ticks, longest_ticks, window_ticks
 
 #: Most beats of a stretch; its table of steps takes 76 bytes for each pair of beats.
 LONGEST = 800
@@ -88,6 +88,16 @@ class Stretch:
         return window_ticks(self.song)
 
     @property
+    def steps(self) -> tuple[np.ndarray, np.ndarray]:
+        """The song's beats before and after every step of the stretch, (n + 1,) int64 each.
+
+        n_beats is the start, or the end, of the edit.
+        """
+        beats, end = np.arange(self.first, self.stop), self.song.n_beats
+        before = np.append(beats, self.first - 1 if self.first else end)
+        return before, np.append(beats, self.stop)  # n_beats, the end, for the last stretch
+
+    @property
     def table(self) -> np.ndarray:
         """The additive descriptors of every step, (n + 1, n + 1, K) float32."""
         return _table(self)
@@ -111,7 +121,7 @@ class Stretch:
         The stretches of a long song share its length, so that half units do not add up.
         """
         wanted = self._played_by(self.stop, target) - self._played_by(self.first, target)
-        return min(int(self.ticks.sum()), int(np.floor(wanted + self.window / 2 + 1e-6)))
+        return longest_ticks(wanted, self.window, int(self.ticks.sum()))
 
     def _played_by(self, beat: int, target: float) -> float:
         """Return the ticks that an edit is to play before a beat; between stretches whole units."""
@@ -179,9 +189,7 @@ def describe_edits(edits: Sequence[Edit]) -> np.ndarray:
 
 @cached(LRUCache(maxsize=_TABLE_BYTES, getsizeof=lambda table: table.nbytes))
 def _table(stretch: Stretch) -> np.ndarray:
-    beats, end = np.arange(stretch.first, stretch.stop), stretch.song.n_beats
-    before = np.append(beats, stretch.first - 1 if stretch.first else end)
-    after = np.append(beats, stretch.stop)  # n_beats, the end, for the last stretch
+    before, after = stretch.steps
     return step_descriptors(stretch.song, before[:, None], after[None, :])
 
 

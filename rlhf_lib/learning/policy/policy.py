@@ -123,13 +123,18 @@ class Stage(nn.Module):
         """Return the distribution of the plan numbers, (B, N_PLAN), in situations (B, 6)."""
         return torch.distributions.Normal(self.net(situation), self.log_sd.exp())
 
+    @property
+    def mean_weights(self) -> np.ndarray:
+        """The linear reward, (N_DESCRIPTORS,): the mean of its members."""
+        return self.weights.mean(0).cpu().numpy()
+
     def reward(self) -> Reward:
         """Return the linear reward of this stage."""
         return Reward(weights=self.weights.cpu().numpy())
 
     def plan_weights(self, numbers: np.ndarray) -> PlanWeights:
         """Return the rewards to plan under, from plan numbers (C, N_PLAN)."""
-        own = own_weights(self.weights.mean(0).cpu().numpy())
+        own = own_weights(self.mean_weights)
         size = np.sqrt(np.mean(own.additive**2))
         factors, shifts, counts = np.split(numbers, [N_ADDITIVE, N_ADDITIVE + EIGHTHS], axis=1)
         additive = own.additive * np.exp(factors)
@@ -168,7 +173,7 @@ class Policy(nn.Module):
     @property
     def weights(self) -> np.ndarray:
         """The linear reward of the last stage, (N_DESCRIPTORS,): the mean of its members."""
-        return self.last.weights.mean(0).cpu().numpy()
+        return self.last.mean_weights
 
     @property
     def device(self) -> torch.device:
@@ -317,7 +322,7 @@ class Policy(nn.Module):
         if not (greedy and config.search):
             return out
         if config.own_plans:
-            own = stage.weights.mean(0).cpu().numpy()
+            own = stage.mean_weights
             several = own_weights(own) + reweighted(own, config.own_plans - 1, _SPREAD, rng)
             out = np.concatenate([out, plans(stretch, several, targets, extra).swapaxes(0, 1)], 1)
         if config.dense_plans:

@@ -326,8 +326,9 @@ def _fingerprint(
 ) -> str:
     """Return a hash of the run's inputs: a state is resumed only by the run that wrote it."""
     digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
-    for song in [*songs, "held out", *held_out]:
-        digest.update(getattr(song, "sha256", song).encode())
+    digest.update("".join(song.sha256 for song in songs).encode())
+    digest.update(b"held out")
+    digest.update("".join(song.sha256 for song in held_out).encode())
     for value in policy.state_dict().values():
         digest.update(value.cpu().numpy().tobytes())
     digest.update(reward.name.encode())
