@@ -57,7 +57,7 @@ def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
     text, made = MarkdownExporter().from_notebook_node(nbformat.read(path, 4), resources=names)
     text = re.sub(r"<style scoped>.*?</style>\n?", "", text, flags=re.DOTALL)
     text = text.replace('<table border="1" class="dataframe">', "<table>")
-    return text, made["outputs"]
+    return f'{text}\n<div class="notebook"></div>\n', made["outputs"]
 
 
 def on_page_content(text: str, **_) -> str:
