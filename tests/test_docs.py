@@ -15,7 +15,7 @@ from rlhf_lib.app.cli import COMMANDS, parser
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for folder in (".", "docs", "data", "feedback", "models", "benchmarks")
+    for folder in (".", "docs", "docs/reference", "data", "feedback", "models", "benchmarks")
     for path in sorted((ROOT / folder).glob("*.md"))
 }
 CODE = "".join(
