@@ -162,6 +162,7 @@ _SONGS_DIR = Flag("data/train_songs", "folder of songs, searched recursively")
 _MODELS_DIR = Flag("models", "folder of the checkpoints")
 _BEATS = Flag("own", "who estimates beats that no file gives: own or beat_this")
 _DEVICE = Flag(None, "cpu or cuda; default: cuda if available", str)
+_LOG = Flag(None, "also log the metrics with wandb or trackio, which must be installed", str)
 _MANY = {
     "jobs": Flag(None, "number of processes; default: one per core", int),
     "scheduler": Flag(None, "address of a Dask scheduler; its workers are used instead", str),
@@ -224,6 +225,7 @@ COMMANDS = (
             "epochs": Flag(4, "epochs of the reward model"),
             "episodes": Flag(500, "episodes of PPO"),
             "device": _DEVICE,
+            "log": _LOG,
             "seed": _SEED,
             "beats": _BEATS,
             **_MANY,
@@ -370,6 +372,7 @@ COMMANDS = (
             "exclude_raters": Flag("", "leave out these raters, separated by commas"),
             "max_failed_checks": Flag(None, "leave out raters with more failed checks", int),
             "device": _DEVICE,
+            "log": _LOG,
             "seed": _SEED,
         },
     ),
@@ -385,6 +388,7 @@ COMMANDS = (
             "run_dir": Flag("runs", "folder for metrics and intermediate checkpoints"),
             "kl": Flag(0.02, "weight of the KL penalty"),
             "device": _DEVICE,
+            "log": _LOG,
             "seed": _SEED,
             "beats": _BEATS,
             **_MANY,
