@@ -395,6 +395,15 @@ COMMANDS = (
         },
     ),
     Command(
+        commands.export_model,
+        "write a checkpoint as safetensors with a model card, for the Hugging Face Hub",
+        {
+            "model": Flag(REQUIRED, "a checkpoint: reward model or policy", str),
+            "output_dir": Flag(None, "new folder; default: NAME_export beside the checkpoint", str),
+            "license": Flag(None, "licence of the model, such as mit or cc-by-4.0", str),
+        },
+    ),
+    Command(
         commands.evaluate_policies,
         "win rate of a new policy over an old one by a simulated taste",
         {

@@ -92,7 +92,7 @@ def train_initial(args: argparse.Namespace) -> None:
 
 def generate_eval_candidates(args: argparse.Namespace) -> None:
     from rlhf_lib.feedback.manifest import PolicyRef
-    from rlhf_lib.paths import file_sha256
+    from rlhf_lib.learning.archive import archive_sha256
     from rlhf_lib.steps.candidate_files import MANIFEST_NAME
     from rlhf_lib.steps.candidates import generate_candidates
     from rlhf_lib.steps.checkpoints import load_policy
@@ -101,7 +101,7 @@ def generate_eval_candidates(args: argparse.Namespace) -> None:
     policy, about = load_policy(path)
     songs = _songs(args, args.n_songs)
     folder = resolve(args.output_dir)
-    ref = PolicyRef(name=about["name"], sha256=file_sha256(path))
+    ref = PolicyRef(name=about["name"], sha256=archive_sha256(path))
     with only_writer(folder):
         manifest = generate_candidates(
             songs,
@@ -365,6 +365,14 @@ def train_rlhf_stable(args: argparse.Namespace) -> None:
         )
     print(f"{history.stopped}; best after {history.best_episode} episodes")
     print(f"wrote {models / name}.pt and policy_final.pt")
+
+
+def export_model(args: argparse.Namespace) -> None:
+    from rlhf_lib.steps.export_model import export_model
+
+    path = needed(args.model)
+    folder = resolve(args.output_dir or path.with_name(f"{path.stem}_export"))
+    print(export_model(path, folder, args.license))
 
 
 def evaluate_policies(args: argparse.Namespace) -> None:
