@@ -27,7 +27,7 @@ from rlhf_lib.steps.cycle import PRETRAINED, needed
 from rlhf_lib.steps.export_model import export_model
 from rlhf_lib.steps.lineage import Parent, lineage
 
-LOAD = {"policy": load_policy, "reward": load_reward_model}
+LOAD = {"reward": load_reward_model, "policy": load_policy}
 FACTS = {"songs": [{"sha256": "0" * 64, "path": "müsik\udc80.flac"}], "held_out": []}
 
 
@@ -84,7 +84,7 @@ def _equal(one, other):
         assert torch.equal(value, states[1][name]), name
 
 
-@pytest.mark.parametrize(("name", "kind"), zip(PRETRAINED, ("reward", "policy"), strict=True))
+@pytest.mark.parametrize(("name", "kind"), [*zip(PRETRAINED, LOAD, strict=True)])
 def test_the_shipped_models_are_the_same_bit_for_bit(tmp_path, name, kind):
     folder, song = export_model(BOX / name, tmp_path / "out", "mit"), toy_song(80)
     before, load = LOAD[kind](BOX / name), LOAD[kind]

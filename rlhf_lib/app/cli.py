@@ -331,10 +331,15 @@ COMMANDS = (
     ),
     Command(
         commands.export_feedback,
-        "write all answers for a spreadsheet or another program",
+        "write all answers for a spreadsheet or another program, or as a data set",
         {
             "feedback": Flag("feedback", "preferences.json or its folder"),
-            "output": Flag("feedback/answers.csv", "a .csv, .jsonl or .json file"),
+            "output": Flag(
+                "feedback/answers.csv",
+                "a .csv, .jsonl or .json file; or a new folder, for a data set of the current "
+                "answers with a card for the Hugging Face Hub",
+            ),
+            "license": Flag(None, "licence of the data set, such as cc-by-4.0", str),
         },
     ),
     Command(

@@ -265,11 +265,17 @@ def import_feedback(args: argparse.Namespace) -> None:
 
 
 def export_feedback(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.data_set import export_data_set
     from rlhf_lib.feedback.exchange import export_feedback
     from rlhf_lib.feedback.store import PreferenceStore
 
-    annotations = PreferenceStore(resolve(args.feedback)).load()
-    path = export_feedback(annotations, args.output)
+    store, output = PreferenceStore(resolve(args.feedback)), resolve(args.output)
+    if output.suffix:
+        annotations = store.load()
+        path = export_feedback(annotations, output)
+    else:
+        annotations = store.current()
+        path = export_data_set(annotations, store.find_manifest, output, args.license)
     print(f"{len(annotations)} answers in {path}")
 
 

@@ -45,8 +45,8 @@ On the command line: `edit_song song.mp3 --seconds 2:30 --policy {name}`.
 _FIGURES = {
     "RewardModel": "The share of decided comparisons that it predicts (accuracy) and the loss in\n"
     "nats, on the songs of its training and on those held out.",
-    "Policy": "Mean gains in reward over the plan at the start of its training, and the KL divergence\n"
-    "from that plan.",
+    "Policy": "Mean gains in reward over the plan at the start of its training, and the KL\n"
+    "divergence from that plan.",
 }
 
 _TEXT = """
@@ -58,8 +58,8 @@ the weights, `config.json` everything else. Loading runs no code.
 ## Trained on
 
 {trained_on}
-- **Songs**: {songs} of its own or of its parents, and {held_out} held out. `config.json` lists their
-  file names and hashes; their sound is not part of this folder.
+- **Songs**: {songs} of its own or of its parents, and {held_out} held out. `config.json` lists
+  their file names and hashes; their sound is not part of this folder.
 
 ## Lineage
 
@@ -75,7 +75,8 @@ the weights, `config.json` everything else. Loading runs no code.
 
 ## Limits
 
-{limits}- The edits depend on estimated beats and bars; where these are wrong, seams fall off the beat.
+{limits}- The edits depend on estimated beats and bars; where these are wrong, seams fall off the
+  beat.
 - How well it works on songs unlike those of its training was not measured by this export.
 """
 
