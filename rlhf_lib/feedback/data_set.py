@@ -77,7 +77,7 @@ def as_preference(row):
 
 
 def is_preference(row):
-    return row["preference"] != "tie" and row["check"] is None
+    return row["preference"] != "tie" and row["check"] is None and row["original"] is not None
 
 
 # pairs = data.filter(is_preference).map(as_preference)
