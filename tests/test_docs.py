@@ -10,6 +10,7 @@ import pytest
 import yaml
 from test_imports import MODULES, levels
 
+import rlhf_lib
 from rlhf_lib.app.cli import COMMANDS, parser
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -144,8 +145,14 @@ def test_the_citation_is_of_this_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= citation.keys()
+    known = ["type", "abstract", "version", "date-released", "license", "keywords"]
+    assert citation.keys() <= {"cff-version", "message", "title", "authors", *known}
     assert citation["title"].startswith(project["name"] + ":")
-    assert citation["version"] == project["version"]
+    assert citation["version"] == rlhf_lib.__version__
+    heading = f"## [{citation['version']}] - {citation['date-released'].isoformat()}"
+    versions = re.findall(r"^## .*", PAGES["CHANGELOG.md"], re.MULTILINE)
+    assert versions[:2] == ["## [Unreleased]", heading]
+    assert project["authors"] == citation["authors"]
     assert citation["license"] == project["license"]
     holder = re.search(r"Copyright \(c\) \d+ (.*)", (ROOT / "LICENSE").read_text("utf-8"))[1]
     assert citation["authors"] == [{"name": holder}]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlhf_lib import __version__
 from rlhf_lib.app import commands
 from rlhf_lib.errors import InputError
 
@@ -53,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
         epilog="Relative paths are taken from the workspace ($RLHF_WORKSPACE or the repository); "
         "edit_song takes them from the current folder.",
     )
+    version = {"action": "version", "version": f"rlhf_lib {__version__}"}
+    top.add_argument("--version", **version)
     subparsers = top.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         sub = subparsers.add_parser(
@@ -62,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         sub.set_defaults(run=command.run)
+        if command.run is commands.edit_song:  # a program of its own, too
+            sub.add_argument("--version", **version)
         for name, flag in command.flags.items():
             _add_flag(sub, name, flag)
     return top
