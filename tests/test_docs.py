@@ -156,3 +156,13 @@ def test_the_citation_is_of_this_version():
     assert citation["license"] == project["license"]
     holder = re.search(r"Copyright \(c\) \d+ (.*)", (ROOT / "LICENSE").read_text("utf-8"))[1]
     assert citation["authors"] == [{"name": holder}]
+
+
+def test_the_model_card_has_the_front_matter_of_the_hub():
+    """Keys of https://github.com/huggingface/hub-docs/blob/main/modelcard.md."""
+    _, front, text = PAGES["models/README.md"].split("---\n", 2)
+    fields = yaml.safe_load(front)
+    assert fields.keys() == {"license", "library_name", "pipeline_tag", "tags", "metrics"}
+    assert fields["license"] == "mit" and "**Licence.** MIT" in text
+    assert fields["library_name"] == "rlhf_lib"
+    assert all(isinstance(tag, str) for tag in fields["tags"] + fields["metrics"])

@@ -13,7 +13,6 @@ from rlhf_lib.editing.edit import output_order, segments
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.manifest import Candidate, Manifest, SongEntry
-from rlhf_lib.feedback.quality.checks import failed_checks
 from rlhf_lib.paths import atomic_path
 
 #: The files of a data set.
@@ -107,7 +106,7 @@ def data_set(
     manifests = {name: manifest for name, manifest in found.items() if manifest is not None}
     raters = sorted({(one.rater_id, one.rater_kind) for one in answers})
     numbers = {rater_id: number for number, (rater_id, _) in enumerate(raters, 1)}
-    failed = failed_checks(answers)
+    failed = Counter(one.rater_id for one in answers if one.failed_check)
     rows = [
         _row(one, manifests.get(one.manifest_id), numbers[one.rater_id], failed) for one in answers
     ]
@@ -143,7 +142,7 @@ def export_data_set(
 
 
 def _row(
-    answer: Annotation, manifest: Manifest | None, rater: int, failed: dict[str, int]
+    answer: Annotation, manifest: Manifest | None, rater: int, failed: Counter[str]
 ) -> dict[str, Any]:
     song = manifest.song(answer.song_id) if manifest else None
     sides = {}
@@ -167,7 +166,7 @@ def _row(
         "seconds_spent": answer.seconds_spent,
         "rater": rater,
         "simulated": answer.rater_kind == "simulated",
-        "rater_failed_checks": failed.get(answer.rater_id, 0),
+        "rater_failed_checks": failed[answer.rater_id],
         "manifest_id": answer.manifest_id,
     }
 
@@ -192,7 +191,7 @@ def _card(
     answers: Sequence[Annotation],
     manifests: dict[str, Manifest],
     raters: list[tuple[str, str]],
-    failed: dict[str, int],
+    failed: Counter[str],
     title: str,
     license: str | None,
 ) -> str:
@@ -227,7 +226,7 @@ def _card(
         n_failed=sum(one.failed_check for one in answers),
         n_human=kinds["human"],
         n_simulated=kinds["simulated"],
-        n_careless=sum(count > 0 for count in failed.values()),
+        n_careless=len(failed),
         n_songs=len({_song(one, manifests) for one in answers}),
         n_pairs=len({one.pair for one in answers}),
         policies=", ".join(sorted({f"`{m.policy.name}`" for m in manifests.values()})) or "unknown",
