@@ -20,7 +20,7 @@ WITHOUT_VIEWS := import nbformat, re, sys; file = sys.argv[1]; notebook = nbform
 
 export JUPYTER_PLATFORM_DIRS := 1
 
-.PHONY: help demo test test-unit test-notebooks notebooks lab annotate lint format docs bench clean
+.PHONY: help demo test test-unit test-notebooks notebooks lab annotate lint format docs bench dist clean
 
 help: ## Show these targets
 	@echo "usage: make <target>    (the first one also builds .venv/, which takes some minutes)"
@@ -98,8 +98,13 @@ bench: $(STAMP) ## Measure speed and the beat tracker (some minutes each; WRITE=
 	    echo "== $$run" && $(BIN)/python benchmarks/$$run $(if $(WRITE),--write) || exit 1; \
 	done
 
+dist: $(STAMP) ## Build the source archive and the wheel into dist/, and check them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+
 clean: ## Remove .venv/ and caches (songs, models, feedback and results stay)
-	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis build site rlhf_lib.egg-info
+	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis build dist site rlhf_lib.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements.lock pyproject.toml

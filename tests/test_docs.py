@@ -10,6 +10,7 @@ import pytest
 import yaml
 from test_imports import MODULES, levels
 
+import rlhf_lib
 from rlhf_lib.app.cli import COMMANDS, parser
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,8 +159,24 @@ def test_the_citation_is_of_this_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= citation.keys()
+    known = ["type", "abstract", "version", "date-released", "license", "keywords"]
+    assert citation.keys() <= {"cff-version", "message", "title", "authors", *known}
     assert citation["title"].startswith(project["name"] + ":")
-    assert citation["version"] == project["version"]
+    assert citation["version"] == rlhf_lib.__version__
+    heading = f"## [{citation['version']}] - {citation['date-released'].isoformat()}"
+    versions = re.findall(r"^## .*", PAGES["CHANGELOG.md"], re.MULTILINE)
+    assert versions[:2] == ["## [Unreleased]", heading]
+    assert project["authors"] == citation["authors"]
     assert citation["license"] == project["license"]
     holder = re.search(r"Copyright \(c\) \d+ (.*)", (ROOT / "LICENSE").read_text("utf-8"))[1]
     assert citation["authors"] == [{"name": holder}]
+
+
+def test_the_model_card_has_the_front_matter_of_the_hub():
+    """Keys of https://github.com/huggingface/hub-docs/blob/main/modelcard.md."""
+    _, front, text = PAGES["models/README.md"].split("---\n", 2)
+    fields = yaml.safe_load(front)
+    assert fields.keys() == {"license", "library_name", "pipeline_tag", "tags", "metrics"}
+    assert fields["license"] == "mit" and "**Licence.** MIT" in text
+    assert fields["library_name"] == "rlhf_lib"
+    assert all(isinstance(tag, str) for tag in fields["tags"] + fields["metrics"])

@@ -6,6 +6,7 @@ import zipfile
 from collections import Counter
 
 import pytest
+import yaml
 from rating_material import small_manifest, small_songs
 from study_material import Visitor, small_study
 
@@ -19,10 +20,9 @@ from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.learning.archive import save_archive
 from rlhf_lib.paths import file_sha256, only_writer
 from rlhf_lib.web.deletion import delete_rater, models_trained_on
-from rlhf_lib.web.exports import download, preference_table
+from rlhf_lib.web.exports import download
 from rlhf_lib.web.overview import as_text, overview
 from rlhf_lib.web.running import RunningStudy, study_folder
-from rlhf_lib.web.study import Study
 
 TASKS = {"per_sitting": 9, "overlap": 1.0, "check_share": 1.0, "repeat_share": 0.0}
 
@@ -72,38 +72,25 @@ def test_the_command_prints_the_same_and_writes_the_downloads(rated, workspace, 
     assert json.loads((workspace / "out/raters.json").read_text())[0]["rater_id"] == "anna"
 
 
-def test_the_table_of_preferences(rated):
+def test_the_data_set_of_a_study(rated):
     store = rated.parts[2]
     content = zipfile.ZipFile(io.BytesIO(download("preferences.zip", *rated.parts)))
-    rows = [json.loads(line) for line in content.read("preferences.jsonl").splitlines()]
-    decided = [a for a in store.load() if a.preference != "tie" and not a.is_check]
-    assert len(rows) == len(decided)
-    for row, answer in zip(rows, decided, strict=True):
-        names = (answer.edit_a_id, answer.edit_b_id)
-        chosen, rejected = names if answer.preference == "a" else names[::-1]
-        assert row["chosen"] == f"{answer.song_id}/{answer.song_id}_{chosen}.wav"
-        assert row["rejected"] == f"{answer.song_id}/{answer.song_id}_{rejected}.wav"
+    rows = [json.loads(line) for line in content.read("data/train.jsonl").splitlines()]
+    answers = store.current()
+    assert len(rows) == len(answers) == 15
+    for row, answer in zip(rows, answers, strict=True):
+        for side, name in (("edit_a", answer.edit_a_id), ("edit_b", answer.edit_b_id)):
+            assert row[side]["path"] == f"{answer.song_id}/{answer.song_id}_{name}.wav"
         assert row["original"] == f"{answer.song_id}/original.wav"
-        assert (row["strength"], row["rater_kind"]) == (answer.strength, "human")
+        assert (row["preference"], row["strength"]) == (answer.preference, answer.strength)
         assert row["rater"] == {"anna": 1, "bert": 2}[answer.rater_id]
+        assert row["simulated"] is False
     card = content.read("README.md").decode()
-    assert f"- **Rows**: {len(rows)}," in card
-    assert "2 people, 0 simulated" in card
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["pretty_name"] == "A study"
+    assert "license" not in front and "**Licence**: none is stated" in card
+    assert "**Raters**: 2 human, 0 simulated" in card
     assert "anna" not in card and "bert" not in card
-
-
-def test_ties_are_not_in_the_table():
-    manifest = small_manifest(small_songs(1), n_candidates=3)
-    task = manifest.tasks[0]
-    fields = {
-        "song_id": task.song_id, "edit_a_id": task.edit_a_id, "edit_b_id": task.edit_b_id,
-        "manifest_id": manifest.manifest_id, "rater_id": "x", "rater_kind": "human",
-    }  # fmt: skip
-    given = (("a", 1), ("tie", 0))
-    answers = [Annotation.new(preference=p, strength=s, **fields) for p, s in given]
-    rows, card = preference_table(Study(title="t", end={"text": "x"}), manifest, answers)
-    assert len(rows) == 1
-    assert "1 ties" in card
 
 
 def test_a_deleted_rater_is_gone_and_the_others_are_not(rated, workspace):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlhf_lib import __version__
 from rlhf_lib.app import commands
 from rlhf_lib.errors import InputError
 
@@ -53,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
         epilog="Relative paths are taken from the workspace ($RLHF_WORKSPACE or the repository); "
         "edit_song takes them from the current folder.",
     )
+    version = {"action": "version", "version": f"rlhf_lib {__version__}"}
+    top.add_argument("--version", **version)
     subparsers = top.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         sub = subparsers.add_parser(
@@ -62,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         sub.set_defaults(run=command.run)
+        if command.run is commands.edit_song:  # a program of its own, too
+            sub.add_argument("--version", **version)
         for name, flag in command.flags.items():
             _add_flag(sub, name, flag)
     return top
@@ -162,6 +167,7 @@ _SONGS_DIR = Flag("data/train_songs", "folder of songs, searched recursively")
 _MODELS_DIR = Flag("models", "folder of the checkpoints")
 _BEATS = Flag("own", "who estimates beats that no file gives: own or beat_this")
 _DEVICE = Flag(None, "cpu or cuda; default: cuda if available", str)
+_LOG = Flag(None, "also log the metrics with wandb or trackio, which must be installed", str)
 _MANY = {
     "jobs": Flag(None, "number of processes; default: one per core", int),
     "scheduler": Flag(None, "address of a Dask scheduler; its workers are used instead", str),
@@ -224,6 +230,7 @@ COMMANDS = (
             "epochs": Flag(4, "epochs of the reward model"),
             "episodes": Flag(500, "episodes of PPO"),
             "device": _DEVICE,
+            "log": _LOG,
             "seed": _SEED,
             "beats": _BEATS,
             **_MANY,
@@ -329,10 +336,15 @@ COMMANDS = (
     ),
     Command(
         commands.export_feedback,
-        "write all answers for a spreadsheet or another program",
+        "write all answers for a spreadsheet or another program, or as a data set",
         {
             "feedback": Flag("feedback", "preferences.json or its folder"),
-            "output": Flag("feedback/answers.csv", "a .csv, .jsonl or .json file"),
+            "output": Flag(
+                "feedback/answers.csv",
+                "a .csv, .jsonl or .json file; or a new folder, for a data set of the current "
+                "answers with a card for the Hugging Face Hub",
+            ),
+            "license": Flag(None, "licence of the data set, such as cc-by-4.0", str),
         },
     ),
     Command(
@@ -370,6 +382,7 @@ COMMANDS = (
             "exclude_raters": Flag("", "leave out these raters, separated by commas"),
             "max_failed_checks": Flag(None, "leave out raters with more failed checks", int),
             "device": _DEVICE,
+            "log": _LOG,
             "seed": _SEED,
         },
     ),
@@ -385,9 +398,19 @@ COMMANDS = (
             "run_dir": Flag("runs", "folder for metrics and intermediate checkpoints"),
             "kl": Flag(0.02, "weight of the KL penalty"),
             "device": _DEVICE,
+            "log": _LOG,
             "seed": _SEED,
             "beats": _BEATS,
             **_MANY,
+        },
+    ),
+    Command(
+        commands.export_model,
+        "write a checkpoint as safetensors with a model card, for the Hugging Face Hub",
+        {
+            "model": Flag(REQUIRED, "a checkpoint: reward model or policy", str),
+            "output_dir": Flag(None, "new folder; default: NAME_export beside the checkpoint", str),
+            "license": Flag(None, "licence of the model, such as mit or cc-by-4.0", str),
         },
     ),
     Command(

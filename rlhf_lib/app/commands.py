@@ -57,6 +57,7 @@ def edit_song(args: argparse.Namespace) -> None:
 
 
 def train_initial(args: argparse.Namespace) -> None:
+    from rlhf_lib.learning.metrics import library_run
     from rlhf_lib.learning.policy.training import PolicyTraining
     from rlhf_lib.learning.reward.pretraining import Pretraining
     from rlhf_lib.steps.devices import device_named
@@ -69,24 +70,29 @@ def train_initial(args: argparse.Namespace) -> None:
         print("reward model v8, pretrained on synthetic raters")
         training = Pretraining(groups_per_song=args.groups_per_song, epochs=args.epochs)
         reward_path = models / "reward_model_v8.pt"
-        train_initial_reward_model(songs, reward_path, training, args.seed, device, _print_epoch)
+        with library_run(args.log, "reward_model_v8") as loggers:
+            train_initial_reward_model(
+                songs, reward_path, training, args.seed, device, _print_epoch, loggers
+            )
         print("policy v14 by PPO")
-        _, history = train_initial_policy(
-            songs,
-            reward_path,
-            models,
-            resolve(args.run_dir),
-            PolicyTraining(episodes=args.episodes, seed=args.seed),
-            device,
-            _print_episodes,
-        )
+        with library_run(args.log, "policy_v14") as loggers:
+            _, history = train_initial_policy(
+                songs,
+                reward_path,
+                models,
+                resolve(args.run_dir),
+                PolicyTraining(episodes=args.episodes, seed=args.seed),
+                device,
+                _print_episodes,
+                loggers,
+            )
     print(f"{history.stopped}; best after {history.best_episode} episodes")
     print(f"wrote {reward_path}, {models / 'policy_v14.pt'}, {models / 'policy_final.pt'}")
 
 
 def generate_eval_candidates(args: argparse.Namespace) -> None:
     from rlhf_lib.feedback.manifest import PolicyRef
-    from rlhf_lib.paths import file_sha256
+    from rlhf_lib.learning.archive import archive_sha256
     from rlhf_lib.steps.candidate_files import MANIFEST_NAME
     from rlhf_lib.steps.candidates import generate_candidates
     from rlhf_lib.steps.checkpoints import load_policy
@@ -95,7 +101,7 @@ def generate_eval_candidates(args: argparse.Namespace) -> None:
     policy, about = load_policy(path)
     songs = _songs(args, args.n_songs)
     folder = resolve(args.output_dir)
-    ref = PolicyRef(name=about["name"], sha256=file_sha256(path))
+    ref = PolicyRef(name=about["name"], sha256=archive_sha256(path))
     with only_writer(folder):
         manifest = generate_candidates(
             songs,
@@ -259,11 +265,17 @@ def import_feedback(args: argparse.Namespace) -> None:
 
 
 def export_feedback(args: argparse.Namespace) -> None:
+    from rlhf_lib.feedback.data_set import export_data_set
     from rlhf_lib.feedback.exchange import export_feedback
     from rlhf_lib.feedback.store import PreferenceStore
 
-    annotations = PreferenceStore(resolve(args.feedback)).load()
-    path = export_feedback(annotations, args.output)
+    store, output = PreferenceStore(resolve(args.feedback)), resolve(args.output)
+    if output.suffix:
+        annotations = store.load()
+        path = export_feedback(annotations, output)
+    else:
+        annotations = store.current()
+        path = export_data_set(annotations, store.find_manifest, output, args.license)
     print(f"{len(annotations)} answers in {path}")
 
 
@@ -296,9 +308,12 @@ def check_feedback(args: argparse.Namespace) -> None:
 
 
 def train_from_feedback(args: argparse.Namespace) -> None:
+    from rlhf_lib.learning.metrics import library_run
     from rlhf_lib.learning.reward.feedback_pairs import AnswerSelection
     from rlhf_lib.learning.reward.fit import RewardTraining
+    from rlhf_lib.steps.checkpoints import load_reward_model
     from rlhf_lib.steps.devices import device_named
+    from rlhf_lib.steps.lineage import next_version
     from rlhf_lib.steps.train_reward_model import train_from_feedback
 
     models = resolve(args.models_dir)
@@ -307,16 +322,19 @@ def train_from_feedback(args: argparse.Namespace) -> None:
         [name for name in args.exclude_raters.split(",") if name],
         args.max_failed_checks,
     )
-    with only_writer(models):
+    parent = needed(args.pretrained)
+    name = next_version(load_reward_model(parent)[1]["name"])
+    with only_writer(models), library_run(args.log, name) as loggers:
         model, history, held_out = train_from_feedback(
             resolve(args.feedback),
-            needed(args.pretrained),
+            parent,
             resolve(args.candidates_dir),
             models,
             RewardTraining(epochs=args.epochs, seed=args.seed),
             selection,
             device_named(args.device),
             _print_epoch,
+            loggers,
         )
     if any(pair.preference != 0.5 for pair in held_out):
         from rlhf_lib.steps.evaluation import accuracy_table
@@ -328,6 +346,7 @@ def train_from_feedback(args: argparse.Namespace) -> None:
 
 
 def train_rlhf_stable(args: argparse.Namespace) -> None:
+    from rlhf_lib.learning.metrics import library_run
     from rlhf_lib.learning.policy.ppo import PPOConfig
     from rlhf_lib.learning.policy.training import PolicyTraining
     from rlhf_lib.steps.checkpoints import load_policy
@@ -338,7 +357,7 @@ def train_rlhf_stable(args: argparse.Namespace) -> None:
     device, models = device_named(args.device), resolve(args.models_dir)
     policy = needed(args.policy)
     name = next_version(load_policy(policy)[1]["name"])
-    with only_writer(models):
+    with only_writer(models), library_run(args.log, name) as loggers:
         _, history = train_rlhf_stable(
             needed(args.reward_model),
             policy,
@@ -348,9 +367,18 @@ def train_rlhf_stable(args: argparse.Namespace) -> None:
             PolicyTraining(episodes=args.episodes, seed=args.seed, ppo=PPOConfig(kl_coef=args.kl)),
             device,
             _print_episodes,
+            loggers,
         )
     print(f"{history.stopped}; best after {history.best_episode} episodes")
     print(f"wrote {models / name}.pt and policy_final.pt")
+
+
+def export_model(args: argparse.Namespace) -> None:
+    from rlhf_lib.steps.export_model import export_model
+
+    path = needed(args.model)
+    folder = resolve(args.output_dir or path.with_name(f"{path.stem}_export"))
+    print(export_model(path, folder, args.license))
 
 
 def evaluate_policies(args: argparse.Namespace) -> None:

@@ -111,7 +111,7 @@ class Cycle:
 
 
 def needed(path: str | Path) -> Path:
-    """Return the path of a file that an earlier step makes.
+    """Return the path of a file that an earlier step makes, or of a folder with a model.
 
     That is `path`. If the workspace has no pretrained models, it is the file that comes with the
     code. Before any policy is trained, ``policy_final.pt`` is the pretrained policy.
@@ -122,7 +122,7 @@ def needed(path: str | Path) -> Path:
         When it is in neither place; the message names the notebook and the command that make it.
     """
     path = resolve(path)
-    if path.is_file():
+    if path.is_file() or path.is_dir():
         return path
     if path.name == "policy_final.pt":
         return needed(path.with_name(PRETRAINED[1]))

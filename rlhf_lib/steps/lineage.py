@@ -10,6 +10,7 @@ from typing import Any
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.validation import quote
+from rlhf_lib.learning.archive import archive_sha256
 from rlhf_lib.paths import atomic_path, file_sha256, workspace
 
 
@@ -81,7 +82,7 @@ def lineage(
     learned = [song for parent in parents for song in parent.about["songs"]]
     songs = {song["sha256"]: song for song in [*song_list(train), *learned]}
     return {
-        "parents": {parent.about["name"]: file_sha256(parent.path) for parent in parents},
+        "parents": {parent.about["name"]: archive_sha256(parent.path) for parent in parents},
         "songs": list(songs.values()),
         "held_out": song_list(held_out),
     }

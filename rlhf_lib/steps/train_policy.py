@@ -1,7 +1,7 @@
 """Train policies from files to files: v14 on the reward of v8, v15 on that of v9 and so on."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rlhf_lib.analysis.song import Song
+from rlhf_lib.learning.metrics import MetricsLogger
 from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig
 from rlhf_lib.learning.policy.training import (
     PolicyHistory,
@@ -38,6 +39,7 @@ def train_initial_policy(
     training: PolicyTraining | None = None,
     device: torch.device | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
+    loggers: Sequence[MetricsLogger] = (),
 ) -> tuple[Policy, PolicyHistory]:
     """Train the first policy on the first reward model; save policy_v14 and policy_final."""
     training = training or PolicyTraining(episodes=1000)
@@ -48,7 +50,7 @@ def train_initial_policy(
     policy = policy.to(model.prior_mean.device)
     reward = CombinedReward(model, policy.edits(songs, TARGETS))
     train, held_out = _split_songs(songs, parents, training.seed)
-    history = train_policy(policy, reward, train, held_out, training, run_dir, report)
+    history = train_policy(policy, reward, train, held_out, training, run_dir, report, loggers)
     path = Path(models_dir) / "policy_v14.pt"
     _save(path, policy, training, history, lineage(parents, train, held_out))
     forget_state(run_dir)
@@ -64,6 +66,7 @@ def train_rlhf_stable(
     training: PolicyTraining | None = None,
     device: torch.device | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
+    loggers: Sequence[MetricsLogger] = (),
 ) -> tuple[Policy, PolicyHistory]:
     """Fine-tune a policy by PPO on a reward model: v14 → v15, v15 → v16 ….
 
@@ -77,7 +80,7 @@ def train_rlhf_stable(
     torch.manual_seed(training.seed)
     new = old.child(reward)
     train, held_out = _split_songs(songs, parents, training.seed)
-    history = train_policy(new, reward, train, held_out, training, run_dir, report)
+    history = train_policy(new, reward, train, held_out, training, run_dir, report, loggers)
     path = Path(models_dir) / f"{next_version(about['name'])}.pt"
     _save(path, new, training, history, lineage(parents, train, held_out))
     forget_state(run_dir)

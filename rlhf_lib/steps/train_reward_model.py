@@ -11,6 +11,7 @@ from rlhf_lib.analysis.song import Song
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.store import PreferenceStore
+from rlhf_lib.learning.metrics import MetricsLogger, log_row
 from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.reward.comparisons import Comparison, split_by_song
 from rlhf_lib.learning.reward.feedback_pairs import (
@@ -47,6 +48,7 @@ def train_initial_reward_model(
     seed: int = 0,
     device: torch.device | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
+    loggers: Sequence[MetricsLogger] = (),
 ) -> tuple[RewardModel, RewardHistory]:
     """Train the first reward model on synthetic pairs and save it.
 
@@ -58,6 +60,8 @@ def train_initial_reward_model(
     songs : list of Song
         A quarter of them is held out.
     path : path of the checkpoint
+    report, loggers
+        As in `train_from_feedback`.
     """
     training = training or Pretraining()
     pairs = synthetic_comparisons(songs, SYNTHETIC_PAIRS, seed)
@@ -80,7 +84,7 @@ def train_initial_reward_model(
     scale = FeatureScale.fit(ours)
     model = RewardModel(RewardConfig(), scale, descriptor_scale(ours, seed), SYNTHETIC_WEIGHTS)
     model = model.to(device)
-    history = pretrain(model, ours, others, training, seed, report)
+    history = pretrain(model, ours, others, training, seed, _both(report, loggers))
     model.eval()
     metrics = _metrics(model, train, held_out)
     set_aside(Path(path))
@@ -97,6 +101,7 @@ def train_from_feedback(
     selection: AnswerSelection | None = None,
     device: torch.device | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
+    loggers: Sequence[MetricsLogger] = (),
 ) -> tuple[RewardModel, RewardHistory, list[Comparison]]:
     """Fine-tune a reward model on collected feedback: v8 → v9, v9 → v10 ….
 
@@ -114,6 +119,8 @@ def train_from_feedback(
         Which answers are used for training.
     report : callable, optional
         Called with each epoch's line.
+    loggers : sequence of MetricsLogger
+        Receive each epoch's line.
 
     Returns
     -------
@@ -136,7 +143,7 @@ def train_from_feedback(
     if not held_out:
         print("all feedback is about one song, so nothing can be held out; rate more songs")
     torch.manual_seed(training.seed)
-    history = fit(model.train(), train, held_out, training, report)
+    history = fit(model.train(), train, held_out, training, _both(report, loggers))
     model.eval()
     parents = [Parent(Path(pretrained), about)]
     name = next_version(about["name"])
@@ -159,6 +166,19 @@ def train_from_feedback(
     with atomic_path(files.history) as part:
         part.write_text(json.dumps({"best_epoch": history.best_epoch, "epochs": history.epochs}))
     return model, history, held_out
+
+
+def _both(
+    report: Callable[[dict[str, float]], None] | None, loggers: Sequence[MetricsLogger]
+) -> Callable[[dict[str, float]], None]:
+    """Return what is called with each epoch's line."""
+
+    def each(line: dict[str, float]) -> None:
+        if report is not None:
+            report(line)
+        log_row(loggers, line, "epoch")
+
+    return each
 
 
 def _pairs(

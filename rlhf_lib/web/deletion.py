@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.learning.archive import load_archive
+from rlhf_lib.learning.archive import WEIGHTS, archive_sha256, load_archive
 from rlhf_lib.listening.claims import forget_rater
-from rlhf_lib.paths import file_sha256, only_writer
+from rlhf_lib.paths import only_writer
 from rlhf_lib.web.records import Records
 from rlhf_lib.web.running import study_folder
 from rlhf_lib.web.study import Study
@@ -67,24 +67,24 @@ def models_trained_on(
     ever added to that file, so the hash shows how many of today's answers it held.
     """
     held = _held_when(store, rater_id)
-    trained: dict[str, Path] = {}
-    unknown: dict[str, Path] = {}
+    trained: dict[Path, str] = {}
+    unknown: dict[Path, str] = {}
     waiting = []
-    for path in sorted(models_dir.rglob("*.pt")):
-        about = load_archive(path)["about"]
+    exported = (file.parent for file in models_dir.rglob(WEIGHTS))
+    for path in sorted([*models_dir.rglob("*.pt"), *exported]):
+        about, sha256 = load_archive(path)["about"], archive_sha256(path)
         digest = about.get("feedback_sha256")
         if digest is None or held.get(digest) is False:
-            waiting.append((path, about))
+            waiting.append((path, sha256, about))
         else:
-            (trained if held.get(digest) else unknown)[file_sha256(path)] = path
+            (trained if held.get(digest) else unknown)[path] = sha256
     for _ in waiting:  # as many rounds as there can be generations
-        for path, about in waiting:
+        for path, sha256, about in waiting:
             parents = set((about.get("parents") or {}).values())
             for made in (trained, unknown):
-                if parents & made.keys():
-                    made[file_sha256(path)] = path
-    unsure = [path for path in unknown.values() if path not in trained.values()]
-    return sorted(trained.values()), sorted(unsure)
+                if parents & set(made.values()):
+                    made[path] = sha256
+    return sorted(trained), sorted(unknown.keys() - trained.keys())
 
 
 def _held_when(store: PreferenceStore, rater_id: str) -> dict[str, bool]:

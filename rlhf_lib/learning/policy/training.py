@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.archive import load_archive, save_archive
+from rlhf_lib.learning.metrics import CsvLogger, MetricsLogger, TensorBoardLogger, log_row
 from rlhf_lib.learning.planning.reward import Reward, Scores
-from rlhf_lib.learning.policy.metrics_log import MetricsLog
 from rlhf_lib.learning.policy.policy import Policy
 from rlhf_lib.learning.policy.ppo import PPOConfig, collect, update
 
@@ -100,6 +100,7 @@ def train_policy(
     config: PolicyTraining | None = None,
     folder: str | Path | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
+    loggers: Sequence[MetricsLogger] = (),
 ) -> PolicyHistory:
     """Train the last stage of `policy` in place, and keep the snapshot best on held-out songs.
 
@@ -124,7 +125,10 @@ def train_policy(
     folder : path, optional
         For ``metrics.csv``, TensorBoard files, checkpoints; without one nothing is written.
     report : callable, optional
-        Called with each row.
+        Called with each row at once; a resumed run calls it again with rows after its checkpoint.
+    loggers : sequence of MetricsLogger
+        Receive the rows of ``metrics.csv``, at each checkpoint, once it is saved, and at the end:
+        no row comes twice, however often the run is interrupted.
 
     Raises
     ------
@@ -136,15 +140,17 @@ def train_policy(
     reward, config = Reward.of(reward), config or PolicyTraining()
     policy.follow(reward)
     run = _Run(policy, config)
-    state_path = None
-    log = None
+    board = None
     if folder is not None:
         folder = Path(folder)
         name = f"state_{_fingerprint(policy, reward, songs, held_out or [], config)}.pt"
         state_path = folder / name
         if state_path.is_file():
             run.restore(load_archive(state_path))
-        log = MetricsLog(folder, run.rows)
+        begin = int(run.rows[-1]["episode"]) + 1 if run.rows else 0
+        board = TensorBoardLogger(folder / "tensorboard", begin)
+        loggers = [CsvLogger(folder / "metrics.csv", "episode", run.rows), board, *loggers]
+    logged = len(run.rows)
     checked, gains = held_out or songs, _Gains(run.start, reward)
     if run.held_out_rewards == []:
         run.note_held_out(_held_out_gains(policy, checked, gains))
@@ -163,17 +169,20 @@ def train_policy(
             row |= {name: float(values[chosen].mean()) for name, values in batch.parts.items()}
             row |= diagnostics
             run.rows.append(row)
-            if log is not None:
-                log.add(row)
             if report is not None:
                 report(row)
-        if folder is not None and (run.episode % config.checkpoint_every == 0 or run.stopped):
-            log.save()
+        ended = bool(run.stopped) or run.episode >= config.episodes
+        if not (ended or run.episode % config.checkpoint_every == 0):
+            continue
+        if folder is not None:
             save_archive(folder / f"policy_episode_{run.episode}.pt", run.snapshot())
             save_archive(state_path, run.state())
+        for row in run.rows[logged:]:
+            log_row(loggers, row)
+        logged = len(run.rows)
     bar.close()
-    if log is not None:
-        log.close()
+    if board is not None:
+        board.close()
     policy.load_state_dict(run.best_state)
     return PolicyHistory(run.rows, run.stopped or "all episodes done", run.best_episode)
 
