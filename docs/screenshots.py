@@ -1,13 +1,11 @@
-"""Make the pictures of the README and the docs.
+"""Take the pictures of the annotator and of a study.
 
-    python docs/screenshots.py plots        # extracted from the committed notebooks
     python docs/screenshots.py annotator    # JupyterLab in headless Chromium, on a composed song
     python docs/screenshots.py study        # a study's pages in headless Chromium, simulated raters
 
-Without an argument, all. docs/results.md describes how the plots of the experiments are made.
+Without an argument, both.
 """
 
-import base64
 import io
 import sys
 import tempfile
@@ -20,12 +18,6 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests"))  # browsing: servers and a browser
 IMAGES = ROOT / "docs/images"
-#: Picture → notebook, and a text that only the cell of the plot contains.
-PLOTS = {
-    "song.png": ("00_a_song_and_its_edits", "plots.waveform(song, audio, edit="),
-    "training.png": ("04_train_the_reward_model", "plots.reward_curves(history)"),
-    "win_rates.png": ("06_evaluate", "plots.win_rates(table)"),
-}
 #: Picture → theme of JupyterLab, width of the window in px.
 ANNOTATOR = {
     "annotator_light.png": ("JupyterLab Light", 1000),
@@ -33,17 +25,6 @@ ANNOTATOR = {
 }
 CELL = """from rlhf_lib.studio.annotator import annotate
 annotate("eval_outputs/evaluation_manifest.json", rater_id="rater_1", min_seconds=0.5)"""
-
-
-def plots() -> None:
-    """Store plots of the notebooks as pictures."""
-    for name, (notebook, part) in PLOTS.items():
-        cells = nbformat.read(ROOT / f"notebooks/{notebook}.ipynb", 4).cells
-        outputs = [out for cell in cells if part in cell.source for out in cell.get("outputs", ())]
-        drawn = [out.data["image/png"] for out in outputs if "image/png" in out.get("data", ())]
-        if len(drawn) != 1:
-            sys.exit(f"{notebook}: {len(drawn)} plots from {part!r}; run `make notebooks` first")
-        store(name, base64.b64decode(drawn[0]))
 
 
 def annotator() -> None:
@@ -159,5 +140,5 @@ def store(name: str, png: bytes) -> None:
 
 
 if __name__ == "__main__":
-    for word in sys.argv[1:] or ("plots", "annotator", "study"):
-        {"plots": plots, "annotator": annotator, "study": study}[word]()
+    for word in sys.argv[1:] or ("annotator", "study"):
+        {"annotator": annotator, "study": study}[word]()

@@ -15,7 +15,7 @@ from rlhf_lib.app.cli import COMMANDS, parser
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for folder in (".", "docs", "data", "feedback", "models", "benchmarks")
+    for folder in (".", "docs", "docs/reference", "data", "feedback", "models", "benchmarks")
     for path in sorted((ROOT / folder).glob("*.md"))
 }
 CODE = "".join(
@@ -107,12 +107,15 @@ def test_the_file_map_is_that_of_the_repository():
 
 
 def test_the_picture_of_the_rooms_is_that_of_the_imports():
-    drawn = re.findall(r'^    L\d+\["(.*)"\]$', PAGES["docs/architecture.md"], re.MULTILINE)
-    assert [sorted(names.split(" · ")) for names in reversed(drawn)] == levels()
+    (drawn,) = re.findall(
+        r"^    __main__\n(?:    .+\n)+", PAGES["docs/architecture.md"], re.MULTILINE
+    )
+    rows = [sorted(row.strip().split(" · ")) for row in drawn.splitlines()]
+    assert rows[::-1] == levels()
 
 
 def test_every_module_is_listed():
-    rooms = PAGES["docs/architecture.md"].split("## One song")[0]
+    _, rooms = re.split(r"^## Where things are$", PAGES["docs/architecture.md"], flags=re.MULTILINE)
     for name in MODULES:
         module = name.rpartition(".")[2]
         assert re.search(rf"\b{module}\b", rooms), f"docs/architecture.md does not list {name}"
@@ -137,6 +140,17 @@ def test_quoted_messages_are_those_of_the_code():
         ):
             part = part.strip(" .,:;")
             assert part in code or len(part) < 5, f"{message!r}: {part!r}"
+
+
+def test_the_figures_of_the_readme_are_those_of_the_results():
+    (table,) = re.findall(
+        r"^## What works.*?^Sources", PAGES["README.md"], re.MULTILINE | re.DOTALL
+    )
+    results = PAGES["docs/results.md"].replace("%", " %")
+    figures = re.findall(r"\d\.\d+\**(?: \[.*?\])?|\d+ %(?= intervals|;| \|)", table)
+    assert len(figures) > 20
+    for figure in figures:
+        assert figure.replace("*", "") in results, figure
 
 
 def test_the_citation_is_of_this_version():

@@ -51,8 +51,8 @@ def test_lock_pins_one_public_version_of_each_package(locked):
 
 def test_lock_satisfies_pyproject(project, locked):
     pinned = versions(locked)
-    development = project["optional-dependencies"]["dev"]
-    for line in [*project["dependencies"], *development]:
+    extras = project["optional-dependencies"]
+    for line in [*project["dependencies"], *extras["dev"], *extras["docs"]]:
         wanted = Requirement(line)
         version = pinned.get(canonicalize_name(wanted.name))
         assert version is not None, f"requirements.lock lacks {wanted}"
