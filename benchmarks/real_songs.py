@@ -21,7 +21,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from lab.material import AGREEMENT, one_thread, utilities
 from lab.policies import reference_edits, refined
-from lab.recorded import LINES_WEIGHT, V8, Recorded, halves, prepare_recorded
+from lab.recorded import LINES_WEIGHT, V8, WITH_ENDS, Recorded, halves, prepare_recorded
 from lab.rewards import fitted, member_gaps
 from measuring import between, markdown
 
@@ -76,6 +76,8 @@ def main() -> None:
     for name in OUTSIDE_TASTES:
         if name not in tastes:
             skipped.append(f"{name}: fewer than {FEWEST} songs that it can judge")
+    title = "What sparing singing changes, by the noiseless taste (start and end kept by both)"
+    tables[title] = sparing_table(recorded, tastes)
     work = [delayed(learning)(output, name, k, args.seeds) for name in tastes for k in (0, 1)]
     work += [delayed(predictability)(output, name) for name in tastes]
     rows = pd.concat(Parallel(args.jobs, batch_size=1)(work))
@@ -106,6 +108,8 @@ def seam_table(recorded: Recorded) -> pd.DataFrame:
     """Return where the edits of each policy cut, by length, on songs whose lines are known."""
     names = {
         "v14": "v14",
+        "with ends": "v14 with the song's start and end",
+        "sparing singing": "the same, sparing singing",
         "random": "random bar cuts",
         "v14 and lines": f"v14's reward and the true lines × {LINES_WEIGHT:g}, exact",
         "lines alone": "the true lines alone, exact",
@@ -149,6 +153,22 @@ def _cuts(edit: Edit) -> dict[str, float]:
         f"loses > {LOST_SECONDS:g} s of an end": float(lost > LOST_SECONDS),
         "only a crop": float(len(edit.seams) == 0 and len(order) < song.n_beats),
     }
+
+
+def sparing_table(recorded: Recorded, tastes: list[str]) -> pd.DataFrame:
+    """Return win rates and gains of v14 sparing singing over v14, one row for each taste."""
+    rows = []
+    for taste in tastes:
+        songs = recorded.judged(taste)
+        plain, sparing = (
+            np.concatenate([recorded.utility[k][taste, policy] for k in songs])
+            for policy in WITH_ENDS
+        )
+        owner = np.repeat(songs, len(CUTTING_TARGETS)).astype(str)
+        rate = clustered_rate(wins(sparing, plain), owner)
+        gain = f"{(sparing - plain).mean():.2f}"
+        rows.append({"taste": taste, "songs": len(songs), "win rate": str(rate), "gain": gain})
+    return pd.DataFrame(rows)
 
 
 # --- what feedback teaches

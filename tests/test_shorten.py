@@ -5,12 +5,25 @@ import pytest
 import torch
 from toy import toy_song
 
-from rlhf_lib.editing.descriptors import ADDITIVE_NAMES, describe, weight_vector
+from rlhf_lib.editing.descriptors import (
+    ADDITIVE_NAMES,
+    DESCRIPTOR_NAMES,
+    N_ADDITIVE,
+    describe,
+    weight_vector,
+)
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.constraints import Constraints
+from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
-from rlhf_lib.learning.policy.shorten import LEAST_DIFFERENCE, difference, shorten
+from rlhf_lib.learning.policy.shorten import (
+    LEAST_DIFFERENCE,
+    difference,
+    shorten,
+    sparing_singing,
+)
+from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 
 
@@ -122,3 +135,17 @@ def test_impossible_lengths_are_refused(policy, song, keep, message):
 def test_no_edits_are_refused(policy, song):
     with pytest.raises(InputError, match="variants is 0"):
         shorten(policy, Constraints(song), 0.5, 0)
+
+
+def test_sparing_singing_adds_a_cost_on_the_policys_own_scale():
+    sung = DESCRIPTOR_NAMES.index("sung")
+    for scale in (1.0, 7.0):
+        dense = scale * np.pad(DENSE_WEIGHTS, (0, len(DESCRIPTOR_NAMES) - N_ADDITIVE))
+        spared = sparing_singing(Policy(PolicyConfig(hidden=8), dense)).weights
+        assert spared[sung] == pytest.approx(-scale)  # −1 where the policy is the dense reward
+        assert np.delete(spared - dense, sung) == pytest.approx(0)
+
+
+def test_a_policy_that_follows_a_function_has_no_weights_to_add_to(policy):
+    other = policy.child(Reward(lambda edits: [-len(edit.seams) for edit in edits]))
+    assert sparing_singing(other) is other

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,13 @@ from rlhf_lib.composer.style_book import STYLES
 from rlhf_lib.composer.synth import SAMPLE_RATE
 from rlhf_lib.composer.voice import Syllable, Voice, time_voice
 from rlhf_lib.editing.edit import Action, Edit
-from rlhf_lib.raters.lyrics import read_sung_lines, sung_file
+from rlhf_lib.learning.planning.constraints import Constraints
+from rlhf_lib.learning.policy.shorten import shorten, sparing_singing
+from rlhf_lib.raters.lyrics import SungLines, read_sung_lines, sung_file
 from rlhf_lib.raters.outside import OUTSIDE_TASTES, judges
+from rlhf_lib.steps.checkpoints import load_policy
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -307,13 +313,33 @@ def _cut(song, start, stop):
     return Edit(song, actions, 0.8)
 
 
-@pytest.mark.parametrize("style", ["rock", "waltz", "folk"])
-def test_the_guess_at_singing_finds_the_voice(tmp_path, style):
-    composed = compose_song(40, style, 90.0, sung=True)
-    save_audio(tmp_path / "song.flac", composed.audio)
-    song = load_song(tmp_path / "song.flac")
+@pytest.fixture(scope="module", params=["rock", "waltz", "folk"])
+def analysed(request, tmp_path_factory):
+    """Return a sung song as composed and as analysed."""
+    composed = compose_song(40, request.param, 90.0, sung=True)
+    path = tmp_path_factory.mktemp("analysed") / "song.flac"
+    save_audio(path, composed.audio)
+    return composed, load_song(path)
+
+
+def test_the_guess_at_singing_finds_the_voice(analysed):
+    composed, song = analysed
     bars = song.downbeats[1:]
     times = song.beat_times[bars, None]
     lines = composed.sung_lines
     inside = ((times > lines[:, 0] + 0.1) & (times < lines[:, 1] - 0.1)).any(axis=1)
     assert area_under_curve(song.sung_bounds[bars], inside) > 0.75
+
+
+def test_edits_that_spare_singing_cut_fewer_lines(analysed):
+    """The true lines decide; v14 cuts more of them than the same policy that spares singing."""
+    composed, song = analysed
+    lines = SungLines(composed.sung_lines, composed.sung_notes)
+    v14, _ = load_policy(ROOT / "models" / "policy_v14.pt")
+    cut = {}
+    for name, policy in {"v14": v14, "sparing": sparing_singing(v14)}.items():
+        ends = Constraints(song, must_start=True, must_end=True)
+        edits = [shorten(policy, ends, keep)[0] for keep in (0.5, 0.6, 0.7, 0.8, 0.9)]
+        sides = [np.stack([e.order[e.seams - 1] + 1, e.order[e.seams]]) for e in edits]
+        cut[name] = sum(int(lines.in_line(song.beat_times[places]).sum()) for places in sides)
+    assert cut["sparing"] < cut["v14"]

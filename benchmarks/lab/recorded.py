@@ -17,9 +17,11 @@ from rlhf_lib.analysis.song import Song, load_songs
 from rlhf_lib.editing.descriptors import N_ADDITIVE
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.constraints import Constraints
 from rlhf_lib.learning.planning.plans import exact
 from rlhf_lib.learning.planning.search import alternatives, whole_edits
-from rlhf_lib.learning.policy.policy import CUTTING_TARGETS
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy
+from rlhf_lib.learning.policy.shorten import shorten, sparing_singing
 from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.pair_data import PairData
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS, random_cuts
@@ -39,6 +41,8 @@ DRAWS = 8
 LINES_WEIGHT = 1.0
 #: The policies that know the true lines.
 LINES = ("v14 and lines", "lines alone")
+#: v14 with the song's own beginning and end, as `edit_song` uses it: alone, and sparing singing.
+WITH_ENDS = ("with ends", "sparing singing")
 
 
 @dataclass
@@ -134,6 +138,10 @@ def _edits(songs: list[Song]) -> list[dict[str, list[Edit]]]:
                 for _ in range(DRAWS)
             ],
             "pool": [edit for target in CUTTING_TARGETS for edit in pool[song.sha256][target]],
+            **{
+                name: _with_ends(song, one)
+                for name, one in zip(WITH_ENDS, (policy, sparing_singing(policy)), strict=True)
+            },
         }
         if sung_file(song).is_file():
             table = line_table(song)
@@ -146,6 +154,12 @@ def _edits(songs: list[Song]) -> list[dict[str, list[Edit]]]:
     return out
 
 
+def _with_ends(song: Song, policy: Policy) -> list[Edit]:
+    """Return the edits that `edit_song` makes with a policy, one for each length."""
+    ends = Constraints(song, must_start=True, must_end=True)
+    return [shorten(policy, ends, target)[0] for target in CUTTING_TARGETS]
+
+
 def _planned(song: Song, weights: np.ndarray, extra: np.ndarray) -> list[Edit]:
     """Return the exact optimum under additive weights and a table of steps, for each length."""
     return [whole_edits(song, exact(weights), target, extra)[0] for target in CUTTING_TARGETS]
@@ -153,11 +167,12 @@ def _planned(song: Song, weights: np.ndarray, extra: np.ndarray) -> list[Edit]:
 
 def _utility(edits: dict[str, list[Edit]]) -> dict[tuple[str, str], np.ndarray]:
     song = edits["v14"][0].song
+    judged = ("candidates", "v14", "pool", *WITH_ENDS)
     return {
         (name, policy): utilities(name, edits[policy])
         for name in OUTSIDE_TASTES
         if judges(name, song)
-        for policy in ("candidates", "v14", "pool", *(LINES if name == "lyrics" else ()))
+        for policy in (*judged, *(LINES if name == "lyrics" else ()))
     }
 
 

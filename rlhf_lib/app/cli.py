@@ -202,6 +202,9 @@ COMMANDS = (
             ),
             "must_start": Flag("on", "on: the edit begins as the song does; or off", _switch),
             "must_end": Flag("on", "on: the edit ends as the song does; or off", _switch),
+            "spare_singing": Flag(
+                "on", "on: cuts in sung lines cost more; or off: the policy alone", _switch
+            ),
             "cut_list": Flag(
                 "", "cut lists beside the edit, separated by commas: txt, csv, otio, json"
             ),

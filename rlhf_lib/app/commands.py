@@ -36,6 +36,7 @@ def edit_song(args: argparse.Namespace) -> None:
                 protect=args.protect,
                 must_start=args.must_start,
                 must_end=args.must_end,
+                spare_singing=args.spare_singing,
                 cut_lists=[kind for kind in args.cut_list.split(",") if kind],
                 overwrite=args.overwrite,
                 beats=args.beats,

@@ -119,6 +119,7 @@ def edit_song(
     protect: Sequence[tuple[float, float]] = (),
     must_start: bool = True,
     must_end: bool = True,
+    spare_singing: bool = True,
     cut_lists: Sequence[str] = (),
     overwrite: bool = False,
     beats: str = "own",
@@ -146,6 +147,9 @@ def edit_song(
         Passages that stay as they are.
     must_start, must_end : bool
         Whether the edit begins and ends as the song does.
+    spare_singing : bool
+        Whether cuts in sung lines cost more than the policy's reward says, see `sparing_singing`;
+        only with `must_start` and `must_end`.
     cut_lists : sequence of str
         "txt" (labels for Audacity), "csv", "otio" (OpenTimelineIO) and "json": written beside the
         output, with its name.
@@ -179,12 +183,14 @@ def edit_song(
         loaded = background.submit(load_song, source.absolute(), beats=beats)
         decoded = background.submit(load_audio, source.absolute())
         from rlhf_lib.learning.planning.constraints import Constraints
-        from rlhf_lib.learning.policy.shorten import shorten
+        from rlhf_lib.learning.policy.shorten import shorten, sparing_singing
         from rlhf_lib.steps.checkpoints import load_policy
 
         model, about = load_policy(
             needed("models/policy_final.pt" if policy is None else expanded(policy).absolute())
         )
+        if spare_singing and must_start and must_end:
+            model = sparing_singing(model)
         song = loaded.result()
         constraints = Constraints(song, protect, must_start, must_end)
         share = keep_ratio(song, seconds, keep)
