@@ -5,10 +5,10 @@ WORKDIR /app
 COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY rlhf_lib rlhf_lib
 COPY models models
-# The CPU build of the pinned torch first, so that the lock brings no packages of the GPU build.
-RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu \
-        "$(grep '^torch==' requirements.lock)" \
- && pip install --no-cache-dir -r requirements.lock \
+# The lock may bring several GB of GPU packages. To avoid them, give the index of PyTorch's CPU builds, which
+# pytorch.org names: docker build --build-arg PIP_EXTRA_INDEX_URL=…
+ARG PIP_EXTRA_INDEX_URL
+RUN pip install --no-cache-dir -r requirements.lock \
  && pip install --no-cache-dir --no-deps . \
  && useradd --create-home study
 USER study

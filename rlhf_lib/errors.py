@@ -11,3 +11,7 @@ class InputError(ValueError):
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows in place of a traceback."""
         return [f"InputError: {self}"]
+
+
+class NotMadeYet(InputError):
+    """A file that an earlier step makes is missing; a notebook ends there and shows no error."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf_lib.analysis.audio import Audio
-from rlhf_lib.analysis.beats import beat_bounds, estimate_beats
+from rlhf_lib.analysis.beats import beat_bounds, estimate_beats, share_found
 from rlhf_lib.analysis.confidence import LEAST_CONFIDENCE
 from rlhf_lib.errors import InputError
 
@@ -215,3 +215,9 @@ def test_beats_must_fit_the_file():
     for times, n_samples in (([], 100), ([0.0, 0.1, 0.2], 2)):
         with pytest.raises(InputError, match="do not fit"):
             beat_bounds(np.array(times), n_samples, 1000)
+
+
+def test_the_share_of_true_beats_that_are_found():
+    assert share_found([1.0, 2.0, 3.0, 4.0], [0.95, 2.08, 3.07, 7.0]) == 0.5  # 50, 80, 70 ms off
+    with pytest.raises(InputError, match="3 true and 0 estimated"):
+        share_found([1.0, 2.0, 3.0], [])

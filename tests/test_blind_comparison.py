@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from toy import toy_song
 
 from rlhf_lib.editing.edit import Edit
@@ -12,7 +14,13 @@ from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.manifest import Candidate, PolicyRef, SongEntry
 from rlhf_lib.learning.policy.policy import CUTTING_TARGETS
 from rlhf_lib.steps import blind_comparison as module
-from rlhf_lib.steps.blind_comparison import blind_comparison, blind_votes
+from rlhf_lib.steps.blind_comparison import (
+    blind_comparison,
+    blind_edits,
+    blind_votes,
+    interval_widths,
+    success_table,
+)
 
 REF = PolicyRef(name="policy_v15", sha256="0" * 64)
 
@@ -129,3 +137,47 @@ def test_no_answer_and_no_tasks_are_refused(made, tmp_path):
     with pytest.raises(InputError, match="edit every song alike"):
         blind_comparison(policy, policy, [toy_song(60)], REF, tmp_path / "other")
     assert not (tmp_path / "other").exists(), "an earlier test there would be lost"
+
+
+def test_the_edits_of_the_test_come_in_pairs(made):
+    songs = {FIRST: toy_song(60, 0), SECOND: toy_song(60, 1)}
+    pairs = blind_edits(made[0], songs)
+    expected = edits_of(songs.values(), (8, 8, 8, 8)), edits_of(songs.values(), (16, 8, 16, 8))
+    for side, wanted in zip(zip(*pairs, strict=True), expected, strict=True):
+        assert [one.actions.tolist() for one in side] == [one.actions.tolist() for one in wanted]
+        assert [one.target for one in side] == [one.target for one in wanted]
+
+
+def test_more_raters_and_more_pairs_narrow_the_interval(made):
+    """Ann prefers the new edits of the first song and the old ones of the second, Bert ties.
+
+    The bootstrap draws two songs out of two: the win rate of Ann's votes, with the two pairs of
+    equal edits of each song, is 0.75, 0.5 or 0.25, and the extremes have more than 2.5 %.
+    """
+    tasks = [(song, t) for song in (FIRST, SECOND) for t in (0.3, 0.7)]
+    ann = [answer(made, t, "a" if song == FIRST else "b", song=song) for song, t in tasks]
+    bert = [answer(made, t, "tie", "bert", song=song) for song, t in tasks]
+    table = interval_widths([*bert, *ann], made[0], raters=(1, 2, 4))
+    assert list(table.index) == [1, 2] and list(table.columns) == [2, 4]
+    assert table.loc[1, 4] == pytest.approx(0.25)
+    assert table.loc[2, 4] == pytest.approx((4 / 6 - 2 / 6) / 2)  # 2 of 6 votes are Ann's
+
+
+def test_each_claim_of_success_is_met_or_not(made):
+    """The new policy wins both pairs of the first song and loses those of the second."""
+    answers = [answer(made, t, "a") for t in (0.3, 0.7)]
+    answers += [answer(made, t, "b", song=SECOND) for t in (0.3, 0.7)]
+    edits = edits_of([toy_song(60, 0)], (8, 8, 8, 8))
+    ranks = [("reward model", 0.8, 0.6, 0.9), ("baseline: always a", 0.5, 0.4, 0.6)]
+    accuracies = pd.DataFrame(ranks, columns=["scorer", "accuracy", "low", "high"])
+    votes = blind_votes(answers, made[0])
+    table = success_table(votes, edits, accuracies, "policy_v14").set_index("claim")
+    assert table["value"].tolist() == pytest.approx([0.5, 0.5, 1.0, 0.8])
+    assert table["met"].tolist() == [False, False, True, True]
+    assert table.loc["model ranks as the raters", "low"] == 0.6
+    share = binomtest(1, 2).proportion_ci(method="wilson")
+    found = table.loc["songs not worse off", ["low", "high"]].tolist()
+    assert found == pytest.approx([share.low, share.high])
+    stretched = [Edit(edits[0].song, edits[0].actions, 0.5)]
+    table = success_table(votes, stretched, accuracies, "policy_v14").set_index("claim")
+    assert not table.loc["lengths within 0.03 of target", "met"]

@@ -163,14 +163,20 @@ def test_selected_pairs_have_the_most_disagreement(made):
     with torch.no_grad():
         model.linear.normal_(0, 3.0)
     n_questions = sum(task.check is None for task in manifest.tasks)
-    everything, uncertainty = select_tasks(
+    everything, pairs = select_tasks(
         manifest, folder / "out", model, n_questions, "disagreement", 0.0
     )
-    assert all(np.diff(uncertainty) <= 0)
+    assert len(pairs) == n_questions
+    ranked = pairs.sort_values("chosen")
+    assert list(ranked["chosen"]) == list(range(1, n_questions + 1))
+    assert all(np.diff(ranked["disagreement"]) <= 0)
+    names = manifest.song_names()
+    for task, row in zip(everything.tasks, ranked.itertuples(), strict=False):
+        assert (names[task.song_id], task.edit_a_id, task.edit_b_id) == row[1:4]
     assert [task.check is None for task in everything.tasks] == [True] * n_questions + [False]
-    chosen, top = select_tasks(manifest, folder / "out", model, 3, "disagreement", 0.0)
+    chosen, again = select_tasks(manifest, folder / "out", model, 3, "disagreement", 0.0)
     assert list(chosen.tasks) == list(everything.tasks[:3])
-    np.testing.assert_allclose(top, uncertainty[:3], rtol=1e-5)
+    assert list(again["chosen"]) == [rank if rank <= 3 else 0 for rank in pairs["chosen"]]
 
 
 def test_some_tasks_are_obvious_checks(made):

@@ -12,6 +12,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.learning.policy.direct import (
     DirectTraining,
     PlanPairs,
+    direct_child,
     direct_loss,
     draw_pairs,
     train_directly,
@@ -25,6 +26,7 @@ from rlhf_lib.learning.policy.policy import (
     PolicyConfig,
 )
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
+from rlhf_lib.raters.simulated import SimulatedRater
 
 
 @pytest.fixture
@@ -98,3 +100,21 @@ def test_answers_that_do_not_fit_are_refused(stage):
         train_directly(stage, made_up(3), [1.0, 0.0])
     with pytest.raises(InputError, match="0 answers"):
         train_directly(stage, made_up(0), [])
+
+
+def test_a_child_is_trained_on_the_answers_of_a_rater():
+    """The parent keeps its edits, and the same seed gives the same child."""
+    songs = [toy_song(96, seed=1), toy_song(64, seed=2)]
+    torch.manual_seed(0)
+    parent = Policy(PolicyConfig(members=1), SYNTHETIC_WEIGHTS)
+    before = copy.deepcopy(parent.state_dict())
+    rater = SimulatedRater("sim", "smooth", noise=0.1)
+    child, losses = direct_child(parent, songs, rater, 12, seed=3)
+    assert losses[0] == pytest.approx(math.log(2), rel=1e-5)
+    assert losses[-1] < losses[0]
+    assert len(child.stages) == len(parent.stages) + 1
+    for name, value in parent.state_dict().items():
+        assert torch.equal(value, before[name])
+    again, same = direct_child(parent, songs, rater, 12, seed=3)
+    assert same == losses
+    assert all(map(torch.equal, child.state_dict().values(), again.state_dict().values()))

@@ -11,6 +11,7 @@ from rlhf_lib.editing.edit import (
     seam_places,
     segments,
     target_keep_ratio,
+    temperature_of,
 )
 from rlhf_lib.errors import InputError
 
@@ -92,3 +93,32 @@ def test_actions_are_not_changed_from_outside():
     assert edit.actions[3] == 0
     with pytest.raises(ValueError, match="read-only"):
         edit.actions[0] = 1
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 0.9])
+def test_temperature_of_a_keep_ratio(temperature):
+    assert temperature_of(target_keep_ratio(temperature)) == pytest.approx(temperature)
+
+
+def test_no_temperature_aims_at_less_than_half():
+    with pytest.raises(InputError, match=r"keep ratio 0\.4; they reach from 0\.5 to 1"):
+        temperature_of(0.4)
+
+
+def test_an_edit_without_spans():
+    edit = Edit.without(toy_song(16), (2, 4), (10, 16))
+    assert edit.order.tolist() == [0, 1, 4, 5, 6, 7, 8, 9]
+    assert edit.target == edit.keep_ratio == 0.5
+    assert Edit.without(toy_song(16), (2, 4), target=0.9).target == 0.9
+    for span in [(-1, 3), (4, 4), (10, 17)]:
+        with pytest.raises(InputError, match=f"beats {span[0]} to {span[1]} are no span"):
+            Edit.without(toy_song(16), span)
+    with pytest.raises(InputError, match="every beat is cut"):
+        Edit.without(toy_song(16), (0, 16))
+
+
+def test_times_of_beats_and_seams():
+    """Beats 0–3, then 8–15, of half a second each."""
+    edit = Edit.without(toy_song(16), (4, 8))
+    assert edit.times.tolist() == [0.5 * place for place in range(13)]
+    assert edit.seam_times.tolist() == [2.0]

@@ -1,5 +1,7 @@
 """The parts of a score add up to the score."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from rlhf_lib.editing.descriptors import (
 )
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.learning.planning.song_tensors import FeatureScale
-from rlhf_lib.learning.reward.explain import explain, reasons
+from rlhf_lib.learning.reward.explain import explain, reasons, seam_table, weight_changes
 from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS, random_cuts
 
@@ -96,3 +98,30 @@ def test_reasons_add_up_to_the_difference_of_the_scores(songs):
     assert sum(told.values()) == pytest.approx((describe(one) - describe(other)) @ weights)
     sizes = np.abs(list(told.values()))
     assert (np.diff(sizes) <= 0).all() and (sizes > 0).all()
+
+
+def test_the_table_of_seams_lists_each_jump_once(model, songs):
+    """Beats 20–35 are left out by both edits; the second one leaves out 60–69 too."""
+    edits = [Edit.without(songs[0], (20, 36)), Edit.without(songs[0], (20, 36), (60, 70))]
+    table = seam_table(model, edits)
+    assert sorted(zip(table["left"], table["reached"], strict=True)) == [(19, 36), (59, 70)]
+    assert table["adds"].is_monotonic_increasing
+    row = table.set_index("left").loc[59]
+    seam = explain(model, edits[1]).seams[1]
+    assert (row["edit"], row["place"]) == (1, 22.0)  # 44 beats of half a second are played before
+    assert row["adds"] == pytest.approx(seam.total)
+    assert row["mostly"] == min(seam.by_descriptor, key=seam.by_descriptor.get)
+    bounds = songs[0].sung_bounds
+    assert row["sung"] == pytest.approx(bounds[60] + bounds[70])
+    assert seam_table(model, [Edit.without(songs[0], (80, 96))]).empty
+
+
+def test_changes_of_weights_come_in_the_order_of_their_size(model):
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        moved.linear[:, 3] -= 0.5
+        moved.linear[:, 7] += 2.0
+    changes = weight_changes(moved, model)
+    assert list(changes)[:2] == [DESCRIPTOR_NAMES[7], DESCRIPTOR_NAMES[3]]
+    assert list(changes.values())[:2] == pytest.approx([2.0, -0.5], abs=1e-5)
+    assert set(changes) == set(DESCRIPTOR_NAMES)

@@ -10,6 +10,7 @@ from rlhf_lib.learning.reward.likelihood import (
     margin,
     ordinal,
     plain,
+    seven_answers,
     squared,
     weighted,
 )
@@ -112,3 +113,17 @@ def test_sides_may_be_swapped(likelihood):
     np.testing.assert_allclose(here[1], -there[1])
     np.testing.assert_allclose(here[2], there[2])
     np.testing.assert_allclose(here[3], there[3])
+
+
+def test_the_table_of_the_seven_answers():
+    """At difference 0 a tie lies between −0.25 and 0.25, a slight preference from there to 1.5."""
+    table = seven_answers(0.0)
+    cdf = logistic.cdf
+    assert list(table.index)[::6] == ["b strongly", "a strongly"]
+    assert table["P"].sum() == pytest.approx(1)
+    assert table.loc["tie", "P"] == pytest.approx(cdf(0.25) - cdf(-0.25))
+    assert table.loc["a slightly", "P"] == pytest.approx(cdf(1.5) - cdf(0.25))
+    assert table.loc["b slightly", "slope"] == pytest.approx(-table.loc["a slightly", "slope"])
+    assert table.loc["tie", "slope"] == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(table["loss"], -np.log(table["P"]))
+    assert seven_answers(5.0)["P"].idxmax() == "a strongly"

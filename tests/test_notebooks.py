@@ -1,6 +1,8 @@
 """The form of the notebooks: short cells, no functions, every section ends with an output."""
 
 import ast
+import base64
+import io
 import re
 import statistics
 from pathlib import Path
@@ -8,13 +10,20 @@ from pathlib import Path
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
-MAX_LINES, MEDIAN_LINES = 20, 6
+MAX_LINES, MEDIAN_LINES = 12, 6
 MAX_BYTES = 6_000_000
 #: Tag of the cells whose output is compared in the smoke profile; each notebook has at least two.
 COMPARED, LEAST_COMPARED = "nbval-check-output", 2
+#: Metadata of a folded cell in JupyterLab.
+FOLDED = {"outputs_hidden": True, "source_hidden": True}
+#: What a learner need not know: it belongs into the library, behind a plain name.
+INTERNALS = re.compile(r"einsum|state_dict|detach\(|set_parameters|\b_[a-z]\w*\.|\.\s*_[a-z]")
+#: The largest plot, in inches at the resolution of `plots.style`: it fits a screen.
+WIDEST, HIGHEST, DOTS_PER_INCH = 10.5, 6, 110
 #: Output that depends on the machine: its folders, progress bars, sound.
 FOREIGN = re.compile(
     r"/tmp/|/home/|/root/|\[\d+:\d\d<|it/s\]|audio/|application/vnd.jupyter.widget-view|\(free: "
@@ -71,6 +80,31 @@ def test_parameters_are_read(notebook):
     ]
     assert names
     assert [name for name in names if not re.search(rf"\b{name}\b", "\n".join(others))] == []
+
+
+def test_cells_use_no_internals(notebook):
+    for cell in cells(notebook, "code"):
+        assert not INTERNALS.search(cell.source), cell.source
+
+
+def test_one_exercise_with_a_folded_solution_before_the_limits(notebook):
+    *_, exercise, solution, limits = notebook.cells
+    headings = [c for c in cells(notebook, "markdown") if re.search("^## Exercise", c.source, re.M)]
+    tagged = [c for c in cells(notebook, "code") if "solution" in c.metadata.get("tags", [])]
+    assert headings == [exercise] and tagged == [solution]
+    assert exercise.source.startswith("## Exercise\n") and "?" in exercise.source
+    assert limits.source.startswith("## Limits")
+    assert solution.metadata["jupyter"] == FOLDED
+    assert any(output.output_type != "stream" for output in solution.outputs)
+
+
+def test_plots_fit_a_screen(notebook):
+    for cell in cells(notebook, "code"):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                with Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))) as image:
+                    inches = [side / DOTS_PER_INCH for side in image.size]
+                assert inches[0] <= WIDEST and inches[1] <= HIGHEST, cell.source
 
 
 def test_every_section_ends_with_an_output_or_an_assertion(notebook):

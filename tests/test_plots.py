@@ -233,12 +233,16 @@ def test_weights_show_mean_range_and_taste():
     n = N_DESCRIPTORS
     model = linear_head([[1.0] * n, [4.0] * n], scale=2.0)
     rater = SimulatedRater("sim", {"seams": -1.5}, noise=0.5)
-    ax = only_axes(plots.weights({"v9": model}, rater))
-    assert line(ax, "v9 (mean and range of 2)").get_xdata().tolist() == [5.0] * n
-    bars = ax.containers[0].lines[2][0].get_segments()
-    assert bars[0][:, 0].tolist() == [2, 8]
-    assert line(ax, "simulated taste").get_xdata().tolist() == [-6.0] + [0.0] * (n - 1)
-    assert y_labels(ax) == [name.replace("_", " ") for name in DESCRIPTOR_NAMES]
+    additive, whole = plots.weights({"v9": model}, rater).axes
+    for ax in (additive, whole):
+        assert set(line(ax, "v9 (mean and range of 2)").get_xdata()) == {5.0}
+        bars = ax.containers[0].lines[2][0].get_segments()
+        assert bars[0][:, 0].tolist() == [2, 8]
+    tastes = [line(ax, "simulated taste").get_xdata().tolist() for ax in (additive, whole)]
+    assert tastes[0] + tastes[1] == [-6.0] + [0.0] * (n - 1)
+    assert y_labels(additive) + y_labels(whole) == [
+        name.replace("_", " ") for name in DESCRIPTOR_NAMES
+    ]
     with pytest.raises(InputError, match="no reward model"):
         plots.weights({})
 
@@ -247,10 +251,9 @@ def test_weights_per_difference_of_given_pairs(song):
     whole, half = edit_of(song, range(0)), edit_of(song, range(16, 32))
     model = linear_head([[2.0] * N_DESCRIPTORS], scale=1.0)
     pairs = [Comparison(whole, half, 1.0), Comparison(half, whole, 1.0)]
-    ax = only_axes(plots.weights({"v9": model}, pairs=pairs))
-    shown = dict(
-        zip(DESCRIPTOR_NAMES, line(ax, "v9 (mean and range of 1)").get_xdata(), strict=True)
-    )
+    panels = plots.weights({"v9": model}, pairs=pairs).axes
+    values = [value for ax in panels for value in line(ax, "v9 (mean and range of 1)").get_xdata()]
+    shown = dict(zip(DESCRIPTOR_NAMES, values, strict=True))
     assert shown["length"] == pytest.approx(2 * 0.5)  # the lengths differ by half of the song
     assert shown["ending"] == pytest.approx(2 * 1.0)  # the whole ending is missing
     assert shown["seams"] == 0  # neither has one

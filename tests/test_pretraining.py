@@ -12,6 +12,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 from rlhf_lib.learning.reward.pretraining import (
+    AUXILIARY_NAMES,
     Pretraining,
     auxiliary_descriptors,
     pretrain,
@@ -41,7 +42,11 @@ def test_a_description_by_hand(songs):
     edit = Edit(songs[0], actions, 0.5)
     numbers = auxiliary_descriptors(edit)
     n = N_DESCRIPTORS
-    assert len(numbers) == n + N_SOUND + 4 + 8 + 5
+    assert len(numbers) == len(AUXILIARY_NAMES) == n + N_SOUND + 4 + 8 + 5
+    named = dict(zip(AUXILIARY_NAMES, numbers, strict=True))
+    assert named["quarter 3 of the song"] == pytest.approx(0.2)
+    assert named["pieces up to 16 beats"] == 1 and named["pieces up to 8 beats"] == 0.2
+    assert named["sound: mfcc_mean_0"] == numbers[n]
     np.testing.assert_array_equal(numbers[:n], describe(edit))
     sound = songs[0].features[:, :N_SOUND].astype(float)
     kept = np.r_[0:16, 32:36]

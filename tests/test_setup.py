@@ -1,6 +1,7 @@
 """The files that describe the environment agree with each other."""
 
 import importlib.metadata
+import os
 import subprocess
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from rlhf_lib.app.profiles import PROFILES
 from rlhf_lib.steps.cycle import PRETRAINED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,3 +84,19 @@ def test_no_audio_or_cache_is_tracked_and_two_models_are():
     unwanted = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".pt", ".npz", ".pyc"}
     found = {path for path in listing if Path(path).suffix.lower() in unwanted}
     assert found == {f"models/{name}" for name in PRETRAINED}
+
+
+def test_binder_installs_the_lock_and_runs_the_short_profile():
+    folder = ROOT / ".binder"
+    python = (folder / "runtime.txt").read_text().strip().removeprefix("python-")
+    assert (
+        f"python={python}" in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    )
+    lines = (folder / "requirements.txt").read_text().splitlines()
+    files = [line.removeprefix("-r ") for line in lines if line.startswith("-r ")]
+    assert [(folder / file).resolve() for file in files] == [ROOT / "requirements.lock"]
+    for script in ("postBuild", "start"):
+        assert os.access(folder / script, os.X_OK), f"{script} is not executable"
+    command = [folder / "start", "printenv", "RLHF_PROFILE"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in PROFILES

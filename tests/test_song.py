@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from toy import toy_song
 
 from rlhf_lib.analysis import song as song_module
 from rlhf_lib.analysis.confidence import Confidence
+from rlhf_lib.analysis.sections import Section
 from rlhf_lib.analysis.song import Song, load_song, load_songs
 from rlhf_lib.errors import InputError
 
@@ -212,3 +214,13 @@ def test_confidence_is_that_of_the_analysis_and_survives_the_cache(track):
     assert 0 <= min(vars(first.confidence).values()) <= max(vars(first.confidence).values()) <= 1
     track.with_suffix(".beats").write_text("\n".join(str(0.5 * k) for k in range(24)))
     assert load_song(track).confidence.tempo == 1.0  # beats that were given are sure
+
+
+def test_outline_names_given_sections_and_numbers_the_others():
+    """Sections begin at beats 0, 8 and 20; one of them has a given name."""
+    since = np.concatenate([np.arange(8), np.arange(12), np.arange(12)])
+    song = toy_song(32, segment_since=since)
+    assert song.section_starts.tolist() == [0, 8, 20]
+    assert song.outline == [(0.0, "1"), (4.0, "2"), (10.0, "3")]
+    named = replace(song, sections=(Section("chorus", 8, 20, 0.0),))
+    assert named.outline == [(0.0, "1"), (4.0, "chorus"), (10.0, "3")]

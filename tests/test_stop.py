@@ -1,4 +1,4 @@
-"""A notebook ends calmly where a person is needed first, and its later cells do not run."""
+"""A notebook ends calmly where a person, or an earlier notebook, is needed first."""
 
 import re
 from pathlib import Path
@@ -12,14 +12,27 @@ from rlhf_lib.studio.stop import StoppedHere, stop_here
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
 
-def test_a_kernel_shows_the_next_step_and_no_error(tmp_path, monkeypatch):
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+PERSON = "from rlhf_lib.studio.stop import stop_here\nstop_here('rate some pairs')"
+MISSING = """import rlhf_lib.studio.live
+from rlhf_lib.steps.cycle import needed
+needed("models/policy_v15.pt")"""
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        (PERSON, r"The run ends here\. Next: rate some pairs"),
+        (MISSING, r"The run ends here\. \S+policy_v15\.pt is missing; run notebook 05 .* first"),
+    ],
+    ids=["person", "missing file"],
+)
+def test_a_kernel_shows_the_next_step_and_no_error(code, line, workspace, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(workspace))
     manager, client = start_new_kernel()
     try:
-        stop = "from rlhf_lib.studio.stop import stop_here\nstop_here('rate some pairs')"
-        ids = [client.execute(code) for code in (stop, "print('later')")]
+        ids = [client.execute(each) for each in (code, "print('later')")]
         replies = {}
-        while len(replies) < len(ids):
+        while not set(ids) <= replies.keys():
             reply = client.get_shell_msg(timeout=60)
             replies[reply["parent_header"]["msg_id"]] = reply["content"]["status"]
         assert [replies[one] for one in ids] == ["error", "aborted"]
@@ -29,7 +42,7 @@ def test_a_kernel_shows_the_next_step_and_no_error(tmp_path, monkeypatch):
             message = client.get_iopub_msg(timeout=60)
             kinds.add(message["msg_type"])
             shown += message["content"].get("text", "")
-        assert shown == "The run ends here. Next: rate some pairs\nafterwards\n"
+        assert re.fullmatch(f"{line}\nafterwards\n", shown)
         assert "error" not in kinds
     finally:
         client.stop_channels()

@@ -15,7 +15,7 @@ from rlhf_lib.composer.compose import compose_songs
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.exchange import import_feedback
-from rlhf_lib.feedback.manifest import PolicyRef
+from rlhf_lib.feedback.manifest import Manifest, PolicyRef
 from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.learning.archive import save_archive
 from rlhf_lib.paths import file_sha256, only_writer
@@ -169,6 +169,7 @@ def test_a_rehearsal_by_http(workspace, capsys):
     from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
     from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
     from rlhf_lib.steps.candidates import generate_candidates
+    from rlhf_lib.web.simulate import rehearse
 
     compose_songs(workspace / "songs", 2, 0, 20.0)
     songs, _ = load_songs(workspace / "songs")
@@ -186,4 +187,8 @@ def test_a_rehearsal_by_http(workspace, capsys):
     assert {answer.rater_kind for answer in answers} == {"simulated"}
     assert all(a.listening.seconds_a == 1.0 for a in answers if a.rater_id == "careless_2")
     assert "26 answers of 5 raters" in capsys.readouterr().out
+    everyone = rehearse(workspace / "eval_outputs/evaluation_manifest.json", "apart", 2, "smooth")
+    tasks = Manifest.load(workspace / "eval_outputs/evaluation_manifest.json").tasks
+    assert Counter(a.task_id for a in everyone) == {task.task_id: 2 for task in tasks}
+    assert {a.rater_id for a in everyone} == {"careful_1", "careful_2"}
     assert not (workspace / "feedback").exists()

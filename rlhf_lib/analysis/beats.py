@@ -140,6 +140,29 @@ def estimate_beats(audio: Audio | Downmix) -> BeatGrid:
     return BeatGrid(_cover(beats / FPS, audio.duration), confidence)
 
 
+def share_found(true_times: np.ndarray, times: np.ndarray, within: float = 0.07) -> float:
+    """Return the share of the true beats that have an estimated beat near them.
+
+    Parameters
+    ----------
+    true_times, times : (n,) and (m,) s
+    within : float
+        The largest distance in s; 70 ms is usual in beat tracking (Davies et al., 2009).
+
+    Raises
+    ------
+    InputError
+        When either has no beat.
+    """
+    true_times, times = np.asarray(true_times, float), np.asarray(times, float)
+    if not true_times.size or not times.size:
+        raise InputError(
+            f"{true_times.size} true and {times.size} estimated beats; give at least one of each"
+        )
+    distance = np.abs(true_times[:, None] - times).min(axis=1)
+    return float(np.mean(distance <= within))
+
+
 def beat_bounds(beat_times: np.ndarray, n_samples: int, sample_rate: int) -> np.ndarray:
     """Return the sample bounds that cut a file into its beats.
 

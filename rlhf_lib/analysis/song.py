@@ -15,7 +15,7 @@ from rlhf_lib.analysis.bars import Bars, frozen
 from rlhf_lib.analysis.beat_files import file_beside
 from rlhf_lib.analysis.beats import beat_bounds
 from rlhf_lib.analysis.confidence import LEAST_CONFIDENCE, Confidence
-from rlhf_lib.analysis.feature_table import N_FEATURES
+from rlhf_lib.analysis.feature_table import FEATURE_NAMES, N_FEATURES
 from rlhf_lib.analysis.grid import check_tracker, grid_key
 from rlhf_lib.analysis.joins import JoinCosts
 from rlhf_lib.analysis.likeness import beat_points, kinds
@@ -28,6 +28,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.parallel import run
 from rlhf_lib.paths import cache_folder, file_sha256, resolve
 
+_SINCE = FEATURE_NAMES.index("segment_since")
 #: A section whose start was moved by more than this many beats is named.
 _FAR = 0.5
 
@@ -141,6 +142,20 @@ class Song:
     def decision_points(self) -> np.ndarray:
         """Beats at which a policy decides, (n_points,) int; see `Bars.decision_points`."""
         return self.bars.decision_points
+
+    @property
+    def section_starts(self) -> np.ndarray:
+        """Beats at which a section begins, (n_sections,): of the given ones, else estimated."""
+        return np.flatnonzero(self.features[:, _SINCE] == 0)
+
+    @property
+    def outline(self) -> list[tuple[float, str]]:
+        """Start in s and name of each section; those without a given name are numbered from 1."""
+        given = {section.start: section.label for section in self.sections}
+        return [
+            (float(self.beat_times[beat]), given.get(beat, str(number)))
+            for number, beat in enumerate(self.section_starts.tolist(), 1)
+        ]
 
     @property
     def warning(self) -> str:

@@ -415,7 +415,7 @@ def select_pairs(args: argparse.Namespace) -> None:
 
     path = resolve(args.manifest)
     model, _ = load_reward_model(needed(args.reward_model))
-    chosen, unsure = select_tasks(
+    chosen, pairs = select_tasks(
         Manifest.load(path),
         path.parent,
         model,
@@ -425,9 +425,8 @@ def select_pairs(args: argparse.Namespace) -> None:
         args.seed,
     )
     chosen.save(resolve(args.output) if args.output else path.with_name("selected_manifest.json"))
-    names = chosen.song_names()
-    for task, value in zip(chosen.tasks, unsure, strict=False):  # checks come last
-        print(f"{value:.3f}  {names[task.song_id]}: {task.edit_a_id} against {task.edit_b_id}")
+    for one in pairs[pairs["chosen"] > 0].sort_values("chosen").itertuples():
+        print(f"{one.disagreement:.3f}  {one.song}: {one.edit_a} against {one.edit_b}")
 
 
 def demo(args: argparse.Namespace) -> None:

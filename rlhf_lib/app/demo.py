@@ -174,7 +174,11 @@ class _Demo:
         per_song = candidate_edits(old, held_out, self.size.candidates_per_song, self.seed)
         pairs = judged_comparisons(per_song, self.rater)
         accuracies = {"v8": accuracy_table(v8, pairs), "v9": accuracy_table(v9, pairs)}
-        return wins, accuracies, lengths_by_temperature([e for edits in per_song for e in edits])
+        return (
+            wins,
+            accuracies,
+            lengths_by_temperature([e.edit for edits in per_song for e in edits]),
+        )
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Profile:
 
 PROFILES = {
     "full": Profile(8, 6, 120.0, 12, 4, 500, 15, 500),
-    "smoke": Profile(4, 2, 40.0, 3, 1, 50, 10, 50),
+    "smoke": Profile(4, 2, 40.0, 3, 2, 150, 10, 150),
 }
 
 

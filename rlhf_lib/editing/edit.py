@@ -63,6 +63,22 @@ def target_keep_ratio(temperature: float) -> float:
     return float(np.interp(temperature, TEMPERATURES, _KEEP_RATIOS))
 
 
+def temperature_of(keep_ratio: float) -> float:
+    """Return the temperature that aims at a keep ratio: the inverse of `target_keep_ratio`.
+
+    Raises
+    ------
+    InputError
+        When the keep ratio is outside 0.5 … 1.
+    """
+    if not _KEEP_RATIOS[-1] <= keep_ratio <= _KEEP_RATIOS[0]:
+        raise InputError(
+            f"no temperature aims at keep ratio {keep_ratio!r}; they reach from "
+            f"{_KEEP_RATIOS[-1]} to {_KEEP_RATIOS[0]}"
+        )
+    return float(np.interp(keep_ratio, _KEEP_RATIOS[::-1], TEMPERATURES[::-1]))
+
+
 def check_actions(actions: np.ndarray, n_beats: int) -> np.ndarray:
     """Return `actions` as an int8 array of shape (n_beats,).
 
@@ -151,6 +167,33 @@ class Edit:
         actions.flags.writeable = False
         object.__setattr__(self, "actions", actions)
 
+    @classmethod
+    def without(cls, song: Song, *spans: tuple[int, int], target: float | None = None) -> "Edit":
+        """Return the edit that keeps everything except some spans of beats.
+
+        Parameters
+        ----------
+        spans : (first, stop) beats
+            The beats from `first` to before `stop` are cut.
+        target : float, optional
+            By default the keep ratio that is reached.
+
+        Raises
+        ------
+        InputError
+            When a span is not within the song, or nothing would be played.
+        """
+        actions = np.full(song.n_beats, Action.KEEP)
+        for first, stop in spans:
+            if not 0 <= first < stop <= song.n_beats:
+                raise InputError(
+                    f"beats {first} to {stop} are no span of {song.song_id!r}, which has "
+                    f"{song.n_beats} beats; give its first beat and the beat after its last"
+                )
+            actions[first:stop] = Action.CUT
+        edit = cls(song, actions, 1.0 if target is None else target)
+        return edit if target is not None else cls(song, actions, edit.keep_ratio)
+
     def __repr__(self) -> str:
         return (
             f"Edit({self.song.song_id!r}, {self.duration:.1f} of {self.song.duration:.1f} s, "
@@ -166,6 +209,16 @@ class Edit:
     def seams(self) -> np.ndarray:
         """Places in `order` where a new segment starts, (n_seams,)."""
         return seam_places(self.order)
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """Start of each played beat in the edit, then the end of the last, (n_played + 1,) s."""
+        return np.concatenate([[0.0], np.cumsum(self.song.beat_durations[self.order])])
+
+    @property
+    def seam_times(self) -> np.ndarray:
+        """Time of each seam in the edit, (n_seams,) s."""
+        return self.times[self.seams]
 
     @property
     def segments(self) -> np.ndarray:

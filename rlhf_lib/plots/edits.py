@@ -8,14 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rlhf_lib.editing.edit import Edit
+from rlhf_lib.editing.whole_edit import LENGTH_UNIT
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.reward import dense as dense_reward
 from rlhf_lib.learning.reward.dense import DENSE_TERMS
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import axes_or_new, figure_of, short_name, styled
-
-#: The largest difference allowed between an achieved keep ratio and its target.
-TOLERANCE = 0.03
 
 
 @styled
@@ -47,7 +45,7 @@ def edit_map(
     ax = axes_or_new(ax, 10, 1.2 + 0.45 * len(edits))
     longest = max(edit.song.duration for edit in edits)
     for row, edit in enumerate(edits):
-        ends = _output_ends(edit)
+        ends = edit.times
         bounds = edit.song.beat_bounds / edit.song.sample_rate
         mesh = ax.pcolormesh(
             ends,
@@ -84,7 +82,7 @@ def edit_map(
 
 def _edit_diagonal(edit: Edit, label: str, ax: Axes | None) -> Figure:
     ax = axes_or_new(ax, 7, 4.2)
-    ends = _output_ends(edit)
+    ends = edit.times
     bounds = edit.song.beat_bounds / edit.song.sample_rate
     places = np.concatenate([[0], edit.seams, [len(edit.order)]])
     for number, (start, stop) in enumerate(edit.segments):
@@ -114,11 +112,6 @@ def _edit_diagonal(edit: Edit, label: str, ax: Axes | None) -> Figure:
     ax.set_title(f"{names}: {count} seam{'s' * (count != 1)}")
     ax.legend(loc="upper left")
     return figure_of(ax)
-
-
-def _output_ends(edit: Edit) -> np.ndarray:
-    """Return the start of each played beat in the edit, then the end of the last, in s."""
-    return np.concatenate([[0], np.cumsum(edit.song.beat_durations[edit.order])])
 
 
 @styled
@@ -181,12 +174,12 @@ def durations(table: pd.DataFrame, ax: Axes | None = None) -> Figure:
     targets = table.groupby("temperature")["target"].first()
     ax.fill_between(
         targets.index,
-        targets - TOLERANCE,
-        targets + TOLERANCE,
+        targets - LENGTH_UNIT,
+        targets + LENGTH_UNIT,
         color=style.SKY,
         alpha=0.35,
         linewidth=0,
-        label=f"target ± {TOLERANCE}",
+        label=f"target ± {LENGTH_UNIT}",
     )
     ax.plot(targets.index, targets, color=style.BLUE, linewidth=1, label="target")
     songs = pd.factorize(table["song"])[0]

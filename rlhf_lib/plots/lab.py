@@ -158,7 +158,7 @@ def explanation(
     unit: str = "logits",
     fig: Figure | SubFigure | None = None,
 ) -> Figure:
-    """Draw the parts of a score: a bar for each descriptor, and the contribution of each seam.
+    """Draw the parts of a score: a bar for each descriptor, beside it the part of each seam.
 
     Parameters
     ----------
@@ -185,9 +185,9 @@ def explanation(
         rest = ranked[_BARS:]
         ranked = [*ranked[:_BARS], (f"{len(rest)} more", sum(value for _, value in rest))]
     strips = [explained.seams] if other is None else [explained.seams, other.seams]
-    height = 1.2 + 0.26 * (len(ranked) + 1)
-    fig = new_figure(8, height + 1.6 * len(strips)) if fig is None else fig
-    axes = fig.subplots(1 + len(strips), 1, height_ratios=[height] + [1.5] * len(strips))
+    fig = new_figure(10, 1.2 + 0.24 * (len(ranked) + 1)) if fig is None else fig
+    layout = [["parts", f"seams {number}"] for number in range(len(strips))]
+    axes = list(fig.subplot_mosaic(layout, width_ratios=[1, 1.15]).values())
     _bars(axes[0], [*ranked, ("sum", total)], other is not None)
     axes[0].set_xlabel(f"score ({unit})")
     for ax, seams, name in zip(axes[1:], strips, ("the first", "the other"), strict=False):

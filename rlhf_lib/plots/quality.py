@@ -31,7 +31,7 @@ def quality(report: dict[str, Any], fig: Figure | SubFigure | None = None) -> Fi
         raise InputError("there are no answers to draw; rate some pairs first")
     most = max(report["strengths"], key=lambda one: sum(row["n"] for row in one["candidates"]))
     rows = len(raters) + 1, max(len(most["candidates"]), 4)
-    fig = new_figure(10, 2.8 + 0.32 * sum(rows)) if fig is None else fig
+    fig = new_figure(10, 2.4 + 0.19 * sum(rows)) if fig is None else fig
     panels = fig.subplots(2, 2, height_ratios=[2 + row for row in rows])
     _trust(panels[0, 0], report, raters)
     _sides(panels[0, 1], report["side_bias"], raters)

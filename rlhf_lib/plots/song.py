@@ -143,7 +143,7 @@ def feature_map(song: Song, ax: Axes | None = None) -> Figure:
     Each feature is standardised over the song and clipped at ±3 standard deviations; one that
     never changes is 0. Small groups are drawn taller, so that their names fit.
     """
-    ax = axes_or_new(ax, 10, 7)
+    ax = axes_or_new(ax, 10, 5.6)
     features = song.features.astype(np.float64)
     spread = features.std(axis=0)
     varies = spread > 1e-9

@@ -18,7 +18,7 @@ from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.fit import RewardHistory
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.plots import style
-from rlhf_lib.plots.style import axes_or_new, count_axis, figure_of, new_figure, short_name, styled
+from rlhf_lib.plots.style import count_axis, figure_of, new_figure, short_name, styled
 from rlhf_lib.raters.simulated import SimulatedRater
 
 #: Loss of a Bradley–Terry model that predicts ½ for every pair.
@@ -162,9 +162,11 @@ def weights(
     models: Mapping[str, RewardModel],
     rater: SimulatedRater | None = None,
     pairs: Sequence[Comparison] = (),
-    ax: Axes | None = None,
+    fig: Figure | SubFigure | None = None,
 ) -> Figure:
     """Draw the weights of the linear heads of reward models: ensemble mean and range.
+
+    The left panel has the additive descriptors, the right one those of the whole edit.
 
     Weights are given per typical difference of a descriptor between two edits, so that they
     compare across descriptors.
@@ -186,57 +188,64 @@ def weights(
     """
     if not models:
         raise InputError("no reward model to draw; give at least one under its name")
-    ax = axes_or_new(ax, 7.5, 1.2 + 0.25 * N_DESCRIPTORS)
+    fig = new_figure(10, 5.2) if fig is None else fig
     scale = next(iter(models.values())).descriptor_scale.cpu().numpy()
     if len(pairs):
         gaps = np.stack([describe(pair.a) - describe(pair.b) for pair in pairs])
         scale = np.sqrt((gaps**2).mean(axis=0))
-    rows = np.arange(N_DESCRIPTORS)
-    count = len(models) + (rater is not None)
-    for number, (name, model) in enumerate(models.items()):
-        each = model.descriptor_weights().detach().cpu().numpy() * scale
+    weights_of = {
+        name: model.descriptor_weights().detach().cpu().numpy() * scale
+        for name, model in models.items()
+    }
+    drawn = {
+        f"{short_name(name)} (mean and range of {len(each)})": each
+        for name, each in weights_of.items()
+    }
+    taste = None if rater is None else rater.descriptor_weights * scale / (rater.noise or 1.0)
+    parts = {
+        "Sums over joins": range(N_ADDITIVE),
+        "Whole edit": range(N_ADDITIVE, N_DESCRIPTORS),
+    }
+    for ax, (title, rows) in zip(fig.subplots(1, 2, sharex=True), parts.items(), strict=True):
+        _weights_of(ax, drawn, taste, list(rows))
+        ax.set_title(title)
+    fig.supxlabel("log-odds of being preferred, per typical difference of two edits", fontsize=9.5)
+    fig.suptitle("Weights of the linear head", x=0.01, ha="left", fontweight="bold", fontsize=11)
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=3)
+    return figure_of(fig)
+
+
+def _weights_of(
+    ax: Axes, drawn: Mapping[str, np.ndarray], taste: np.ndarray | None, rows: list[int]
+) -> None:
+    """Draw some rows of weights, (members, N_DESCRIPTORS) each."""
+    count = len(drawn) + (taste is not None)
+    places = np.arange(len(rows))
+    for number, (label, weights) in enumerate(drawn.items()):
+        each = weights[:, rows]
         mean = each.mean(axis=0)
         ax.errorbar(
             mean,
-            rows + 0.6 * ((number + 0.5) / count - 0.5),
+            places + 0.6 * ((number + 0.5) / count - 0.5),
             xerr=np.maximum([mean - each.min(axis=0), each.max(axis=0) - mean], 0),
             fmt="o",
-            markersize=5,
+            markersize=4,
             capsize=2,
             linewidth=1.3,
             color=style.CYCLE[number % len(style.CYCLE)],
-            label=f"{short_name(name)} (mean and range of {len(each)})",
+            label=label,
         )
-    if rater is not None:
+    if taste is not None:
         ax.plot(
-            rater.descriptor_weights * scale / (rater.noise or 1.0),
-            rows + 0.6 * ((count - 0.5) / count - 0.5),
+            taste[rows],
+            places + 0.6 * ((count - 0.5) / count - 0.5),
             "D",
-            markersize=5,
+            markersize=4,
             markerfacecolor="white",
             color=style.VERMILLION,
             label="simulated taste",
         )
     ax.axvline(0, color=style.BLACK, linewidth=0.8)
-    ax.axhline(N_ADDITIVE - 0.5, color=style.GREY, linewidth=0.8, linestyle=":")
-    for text, first, stop in (
-        ("sums over joins", 0, N_ADDITIVE),
-        ("whole edit", N_ADDITIVE, N_DESCRIPTORS),
-    ):
-        ax.annotate(
-            text,
-            (1, (first + stop - 1) / 2),
-            (4, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            rotation=-90,
-            va="center",
-            fontsize=8,
-            color="#555555",
-        )
-    ax.set_yticks(rows, [name.replace("_", " ") for name in DESCRIPTOR_NAMES])
-    ax.set_ylim(N_DESCRIPTORS - 0.4, -0.6)
-    ax.set_xlabel("log-odds of being preferred, per typical difference of two edits")
-    ax.set_title("Weights of the linear head")
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.08), ncols=3)
-    return figure_of(ax)
+    ax.set_yticks(places, [DESCRIPTOR_NAMES[row].replace("_", " ") for row in rows])
+    ax.tick_params(axis="y", length=0, labelsize=8.5)
+    ax.set_ylim(len(rows) - 0.4, -0.6)

@@ -1,22 +1,24 @@
 """Blind comparison of a new and an old policy by listeners, who see no names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from rlhf_lib.analysis.song import Song
-from rlhf_lib.editing.edit import TEMPERATURES, target_keep_ratio
+from rlhf_lib.editing.edit import Edit, temperature_of
+from rlhf_lib.editing.whole_edit import LENGTH_UNIT
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import VOTE_FOR_A, Annotation
 from rlhf_lib.feedback.manifest import Manifest, PolicyRef, Task
 from rlhf_lib.learning.policy.policy import Policy
+from rlhf_lib.steps.calibration import wilson_interval
 from rlhf_lib.steps.candidate_files import MANIFEST_NAME, CandidateEdit, songs_on_disk
 from rlhf_lib.steps.candidate_names import song_ids
+from rlhf_lib.steps.evaluation import clustered_rate
 
 _SIDES = ("new", "old")
-_TEMPERATURE = {target_keep_ratio(one): one for one in TEMPERATURES}
 
 
 def blind_comparison(
@@ -48,7 +50,7 @@ def blind_comparison(
         edits = []
         pairs = [pair for pair in zip(*made, strict=True) if pair[0].song is song]
         for pair in pairs:
-            temperature = _TEMPERATURE[pair[0].target]
+            temperature = temperature_of(pair[0].target)
             ids = [f"{side}_{temperature}" for side in _SIDES]
             edits += [
                 CandidateEdit(one, temperature, 1, edit)
@@ -63,6 +65,21 @@ def blind_comparison(
     manifest = Manifest.create(ref, songs_on_disk(work, folder), tasks)
     manifest.save(folder / MANIFEST_NAME)
     return manifest
+
+
+def blind_edits(manifest: Manifest, songs: Mapping[str, Song]) -> list[tuple[Edit, Edit]]:
+    """Return the edits of a blind comparison, song by song: the new policy's and the old one's.
+
+    Parameters
+    ----------
+    songs : dict of song id → Song
+        From `rlhf_lib.steps.candidate_files.load_manifest_songs`.
+    """
+    return [
+        (ours.edit(songs[entry.id]), theirs.edit(songs[entry.id]))
+        for entry in manifest.songs
+        for ours, theirs in zip(entry.candidates[::2], entry.candidates[1::2], strict=True)
+    ]
 
 
 def blind_votes(answers: Sequence[Annotation], manifest: Manifest) -> pd.DataFrame:
@@ -114,3 +131,83 @@ def blind_votes(answers: Sequence[Annotation], manifest: Manifest) -> pd.DataFra
     both = [votes, pd.DataFrame(even, columns=columns)] if even else [votes]
     table = pd.concat(both, ignore_index=True)
     return table.assign(song=table["song"].map(manifest.song_names()))
+
+
+def interval_widths(
+    answers: Sequence[Annotation],
+    manifest: Manifest,
+    raters: Sequence[int] = (1, 2, 4, 8),
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return half the width of the win rate's 95 % interval, for fewer raters and fewer pairs.
+
+    Raters are taken by name, pairs in the order of a rater's answers.
+
+    Returns
+    -------
+    DataFrame
+        One row per number of raters (at most all), one column per number of pairs: half of the
+        tasks, all tasks.
+
+    Raises
+    ------
+    InputError
+        When there is no answer.
+    """
+    by_rater: dict[str, list[Annotation]] = {}
+    for answer in answers:
+        by_rater.setdefault(answer.rater_id, []).append(answer)
+    widths = {}
+    for n_raters in sorted({min(number, len(by_rater)) for number in raters}):
+        for n_pairs in sorted({-(-len(manifest.tasks) // 2), len(manifest.tasks)}):
+            chosen = sorted(by_rater)[:n_raters]
+            some = [one for rater in chosen for one in by_rater[rater][:n_pairs]]
+            votes = blind_votes(some, manifest)
+            rate = clustered_rate(votes["win"], votes["song"], seed)
+            widths[n_raters, n_pairs] = (rate.high - rate.low) / 2
+    table = pd.Series(widths).unstack()
+    return table.rename_axis(index="raters", columns="pairs of each rater")
+
+
+def success_table(
+    votes: pd.DataFrame, edits: Sequence[Edit], accuracies: pd.DataFrame, old: str, seed: int = 0
+) -> pd.DataFrame:
+    """Return the claims about a new policy, each with its measurement and whether it is met.
+
+    Parameters
+    ----------
+    votes : DataFrame
+        From `blind_votes`.
+    edits : sequence of Edit
+        The new policy's.
+    accuracies : DataFrame
+        From `rlhf_lib.steps.evaluation.accuracy_table`, on the pairs of the comparison.
+    old : str
+        Name of the old policy.
+
+    Returns
+    -------
+    DataFrame
+        claim, value, low, high (95 % interval: over songs; of shares of songs and of edits
+        Wilson's), wanted, met.
+    """
+    won = clustered_rate(votes["win"], votes["song"], seed)
+    fair = votes.groupby("song")["win"].mean() >= 0.5
+    kept = np.array([abs(edit.keep_ratio - edit.target) <= LENGTH_UNIT for edit in edits])
+    ranks = accuracies.set_index("scorer").loc["reward model", ["accuracy", "low", "high"]]
+    rows = [
+        (f"win rate over {old}", won.value, won.low, won.high, "low > 0.5"),
+        ("songs not worse off", *_share(fair), "all"),
+        (f"lengths within {LENGTH_UNIT} of target", *_share(kept), "all"),
+        ("model ranks as the raters", *ranks, "low > 0.5"),
+    ]
+    table = pd.DataFrame(rows, columns=["claim", "value", "low", "high", "wanted"])
+    return table.assign(
+        met=np.where(table["wanted"] == "all", table["value"] == 1, table["low"] > 0.5)
+    )
+
+
+def _share(held: Sequence[bool]) -> tuple[float, float, float]:
+    """Return the share of the cases that hold, with Wilson's interval."""
+    share = float(np.mean(held))
+    return share, *map(float, wilson_interval(share, len(held)))

@@ -5,6 +5,7 @@ from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from rlhf_lib.analysis.encode import FLAC_HIGHEST_RATE
 from rlhf_lib.analysis.song import Song
@@ -14,7 +15,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.manifest import CHECK_ID, Manifest, PolicyRef, Task
 from rlhf_lib.learning.planning.search import alternatives
 from rlhf_lib.learning.policy.policy import TARGETS, Policy
-from rlhf_lib.learning.reward.active import disagreement, select
+from rlhf_lib.learning.reward.active import disagreement, information, select
 from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.parallel import run
 from rlhf_lib.steps.candidate_files import (
@@ -208,11 +209,10 @@ def select_tasks(
     rule: str = "random",
     random_share: float = 0.2,
     seed: int = 0,
-) -> tuple[Manifest, np.ndarray]:
-    """Return a manifest with only the selected pairs, and the disagreement on each.
+) -> tuple[Manifest, pd.DataFrame]:
+    """Return a manifest with only the selected pairs, and how uncertain the model is about each.
 
-    Obvious checks are kept in their usual share, after the chosen pairs; no disagreement is
-    returned for them.
+    Obvious checks are kept in their usual share, after the chosen pairs.
 
     Parameters
     ----------
@@ -224,6 +224,14 @@ def select_tasks(
         One of `rlhf_lib.learning.reward.active.RULES`.
     random_share : float
         Share of the pairs chosen at random, as unbiased test data for the next reward model.
+
+    Returns
+    -------
+    manifest : Manifest
+    pairs : DataFrame
+        All pairs of the manifest but the obvious checks, in its order: song (its name), edit_a,
+        edit_b, disagreement, information, and chosen: 1 for the pair that comes first, 2 …, 0 for
+        one that was not chosen.
     """
     songs = load_manifest_songs(manifest, folder)
     questions = [task for task in manifest.tasks if task.check is None]
@@ -238,6 +246,12 @@ def select_tasks(
     differences = model.score_differences(pairs)
     chosen = select(differences, n_pairs, rule, random_share, np.random.default_rng(seed))
     tasks = [questions[place] for place in chosen] + checks[: n_checks(len(chosen))]
-    return Manifest.create(manifest.policy, manifest.songs, tasks), disagreement(
-        differences[chosen]
+    names, rank = manifest.song_names(), np.zeros(len(questions), dtype=int)
+    rank[chosen] = np.arange(1, len(chosen) + 1)
+    table = pd.DataFrame(
+        [(names[task.song_id], task.edit_a_id, task.edit_b_id) for task in questions],
+        columns=["song", "edit_a", "edit_b"],
+    ).assign(
+        disagreement=disagreement(differences), information=information(differences), chosen=rank
     )
+    return Manifest.create(manifest.policy, manifest.songs, tasks), table

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from rlhf_lib.errors import InputError
+from rlhf_lib.errors import InputError, NotMadeYet
 from rlhf_lib.paths import BOX, resolve
 
 #: Trained on composed songs and stored with the code, so that a cycle can start at candidates.
@@ -118,8 +118,10 @@ def needed(path: str | Path) -> Path:
 
     Raises
     ------
-    InputError
+    NotMadeYet
         When it is in neither place; the message names the notebook and the command that make it.
+    InputError
+        When no step makes such a file.
     """
     path = resolve(path)
     if path.is_file() or path.is_dir():
@@ -129,4 +131,6 @@ def needed(path: str | Path) -> Path:
     if path.name in PRETRAINED and (BOX / path.name).is_file():
         return BOX / path.name
     maker = next((maker for name, maker in _MAKERS.items() if re.fullmatch(name, path.name)), None)
-    raise InputError(f"{path} is missing" + (f"; run {maker} first" if maker else ""))
+    if maker is None:
+        raise InputError(f"{path} is missing")
+    raise NotMadeYet(f"{path} is missing; run {maker} first")

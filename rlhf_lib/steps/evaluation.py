@@ -8,7 +8,7 @@ import pandas as pd
 
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import N_ADDITIVE
-from rlhf_lib.editing.edit import Edit
+from rlhf_lib.editing.edit import Edit, temperature_of
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import VOTE_FOR_A
 from rlhf_lib.learning.planning.plans import exact
@@ -275,18 +275,18 @@ def gold_course(
     return table.assign(gold=gain.mean(axis=1), low=low, high=high)
 
 
-def lengths_by_temperature(edits: Sequence[CandidateEdit]) -> pd.DataFrame:
+def lengths_by_temperature(edits: Sequence[Edit]) -> pd.DataFrame:
     """Return target and achieved keep ratio and duration in s of each edit."""
     return pd.DataFrame(
         [
             {
-                "song": one.edit.song.song_id,
-                "temperature": one.temperature,
-                "target": one.edit.target,
-                "keep_ratio": one.edit.keep_ratio,
-                "duration": one.edit.duration,
+                "song": edit.song.song_id,
+                "temperature": temperature_of(edit.target),
+                "target": edit.target,
+                "keep_ratio": edit.keep_ratio,
+                "duration": edit.duration,
             }
-            for one in edits
+            for edit in edits
         ]
     )
 

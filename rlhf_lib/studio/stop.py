@@ -1,8 +1,10 @@
-"""End a notebook's run where a person is needed first."""
+"""End a notebook's run where a person, or an earlier notebook, is needed first."""
 
 from typing import NoReturn
 
 from IPython import get_ipython
+
+from rlhf_lib.errors import NotMadeYet
 
 
 class StoppedHere(Exception):
@@ -18,11 +20,18 @@ def stop_here(next_step: str) -> NoReturn:
         Always. A notebook shows no error for it.
     """
     print(f"The run ends here. Next: {next_step}")
-    shell = get_ipython()
-    if shell is not None:
-        shell.set_custom_exc((StoppedHere,), _show_nothing)
+    end_calmly()
     raise StoppedHere(next_step)
 
 
-def _show_nothing(shell, kind, error, traceback, tb_offset=None) -> None:
+def end_calmly() -> None:
+    """Show no error, from now on, where this notebook's run ends at a step that comes first."""
+    shell = get_ipython()
+    if shell is not None:
+        shell.set_custom_exc((StoppedHere, NotMadeYet), _show_the_step)
+
+
+def _show_the_step(shell, kind, error, traceback, tb_offset=None) -> None:
     """Take the place of IPython's traceback."""
+    if isinstance(error, NotMadeYet):
+        print(f"The run ends here. {error}")

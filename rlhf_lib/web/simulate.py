@@ -2,18 +2,22 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import uvicorn
+from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.manifest import Manifest
+from rlhf_lib.feedback.store import PreferenceStore
 from rlhf_lib.listening.task_order import Presentation
 from rlhf_lib.paths import resolve
 from rlhf_lib.raters.simulated import SimulatedRater
@@ -72,7 +76,11 @@ def simulate_study(
     running = RunningStudy(study.model_copy(update=open_to_all))
     manifest = running.parts[1]
     songs = load_manifest_songs(manifest, resolve(study.manifest).parent)
-    with served(running) as address, httpx.Client(base_url=address, timeout=60.0) as http:
+    with ExitStack() as stack:
+        address = stack.enter_context(served(running))
+        http = stack.enter_context(httpx.Client(base_url=address, timeout=60.0))
+
+        bar = stack.enter_context(tqdm(desc="answers", unit="answer", leave=False))
 
         def take_part(number: int) -> None:
             behaviour = behaviours[number % len(behaviours)]
@@ -82,11 +90,41 @@ def simulate_study(
             client = Client(
                 http, mind.rater_id, running.keys.simulation, running.study.ids_from_url[0]
             )
-            SimulatedVisit(running.study, manifest, running.keys, songs, mind, client).run()
+            visit = SimulatedVisit(running.study, manifest, running.keys, songs, mind, client)
+            visit.run(bar.update)
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(take_part, range(n_raters)))
     return running
+
+
+def rehearse(
+    manifest: str | Path, answers_dir: str | Path, n_raters: int, taste: str, seed: int = 0
+) -> list[Annotation]:
+    """Let careful simulated raters answer every task of a manifest in a study; return the answers.
+
+    The study has one sitting without repeats. Raters who have answered in `answers_dir` before
+    are not asked again.
+
+    Parameters
+    ----------
+    manifest : path
+    answers_dir : path
+        Of this rehearsal alone.
+    taste : str
+        All raters have it; they differ in their noise.
+    """
+    tasks = {"per_sitting": len(Manifest.load(manifest).tasks), "overlap": 1.0, "repeat_share": 0.0}
+    study = Study(
+        title="Rehearsal",
+        manifest=str(manifest),
+        feedback=str(answers_dir),
+        level=False,
+        tasks=tasks | {"seed": seed},
+        end={"text": "Thank you"},
+    )
+    simulate_study(study, n_raters, taste, seed=seed, behaviours=("careful",))
+    return PreferenceStore(answers_dir).current()
 
 
 class SimulatedVisit:
@@ -127,8 +165,8 @@ class SimulatedVisit:
         self._chance = np.random.default_rng(keys.draw("behaviour", mind.rater_id))
         self._attempts = 0
 
-    def run(self) -> None:
-        """Take part until the end, or until the rater drops out."""
+    def run(self, answered: Callable[[], object] = lambda: None) -> None:
+        """Take part until the end, or until the rater drops out; report each answer."""
         client = self._client
         client.begin()
         most = max(self._study.tasks.per_sitting // 3, 1)
@@ -139,6 +177,7 @@ class SimulatedVisit:
                 if is_rating and self._behaviour == "dropping_out" and n_rated == most:
                     return
                 self._rate()
+                answered()
                 n_rated += is_rating
             else:
                 client.fill(**self._given())

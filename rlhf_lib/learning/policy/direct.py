@@ -12,18 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch.nn import functional as F
+from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
+from rlhf_lib.feedback.annotation import VOTE_FOR_A
 from rlhf_lib.learning.planning.search import whole_edits
 from rlhf_lib.learning.policy.policy import (
     CUTTING_TARGETS,
     LEAST_LOG_SD,
     MOST_LOG_SD,
+    Policy,
     Stage,
     situations,
 )
+from rlhf_lib.raters.rater import Rater
 
 #: Pairs that are drawn for a question until two edits differ.
 _DRAWS = 10
@@ -75,7 +79,7 @@ def draw_pairs(
 ) -> PlanPairs:
     """Draw songs, lengths, and two plans for each; a pair of equal edits is drawn again."""
     device, rows = generator.device, []
-    for _ in range(count):
+    for _ in tqdm(range(count), "drawing pairs", unit="pair", leave=False):
         for _ in range(_DRAWS):
             place, goal = (
                 int(torch.randint(len(of), (), generator=generator, device=device))
@@ -92,6 +96,35 @@ def draw_pairs(
         rows.append((x, numbers, (a, b)))
     x, numbers, edits = zip(*rows, strict=True)
     return PlanPairs(torch.cat(x), torch.stack(numbers), list(edits))
+
+
+def direct_child(
+    policy: Policy, songs: Sequence[Song], rater: Rater, count: int, seed: int = 0
+) -> tuple[Policy, list[float]]:
+    """Return a child of a policy that is trained on a rater's answers to draws of its own.
+
+    Its distribution over plans starts anew around the plan under the policy's own reward.
+
+    Parameters
+    ----------
+    songs : sequence of Song
+        Of the draws.
+    rater : Rater
+        Compares `count` pairs of drawn edits.
+    seed : int
+        Of the network and the draws.
+
+    Returns
+    -------
+    child : Policy
+    losses : list of float
+        The loss before each step, nats per answer.
+    """
+    torch.manual_seed(seed)
+    child = policy.child(policy.last.reward())
+    pairs = draw_pairs(child.last, songs, count, torch.Generator().manual_seed(seed))
+    votes = [VOTE_FOR_A[rater.compare(a.song, a, b).preference] for a, b in pairs.edits]
+    return child, train_directly(child.last, pairs, votes)
 
 
 def direct_loss(

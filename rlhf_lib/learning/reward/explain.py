@@ -1,8 +1,10 @@
 """The parts of a score: per descriptor and per seam."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from rlhf_lib.editing.descriptors import (
     ADDITIVE_NAMES,
@@ -91,16 +93,57 @@ def seam_parts(edit: Edit, weights: np.ndarray) -> tuple[SeamPart, ...]:
     weights : (N_DESCRIPTORS,) array
     """
     order, steps = edit.order, describe_steps(edit) * weights[:N_ADDITIVE]
-    times = np.concatenate([[0.0], np.cumsum(edit.song.beat_durations[order])])
     return tuple(
         SeamPart(
-            float(times[place]),
+            float(edit.times[place]),
             int(order[place - 1]),
             int(order[place]),
             dict(zip(ADDITIVE_NAMES, steps[place].tolist(), strict=True)),
         )
         for place in edit.seams
     )
+
+
+def seam_table(model: RewardModel, edits: Sequence[Edit]) -> pd.DataFrame:
+    """Return all seams of edits of one song, the lowest contribution to the score first.
+
+    A jump that several edits make is listed once, of the first edit.
+
+    Returns
+    -------
+    DataFrame
+        edit (place in `edits`), place (s, from the start of the edit), adds (to the score), left
+        and reached (beats of the song), sung (P(inside a sung line) before and after the seam,
+        added up: 0 … 2), mostly (the descriptor with the lowest part).
+    """
+    rows = [
+        {
+            "edit": number,
+            "place": seam.place,
+            "adds": seam.total,
+            "left": seam.left,
+            "reached": seam.reached,
+            "sung": float(edit.song.sung_bounds[[seam.left + 1, seam.reached]].sum()),
+            "mostly": min(seam.by_descriptor, key=seam.by_descriptor.get),
+        }
+        for number, edit in enumerate(edits)
+        for seam in explain(model, edit).seams
+    ]
+    columns = ["edit", "place", "adds", "left", "reached", "sung", "mostly"]
+    table = pd.DataFrame(rows, columns=columns).drop_duplicates(["left", "reached"])
+    return table.sort_values("adds", ignore_index=True)
+
+
+def weight_changes(model: RewardModel, parent: RewardModel) -> dict[str, float]:
+    """Return how far each descriptor's weight moved from the parent's, the largest change first.
+
+    Means over the ensemble, per typical difference of the descriptor between two edits.
+    """
+    new, old = (each.descriptor_weights().detach().mean(0) for each in (model, parent))
+    moved = dict(
+        zip(DESCRIPTOR_NAMES, ((new - old) * model.descriptor_scale).tolist(), strict=True)
+    )
+    return dict(sorted(moved.items(), key=lambda one: -abs(one[1])))
 
 
 def reasons(edit: Edit, other: Edit, weights: np.ndarray) -> dict[str, float]:

@@ -9,6 +9,7 @@ the difference. The second derivative is never negative.
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 from scipy.special import expit, log_expit
 
 #: Upper limits of a tie, a slight and a moderate preference, in logits, before there is feedback.
@@ -87,6 +88,38 @@ def ordinal(gap, answer, strength, shape):
         as_plain = plain(gap, answer, strength, shape)
         loss[mixed], slope[mixed], by_shape[mixed], bend[mixed] = (x[mixed] for x in as_plain)
     return loss, slope, by_shape, bend
+
+
+#: The seven answers: name, (answer, strength).
+SEVEN_ANSWERS = {
+    "b strongly": (0.0, 3),
+    "b": (0.0, 2),
+    "b slightly": (0.0, 1),
+    "tie": (0.5, 0),
+    "a slightly": (1.0, 1),
+    "a": (1.0, 2),
+    "a strongly": (1.0, 3),
+}
+
+
+def seven_answers(gap: float) -> pd.DataFrame:
+    """Return what `ordinal` expects of the seven answers, before there is feedback.
+
+    Parameters
+    ----------
+    gap : float
+        Score of a less score of b, in logits.
+
+    Returns
+    -------
+    DataFrame
+        One row per answer, from "b strongly" to "a strongly": P (its probability), loss (nats) and
+        slope (derivative of the loss by the difference).
+    """
+    answers, strengths = map(np.array, zip(*SEVEN_ANSWERS.values(), strict=True))
+    gaps, start = np.full(len(answers), float(gap)), np.zeros(len(_GAPS))
+    loss, slope, *_ = ordinal(gaps, answers, strengths, start)
+    return pd.DataFrame({"P": np.exp(-loss), "loss": loss, "slope": slope}, list(SEVEN_ANSWERS))
 
 
 def _bell(x: np.ndarray) -> np.ndarray:

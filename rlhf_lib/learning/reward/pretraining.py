@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.feature_table import FEATURE_NAMES, N_SOUND
 from rlhf_lib.analysis.song import Song
-from rlhf_lib.editing.descriptors import N_DESCRIPTORS, describe
+from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, N_DESCRIPTORS, describe
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.reward.fit import RewardHistory
@@ -30,6 +30,14 @@ _PARTS = 4
 #: Pieces up to these lengths (beats) are counted.
 _PIECES = (4, 8, 16, 32, 64)
 _COURSE = [FEATURE_NAMES.index(name) for name in ("rms_mean", "onset_mean")]
+#: Names of the numbers that a synthetic rater may weigh, see `auxiliary_descriptors`.
+AUXILIARY_NAMES = (
+    *DESCRIPTOR_NAMES,
+    *(f"sound: {name}" for name in FEATURE_NAMES[:N_SOUND]),
+    *(f"quarter {k} of the song" for k in range(1, _PARTS + 1)),
+    *(f"{what} in quarter {k}" for k in range(1, _PARTS + 1) for what in ("level", "activity")),
+    *(f"pieces up to {beats} beats" for beats in _PIECES),
+)
 #: Most numbers that one synthetic rater weighs.
 _MOST = 4
 #: Typical utility difference of a synthetic rater, in units of the logistic noise.
@@ -74,7 +82,7 @@ def bradley_terry_loss(gap: torch.Tensor, preference: torch.Tensor) -> torch.Ten
 
 
 def auxiliary_descriptors(edit: Edit) -> np.ndarray:
-    """Return the numbers that a synthetic rater may weigh, (n_numbers,) float64.
+    """Return the numbers that a synthetic rater may weigh, as `AUXILIARY_NAMES` names them.
 
     The descriptors; the mean of each sound feature over the played beats; the share of the played
     beats that comes from each quarter of the song; level and activity of each quarter of the edit;
