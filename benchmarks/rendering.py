@@ -33,7 +33,7 @@ from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.steps.candidates import candidate_edits, generate_candidates
 
-GOAL = 10.0
+GOAL = 8.0
 FADE = 0.012
 
 
