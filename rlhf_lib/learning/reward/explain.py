@@ -1,10 +1,12 @@
 """The parts of a score: per descriptor and per seam."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from rlhf_lib.editing.descriptors import (
     ADDITIVE_NAMES,
@@ -16,6 +18,9 @@ from rlhf_lib.editing.descriptors import (
 )
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.learning.reward.model import RewardModel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,8 @@ def seam_table(model: RewardModel, edits: Sequence[Edit]) -> pd.DataFrame:
         and reached (beats of the song), sung (P(inside a sung line) before and after the seam,
         added up: 0 … 2), mostly (the descriptor with the lowest part).
     """
+    import pandas as pd  # here: edit_song needs this module, and not pandas, which takes a while
+
     rows = [
         {
             "edit": number,
