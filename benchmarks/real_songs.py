@@ -43,6 +43,8 @@ from rlhf_lib.steps.evaluation import EVEN, clustered_rate, wins
 REPORT = "docs/results.md"
 #: Numbers of noisy answers; a loss at either end beyond this many s is counted.
 ANSWERS, LOST_SECONDS = (50, 200), 4.0
+#: An edit of one seam at most this many beats from its start or end is little more than a crop.
+NEARLY_CROP = 16
 #: Songs that a taste must be able to judge: two for each half.
 FEWEST = 4
 
@@ -131,7 +133,7 @@ def seam_table(recorded: Recorded) -> pd.DataFrame:
         line = {"policy": policy, "length": length, "seams an edit": f"{some['seams'].mean():.1f}"}
         for share in ("a side in a line", "both sides in a line", "a side in a note"):
             line[share] = f"{some[share].sum() / seams:.0%}" if seams else ""
-        for share in (f"loses > {LOST_SECONDS:g} s of an end", "only a crop"):
+        for share in (f"loses > {LOST_SECONDS:g} s of an end", "only a crop", "nearly a crop"):
             line[share] = f"{some[share].mean():.0%}"
         lines.append(line)
     order = {name: place for place, name in enumerate(names.values())}
@@ -145,6 +147,7 @@ def _cuts(edit: Edit) -> dict[str, float]:
     sides = times[np.stack([order[edit.seams - 1] + 1, order[edit.seams]])]
     in_line = sung.in_line(sides)
     lost = max(times[order[0]], times[-1] - times[order[-1] + 1])
+    shortest = int(np.diff(edit.segments).min())
     return {
         "seams": len(edit.seams),
         "a side in a line": int(in_line.any(axis=0).sum()),
@@ -152,6 +155,7 @@ def _cuts(edit: Edit) -> dict[str, float]:
         "a side in a note": int(sung.in_note(sides).any(axis=0).sum()),
         f"loses > {LOST_SECONDS:g} s of an end": float(lost > LOST_SECONDS),
         "only a crop": float(len(edit.seams) == 0 and len(order) < song.n_beats),
+        "nearly a crop": float(len(edit.seams) == 1 and shortest <= NEARLY_CROP),
     }
 
 

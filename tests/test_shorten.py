@@ -142,7 +142,7 @@ def test_sparing_singing_adds_a_cost_on_the_policys_own_scale():
     for scale in (1.0, 7.0):
         dense = scale * np.pad(DENSE_WEIGHTS, (0, len(DESCRIPTOR_NAMES) - N_ADDITIVE))
         spared = sparing_singing(Policy(PolicyConfig(hidden=8), dense)).weights
-        assert spared[sung] == pytest.approx(-scale)  # −1 where the policy is the dense reward
+        assert spared[sung] == pytest.approx(-scale / 2)  # −½ where it is the dense reward
         assert np.delete(spared - dense, sung) == pytest.approx(0)
 
 

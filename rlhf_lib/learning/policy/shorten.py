@@ -21,9 +21,9 @@ LEAST_DIFFERENCE = 0.25
 _REPETITION_COSTS = (0.0, 0.02, 0.05, 0.1, 0.3)
 _SETS = 8
 
-#: Added weight of `sung` for edits that spare singing, on the scale of the dense reward; compared
-#: with 0.5 to 4 on recorded songs (docs/learning.md).
-SUNG_WEIGHT = -1.0
+#: Added weight of `sung` for edits that spare singing, on the scale of the dense reward; chosen
+#: from −0.5 to −4 on recorded songs (docs/learning.md).
+SUNG_WEIGHT = -0.5
 
 
 def sparing_singing(policy: Policy) -> Policy:
