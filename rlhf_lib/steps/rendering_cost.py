@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlhf_lib.analysis.audio import load_audio, save_audio
+from rlhf_lib.analysis.audio import Audio, load_audio, save_audio
 from rlhf_lib.analysis.decode import decode
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.edit import Edit
@@ -98,6 +98,8 @@ def _core_seconds(work: SongEdits, folder: Path, audio_format: str) -> float:
     trial = folder / f".trial.{audio_format}"
     for stale in folder.glob(".*trial.*"):  # left by a killed run
         stale.unlink()
+    noise = np.random.default_rng(0).uniform(-1, 1, (44100, 1)).astype(np.float32)
+    loudness(Audio(noise, 44100))  # compiled at its first call
     began = time.perf_counter()
     audio = load_audio(song.path)
     _ = audio.largest_jump  # computed once per song
