@@ -87,16 +87,16 @@ def write_demo_report(path: Path, results: DemoResults, sounds: Sequence[tuple[s
         Section(
             "New policy against old policy",
             "Share of held-out songs and lengths for which the noise-free taste prefers the edit "
-            "to that of v14. Intervals are clustered by song. The re-plan under the true taste is "
-            "the upper bound for additive tastes.",
+            "to that of v14. Intervals are clustered by song. The plan under the true taste is "
+            "the optimum for additive tastes.",
             table=results.wins,
             figure=plots.win_rates(results.wins),
         ),
         Section(
             "Accuracy of the reward models",
-            "v8 scores by the dense reward; v9 is fitted to the simulated preferences. In v8 the "
-            "transformer gives every edit the score 0 (accuracy 0.5), because its mix is fitted "
-            "only to feedback.",
+            "v8 scores by the dense reward; v9 is fitted to the simulated preferences. The "
+            "transformer gives every edit the score 0 (accuracy 0.5): it has no part in the score "
+            "unless asked for (RewardTraining.mix_prior_sd).",
             table=results.accuracy(),
             figure=plots.accuracies(results.accuracies),
         ),
