@@ -30,7 +30,6 @@ from rlhf_lib.analysis.song import load_songs
 from rlhf_lib.composer.compose import compose_songs
 from rlhf_lib.feedback.manifest import PolicyRef
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.steps.candidates import generate_candidates
@@ -170,7 +169,7 @@ def main() -> None:
 def prepare(folder: Path) -> None:
     """Compose songs, edit them and write a study in which every rater gets every pair."""
     songs, _ = load_songs(compose_songs(folder / "songs", 10, 0, 30.0)[0].parent)
-    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS)
     generate_candidates(
         songs, policy, PolicyRef(name="planner", sha256="0" * 64), folder / "eval_outputs"
     )

@@ -118,14 +118,13 @@ def candidates(folder: Path) -> None:
     from rlhf_lib.analysis.song import load_songs
     from rlhf_lib.composer.compose import compose_songs
     from rlhf_lib.feedback.manifest import PolicyRef
-    from rlhf_lib.learning.planning.song_tensors import FeatureScale
     from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
     from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
     from rlhf_lib.steps.candidates import generate_candidates
 
     compose_songs(folder / "songs", n_songs=1, seed=0, seconds=90.0)
     songs, _ = load_songs(folder / "songs", cache_dir=folder / "cache")
-    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS, FeatureScale.fit(songs))
+    policy = Policy(PolicyConfig(), SYNTHETIC_WEIGHTS)
     nobody = PolicyRef(name="planner", sha256="0" * 64)
     generate_candidates(songs, policy, nobody, folder / "eval_outputs")
 

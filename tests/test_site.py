@@ -13,6 +13,8 @@ import nbformat
 import pytest
 import yaml
 
+from rlhf_lib.feedback.manifest import Manifest
+
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
 REFERENCE = {path.name: path.read_text("utf-8") for path in (ROOT / "docs/reference").glob("*.md")}
@@ -102,3 +104,13 @@ def test_files_of_other_hosts_are_warned_of(pages, caplog, tag, warned):
     with caplog.at_level(logging.WARNING):
         assert pages.on_post_page(tag, page=page) == tag
     assert bool(caplog.records) is warned
+
+
+def test_the_script_of_the_pictures_makes_its_candidates(tmp_path):
+    """Only its first part: the pictures themselves take a minute of JupyterLab."""
+    spec = importlib.util.spec_from_file_location("screenshots", ROOT / "docs/screenshots.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    script.candidates(tmp_path)
+    manifest = Manifest.load(tmp_path / "eval_outputs/evaluation_manifest.json")
+    assert all((tmp_path / "eval_outputs" / c.path).is_file() for c in manifest.songs[0].candidates)
