@@ -132,9 +132,15 @@ STEPS = (
         "beats",
         LONG_BEATS,
         lambda beats: editing([made_up_song(beats)], search=False),
-        "stretches of at most 800 beats, planned one by one",
+        "stretches of at most 800 beats, one by one; what sounds odd is found among all beats",
     ),
-    Growth("reward of four edits", "beats", BEATS, scoring, "windows of fixed length"),
+    Growth(
+        "reward of four edits",
+        "beats",
+        BEATS,
+        scoring,
+        "descriptors only: the transformer has no part in the score",
+    ),
     Growth(
         "five edits, planned",
         "songs",
@@ -147,7 +153,7 @@ STEPS = (
         "beats",
         LONG_BEATS,
         lambda beats: editing([made_up_song(beats)]),
-        "the same for every plan; changes are described stretch by stretch",
+        "the same; changes are described stretch by stretch",
     ),
     Growth("fitting the reward", "pairs", PAIRS, fitting, "each edit is read once"),
     Growth(
@@ -175,7 +181,7 @@ def drawn(measured: list[tuple[Growth, np.ndarray]]) -> Figure:
     figure = new_figure(10.5, 3.1)
     for ax, kind in zip(figure.subplots(1, len(kinds)), kinds, strict=True):
         for marker, (growth, times) in zip(
-            "os^D", (one for one in measured if one[0].over == kind), strict=False
+            "os^Dv", (one for one in measured if one[0].over == kind), strict=False
         ):
             middle = np.median(times, axis=1)
             sizes = np.array(growth.sizes)
@@ -188,7 +194,11 @@ def drawn(measured: list[tuple[Growth, np.ndarray]]) -> Figure:
         )
         ax.xaxis.set_major_locator(FixedLocator(ticks))
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xticklabels(map(str, ticks))
+        labels = [f"{tick / 1000:.2g}k" if tick >= 1000 else str(tick) for tick in ticks]
+        crowded = len(ticks) > 6  # then every other size is named
+        ax.set_xticklabels(
+            ["" if crowded and place % 2 else label for place, label in enumerate(labels)]
+        )
         ax.legend(loc="upper left")
         low, high = ax.get_ylim()
         ax.set_ylim(low, high * (high / low) ** 0.45)  # room for the legend
