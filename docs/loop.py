@@ -18,18 +18,17 @@ from matplotlib.patches import Patch
 from rlhf_lib.analysis.feature_table import FEATURE_NAMES
 from rlhf_lib.analysis.song import Song, load_songs
 from rlhf_lib.composer.compose import compose_songs
-from rlhf_lib.feedback.annotation import VOTE_FOR_A
-from rlhf_lib.learning.policy.policy import TARGETS, Policy
-from rlhf_lib.learning.reward.combined import CombinedReward
-from rlhf_lib.learning.reward.comparisons import Comparison
+from rlhf_lib.editing.edit import Edit
+from rlhf_lib.learning.policy.policy import Policy
 from rlhf_lib.learning.reward.fit import RewardTraining, fit
 from rlhf_lib.plots import style
 from rlhf_lib.raters.simulated import SimulatedRater
-from rlhf_lib.steps.candidates import candidate_edits, comparison_tasks
 from rlhf_lib.steps.checkpoints import load_policy, load_reward_model
-from rlhf_lib.steps.train_policy import REFINED_SHARE
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "benchmarks"))  # lab: asking a rater, following the answers
+from lab.policies import asked, reference_edits, refined  # noqa: E402
+
 TASTE, ANSWERS, KEEP = "arc", 50, 0.5
 COLOURS = {
     "intro": style.SKY,
@@ -42,34 +41,24 @@ COLOURS = {
 
 def taught(old: Policy, songs: list[Song]) -> Policy:
     """Ask a simulated rater about edits of the songs and return the policy that follows."""
-    pairs = []
-    for edits in candidate_edits(old, songs, 10, 0):
-        by_id = {one.id: one.edit for one in edits}
-        tasks = comparison_tasks("song", edits)
-        pairs += [(by_id[task.edit_a_id], by_id[task.edit_b_id]) for task in tasks]
-    rater, answers = SimulatedRater("simulated", TASTE, noise=0.3), []
-    for place in np.random.default_rng(0).permutation(len(pairs))[:ANSWERS]:
-        a, b = pairs[place]
-        answer = rater.compare(a.song, a, b)
-        vote = VOTE_FOR_A[answer.preference]
-        answers.append(Comparison(a, b, vote, strength=answer.strength))
+    rater = SimulatedRater("simulated", TASTE, noise=0.3)
+    answers = asked(old, songs, rater, ANSWERS, seed=0, per_song=10)
     model, _ = load_reward_model(ROOT / "models/reward_model_v8.pt")
     fit(model, answers, [], RewardTraining(seed=0))
-    return old.child(CombinedReward(model, old.edits(songs, TARGETS), REFINED_SHARE))
+    return refined(old, model, reference_edits(old, songs), seed=0)
 
 
-def draw_row(ax: Axes, row: int, order: np.ndarray, song: Song, parts: np.ndarray) -> None:
+def draw_row(ax: Axes, row: int, edit: Edit, parts: np.ndarray) -> None:
     """Draw beats in playing order: as high as they are loud, in the colours of the song's parts."""
-    level = song.features[:, FEATURE_NAMES.index("rms_mean")]
+    level = edit.song.features[:, FEATURE_NAMES.index("rms_mean")]
     low, high = np.quantile(level, [0.02, 0.98])
     height = 0.12 + 0.66 * np.clip((level - low) / (high - low), 0, 1)
-    ends = np.concatenate([[0], np.cumsum(song.beat_durations[order])])
-    colours = [COLOURS[parts[beat]] for beat in order]
-    floor = row + 0.4
-    ax.bar(ends[:-1], -height[order], np.diff(ends) * 0.86, floor, align="edge", color=colours)
-    seams = np.flatnonzero(np.diff(order) != 1) + 1
-    ax.vlines(ends[seams], row - 0.42, floor, color=style.VERMILLION, linewidth=1.5)
-    ax.plot(ends[seams], np.full(len(seams), row - 0.42), "v", color=style.VERMILLION, ms=6)
+    colours = [COLOURS[parts[beat]] for beat in edit.order]
+    floor, starts, widths = row + 0.4, edit.times[:-1], np.diff(edit.times) * 0.86
+    ax.bar(starts, -height[edit.order], widths, floor, align="edge", color=colours)
+    seams = edit.seam_times
+    ax.vlines(seams, row - 0.42, floor, color=style.VERMILLION, linewidth=1.5)
+    ax.plot(seams, np.full(len(seams), row - 0.42), "v", color=style.VERMILLION, ms=6)
 
 
 def main() -> None:
@@ -91,8 +80,8 @@ def main() -> None:
         parts[song.beat_times > start - 0.1] = section["name"]
     figure = Figure(figsize=(10, 2.9), layout="constrained")
     ax = figure.subplots()
-    for row, order in enumerate((np.arange(song.n_beats), before.order, after.order)):
-        draw_row(ax, row, order, song, parts)
+    for row, edit in enumerate((Edit.without(song), before, after)):
+        draw_row(ax, row, edit, parts)
     labels = ("the song", "half of it,\nbefore feedback", f"after {ANSWERS} answers\nto “A or B?”")
     ax.set_yticks(range(3), labels, size=10)
     ax.set_ylim(2.6, -0.6)

@@ -155,7 +155,7 @@ def cycles(material: Material, taste: str, n_cycles: int = 3, per_cycle: int = 5
         policy, model, answered = material.v14(), material.v8(), []
         before = None
         for cycle in range(1, n_cycles + 1):
-            answered += _asked(policy, material.songs["train"], rater, per_cycle, seed + 10 * cycle)
+            answered += asked(policy, material.songs["train"], rater, per_cycle, seed + 10 * cycle)
             fit(model, answered, [], RewardTraining(seed=seed))
             reference = reference_edits(policy, material.songs["train"])
             new = refined(policy, model, reference, seed)
@@ -175,10 +175,16 @@ def cycles(material: Material, taste: str, n_cycles: int = 3, per_cycle: int = 5
     return pd.DataFrame(rows)
 
 
-def _asked(
-    policy: Policy, songs: list[Song], rater: SimulatedRater, count: int, seed: int
+def asked(
+    policy: Policy,
+    songs: list[Song],
+    rater: SimulatedRater,
+    count: int,
+    seed: int,
+    per_song: int = 20,
 ) -> list[Comparison]:
-    pairs = comparable_pairs(policy, songs, 20, seed)
+    """Return a rater's answers to `count` pairs, of `per_song` candidates of each song."""
+    pairs = comparable_pairs(policy, songs, per_song, seed)
     out = []
     for place in np.random.default_rng(seed).permutation(len(pairs))[:count]:
         a, b = pairs[place]
