@@ -29,6 +29,7 @@ from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import member_scores, own_weights, reweighted
 from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
 from rlhf_lib.learning.planning.stretch import stretches
+from rlhf_lib.learning.policy.plan_network import PlanNetwork
 from rlhf_lib.learning.policy.policy import TARGETS, Policy, PolicyConfig
 from rlhf_lib.learning.policy.ppo import PPOConfig, collect, update
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
@@ -58,13 +59,14 @@ def compiled(song: Song, weights) -> np.ndarray:
 
 def learn(policy: Policy, songs: list[Song]) -> None:
     """Draw 3,840 episodes and update after every 128 of them."""
-    config = PPOConfig(episodes_per_update=128, draws=16)
-    optimizer = torch.optim.Adam(policy.last.parameters(), lr=config.lr)
+    config, network = PPOConfig(episodes_per_update=128, draws=16), PlanNetwork.of(policy, seed=0)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
     generator = torch.Generator().manual_seed(0)
     reward = policy.last.reward()
     for _ in range(EPISODES // config.episodes_per_update):
-        batch = collect(policy.last, songs, reward.parts, config, generator)
-        update(policy.last, None, optimizer, batch, config)
+        batch = collect(network, songs, reward.parts, config, generator)
+        update(network, None, optimizer, batch, config)
+    network.store()
 
 
 def main() -> None:

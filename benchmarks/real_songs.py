@@ -247,7 +247,7 @@ def learning(output: Path, taste: str, half: int, seeds: int) -> pd.DataFrame:
                 rows += _right(gap[ours], felt[ours], taste, str(answers), song)
             if not answers:
                 continue
-            policy = refined(old_policy, model, reference, seed)
+            policy = refined(old_policy, model, reference)
             new = utilities(taste, policy.edits(material.songs["test"]))
             best = np.maximum(best, new)
             rows += _won(new, old, taste, str(answers), tested)

@@ -45,7 +45,7 @@ def taught(old: Policy, songs: list[Song]) -> Policy:
     answers = asked(old, songs, rater, ANSWERS, seed=0, per_song=10)
     model, _ = load_reward_model(ROOT / "models/reward_model_v8.pt")
     fit(model, answers, [], RewardTraining(seed=0))
-    return refined(old, model, reference_edits(old, songs), seed=0)
+    return refined(old, model, reference_edits(old, songs))
 
 
 def draw_row(ax: Axes, row: int, edit: Edit, parts: np.ndarray) -> None:

@@ -1,5 +1,9 @@
 """The error type for everything that a user's input can cause."""
 
+from typing import Any
+
+_LONGEST_QUOTE = 80
+
 
 class InputError(ValueError):
     """A user's input cannot be used.
@@ -15,3 +19,9 @@ class InputError(ValueError):
 
 class NotMadeYet(InputError):
     """A file that an earlier step makes is missing; a notebook ends there and shows no error."""
+
+
+def quote(value: Any) -> str:
+    """Return `value` as a short quotation for an error message."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"

@@ -42,7 +42,7 @@ def unsure(old):
 def test_gains_are_over_the_edits_of_the_old_policy(old, unsure, songs):
     course = climb(unsure, old, songs, SEAMS, tried=(0, 60), targets=TARGETS)
     assert course["tried"].tolist() == [0] * 4 + [60] * 4
-    weights = unsure.last.weights.numpy()
+    weights = unsure.last.weights
     starts, best = old.edits(songs, TARGETS), unsure.only(climb=60).edits(songs, TARGETS)
     for row, (a, b) in enumerate(zip(starts, best, strict=True), 4):
         gains = weights @ (describe(b) - describe(a))

@@ -32,12 +32,11 @@ from rlhf_lib.analysis.audio import load_audio
 from rlhf_lib.analysis.beat_files import read_beats
 from rlhf_lib.analysis.sections import read_sections
 from rlhf_lib.analysis.song import load_song
-from rlhf_lib.errors import InputError
+from rlhf_lib.errors import InputError, quote
 from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.exchange import export_feedback, import_feedback
 from rlhf_lib.feedback.manifest import Manifest
 from rlhf_lib.feedback.store import PreferenceStore
-from rlhf_lib.feedback.validation import quote
 
 ROUNDS = 150
 EXAMPLES = dict(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from toy import toy_song
+from toy import toy_song, with_network
 
 from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS, weight_vector
 from rlhf_lib.editing.edit import Action, Edit
@@ -205,10 +205,9 @@ def test_best_of_n_is_the_best_of_the_samples(songs):
 def test_the_course_is_the_gain_over_the_first_snapshot(songs):
     """A taste against loops: the first snapshot's plans loop up to eight bars."""
     looping, plain = policy_planning(SYNTHETIC_WEIGHTS), policy_planning(SYNTHETIC_WEIGHTS)
-    with torch.no_grad():
-        looping.last.net[-1].bias[-2] = 4.0
-        for policy in (looping, plain):
-            policy.last.log_sd.fill_(-2.0)
+    for policy in (looping, plain):
+        with_network(policy).last.network["log_sd"][:] = -2.0
+    looping.last.network["net.2.bias"][-2] = 4.0
     judge = SimulatedRater("judge", {"loops": -1.0})
     course = gold_course([(0, looping), (50, plain), (100, plain)], songs, judge, DenseScore())
     assert course.episode.tolist() == [0, 50, 100]

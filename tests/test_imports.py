@@ -163,3 +163,10 @@ def test_the_package_and_its_help_load_no_heavy_library(code):
         {code}"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]
+
+
+@pytest.mark.parametrize("module", ["edit_song", "candidates", "checkpoints"])
+def test_editing_with_a_policy_does_not_wait_for_pytorch(module):
+    code = f"import sys, rlhf_lib.steps.{module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -166,7 +166,7 @@ def test_a_manifest_never_stands_beside_sounds_of_another(workspace):
 
 def _weights(path) -> bytes:
     policy, _ = load_policy(path)
-    return b"".join(value.numpy().tobytes() for value in policy.state_dict().values())
+    return b"".join(value.tobytes() for value in policy.state_dict().values())
 
 
 def test_training_goes_on_where_it_was_killed(workspace):

@@ -10,16 +10,8 @@ from rlhf_lib.analysis.feature_table import FEATURE_NAMES
 from rlhf_lib.editing.edit import Action
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.search import whole_edits
-from rlhf_lib.learning.policy.policy import (
-    CUTTING_TARGETS,
-    LEAST_LOG_SD,
-    MOST_LOG_SD,
-    N_PLAN,
-    N_SITUATION,
-    Policy,
-    PolicyConfig,
-    situations,
-)
+from rlhf_lib.learning.policy.plan_network import PlanNetwork
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy, PolicyConfig
 from rlhf_lib.learning.policy.ppo import (
     Batch,
     PPOConfig,
@@ -27,6 +19,13 @@ from rlhf_lib.learning.policy.ppo import (
     collect,
     group_advantages,
     update,
+)
+from rlhf_lib.learning.policy.stage import (
+    LEAST_LOG_SD,
+    MOST_LOG_SD,
+    N_PLAN,
+    N_SITUATION,
+    situations,
 )
 from rlhf_lib.learning.policy.training import PolicyTraining, train_policy
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
@@ -62,8 +61,11 @@ def test_group_advantages_by_hand():
 
 
 def new_policy(weights=TOY_WEIGHTS):
-    torch.manual_seed(0)
     return Policy(PolicyConfig(hidden=8, draws=2, own_plans=2, dense_plans=2, climb=0), weights)
+
+
+def new_network():
+    return PlanNetwork.of(new_policy(), seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -88,16 +90,16 @@ def seeded(seed=0):
 
 
 def test_a_batch_is_drawn_in_groups_of_one_song_and_length(songs):
-    stage = new_policy().last
+    network = new_network()
     config = PPOConfig(episodes_per_update=60, draws=5)
-    batch = collect(stage, songs, parts, config, seeded())
+    batch = collect(network, songs, parts, config, seeded())
     assert len(batch.edits) == 60 and batch.numbers.shape == (60, N_PLAN)
     groups = [batch.edits[at : at + 5] for at in range(0, 60, 5)]
     assert all(len({(e.song.sha256, e.target) for e in group}) == 1 for group in groups)
     drawn = {(group[0].song.sha256, group[0].target) for group in groups}
     assert len({song for song, _ in drawn}) == 3 and {t for _, t in drawn} <= set(CUTTING_TARGETS)
-    expected = situations([e.song for e in batch.edits], [e.target for e in batch.edits], "cpu")
-    assert torch.equal(batch.situations, expected)
+    expected = situations([e.song for e in batch.edits], [e.target for e in batch.edits])
+    np.testing.assert_array_equal(batch.situations, expected)
     np.testing.assert_array_equal(batch.parts["combined"], loops(batch.edits))
     advantages = group_advantages(loops(batch.edits), 5)
     np.testing.assert_allclose(batch.advantages, advantages, atol=1e-6)
@@ -110,18 +112,18 @@ def test_a_batch_is_drawn_in_groups_of_one_song_and_length(songs):
 
 
 def test_the_edits_of_a_batch_are_the_plans_of_its_numbers(songs):
-    stage = new_policy().last
-    batch = collect(stage, songs, parts, PPOConfig(20, 5), seeded(1), targets=(0.5, 0.8))
+    network = new_network()
+    batch = collect(network, songs, parts, PPOConfig(20, 5), seeded(1), targets=(0.5, 0.8))
     for edit, numbers in zip(batch.edits, batch.numbers.double().numpy(), strict=True):
         assert edit.target in (0.5, 0.8)
-        (planned,) = whole_edits(edit.song, stage.plan_weights(numbers[None]), edit.target)
+        (planned,) = whole_edits(edit.song, network.stage.plan_weights(numbers[None]), edit.target)
         np.testing.assert_array_equal(planned.actions, edit.actions)
 
 
 def test_the_same_generator_draws_the_same_batch(songs):
-    stage = new_policy().last
+    network = new_network()
     one, same, other = (
-        collect(stage, songs, parts, PPOConfig(), seeded(seed)) for seed in (1, 1, 2)
+        collect(network, songs, parts, PPOConfig(), seeded(seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(one.numbers, same.numbers)
     assert not torch.equal(one.numbers, other.numbers)
@@ -144,10 +146,10 @@ def test_an_update_moves_towards_the_draws_that_are_better():
     rng = np.random.default_rng(0)
     numbers = rng.normal(0, 0.5, (64, N_PLAN))
     advantages = numbers[:, 3] - numbers[:, 7]
-    stage = new_policy().last
-    optimizer = torch.optim.Adam(stage.parameters(), lr=1e-2)
-    update(stage, None, optimizer, batch_of(numbers, advantages), PPOConfig(kl_coef=0.0))
-    mean = stage(batch_of(numbers, advantages).situations).mean.mean(0)
+    network = new_network()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    update(network, None, optimizer, batch_of(numbers, advantages), PPOConfig(kl_coef=0.0))
+    mean = network(batch_of(numbers, advantages).situations).mean.mean(0)
     assert mean.argmax() == 3 and mean.argmin() == 7
     assert mean[3] > 0.01 and mean[7] < -0.01
 
@@ -156,9 +158,9 @@ def test_the_diagnostics_of_a_policy_at_its_start_are_known(songs):
     """Ratio 1 everywhere: loss −mean(advantages), no KL, nothing clipped; a Gaussian's entropy."""
     numbers = np.random.default_rng(1).normal(0, 0.5, (30, N_PLAN))
     batch = batch_of(numbers, np.arange(30.0))
-    stage, reference = new_policy().last, new_policy().last
-    still = torch.optim.SGD(stage.parameters(), lr=0.0)
-    found = update(stage, reference, still, batch, PPOConfig(epochs=3))
+    network, reference = new_network(), new_network()
+    still = torch.optim.SGD(network.parameters(), lr=0.0)
+    found = update(network, reference, still, batch, PPOConfig(epochs=3))
     assert found["policy_loss"] == pytest.approx(-14.5, rel=1e-4)
     assert found["loss"] == pytest.approx(-14.5, rel=1e-4)
     assert found["entropy"] == pytest.approx(
@@ -170,13 +172,13 @@ def test_the_diagnostics_of_a_policy_at_its_start_are_known(songs):
 
 def test_kl_is_that_of_gaussians_in_nats_per_plan():
     """log(s₁/s₀) + (s₀² + m²) / 2 s₁² − ½ for each plan number, added up."""
-    stage, reference = new_policy().last, new_policy().last
+    network, reference = new_network(), new_network()
     with torch.no_grad():
-        stage.net[-1].bias.fill_(0.3)
-        stage.log_sd.fill_(float(np.log(0.25)))
+        network.net[-1].bias.fill_(0.3)
+        network.log_sd.fill_(float(np.log(0.25)))
     batch = batch_of(np.zeros((10, N_PLAN)), np.zeros(10))
-    still = torch.optim.SGD(stage.parameters(), lr=0.0)
-    found = update(stage, reference, still, batch, PPOConfig(epochs=1, kl_coef=2.0))
+    still = torch.optim.SGD(network.parameters(), lr=0.0)
+    found = update(network, reference, still, batch, PPOConfig(epochs=1, kl_coef=2.0))
     each = np.log(0.5 / 0.25) + (0.25**2 + 0.3**2) / (2 * 0.5**2) - 0.5
     assert found["kl"] == pytest.approx(N_PLAN * each, rel=1e-4)
     assert found["loss"] == pytest.approx(found["policy_loss"] + 2.0 * found["kl"], rel=1e-5)
@@ -185,25 +187,25 @@ def test_kl_is_that_of_gaussians_in_nats_per_plan():
 
 
 def test_the_kl_penalty_pulls_back_to_the_reference():
-    stage, reference = new_policy().last, new_policy().last
+    network, reference = new_network(), new_network()
     with torch.no_grad():
-        stage.net[-1].bias.fill_(1.0)
+        network.net[-1].bias.fill_(1.0)
     batch = batch_of(np.zeros((20, N_PLAN)), np.zeros(20))
-    optimizer = torch.optim.Adam(stage.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     config = PPOConfig(kl_coef=1.0, epochs=30)
-    first, last = (update(stage, reference, optimizer, batch, config)["kl"] for _ in range(2))
+    first, last = (update(network, reference, optimizer, batch, config)["kl"] for _ in range(2))
     assert 0 < last < 0.8 * first
 
 
 def test_standard_deviations_stay_within_their_bounds():
     for advantage, bound in ((1.0, LEAST_LOG_SD), (-1.0, MOST_LOG_SD)):
-        stage = new_policy().last
-        optimizer = torch.optim.Adam(stage.parameters(), lr=1.0)
+        network = new_network()
+        optimizer = torch.optim.Adam(network.parameters(), lr=1.0)
         batch = batch_of(np.zeros((20, N_PLAN)), np.full(20, advantage))
         for _ in range(8):
-            update(stage, None, optimizer, batch, PPOConfig(kl_coef=0.0, clip=10.0, epochs=1))
-            assert (stage.log_sd >= LEAST_LOG_SD).all() and (stage.log_sd <= MOST_LOG_SD).all()
-        assert (stage.log_sd == bound).any()
+            update(network, None, optimizer, batch, PPOConfig(kl_coef=0.0, clip=10.0, epochs=1))
+            assert (network.log_sd >= LEAST_LOG_SD).all() and (network.log_sd <= MOST_LOG_SD).all()
+        assert (network.log_sd == bound).any()
 
 
 # --- learning
@@ -273,6 +275,6 @@ def test_a_wrong_reward_is_refused_before_anything_is_trained(many_songs, functi
     policy = new_policy()
     with pytest.raises(InputError, match=message):
         train_policy(policy, function, many_songs[:2])
-    assert not policy.last.net[-1].bias.any()
+    assert not policy.last.network.get("net.2.bias", np.zeros(N_PLAN)).any()
     with pytest.raises(InputError, match="no songs to train"):
         train_policy(policy, loops, [])

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
-from toy import toy_song
+from toy import toy_song, with_network
 
 from rlhf_lib.editing.descriptors import (
     ADDITIVE_NAMES,
@@ -100,10 +99,9 @@ def test_fewer_variants_where_no_more_differ(policy, song):
 def test_plans_that_were_learned_keep_to_the_constraints(song, search):
     """A policy that has learned to loop, to move and to leave out the hook."""
     policy = Policy(PolicyConfig(hidden=8, search=search), SYNTHETIC_WEIGHTS)
-    with torch.no_grad():
-        policy.last.net[-1].bias[-2:] = 4.0
-        policy.last.net[-1].bias[ADDITIVE_NAMES.index("hook")] = -4.0
-        policy.last.net[-1].bias[ADDITIVE_NAMES.index("intro")] = -4.0
+    bias = with_network(policy).last.network["net.2.bias"]
+    bias[-2:] = 4.0
+    bias[[ADDITIVE_NAMES.index(name) for name in ("hook", "intro")]] = -4.0
     constraints = Constraints(song, [(30, 40)], True, True)
     (own,) = policy.edits([song], (0.5,))
     assert not constraints.allows(own)

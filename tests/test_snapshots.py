@@ -1,7 +1,7 @@
 """The snapshots of a training run are loaded as policies, in order."""
 
 import pytest
-import torch
+from toy import with_network
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.archive import save_archive
@@ -11,8 +11,8 @@ from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 
 
 def policy_of(hidden: int, bias: float = 0.0) -> Policy:
-    policy = Policy(PolicyConfig(hidden=hidden), SYNTHETIC_WEIGHTS)
-    torch.nn.init.constant_(policy.last.net[-1].bias, bias)
+    policy = with_network(Policy(PolicyConfig(hidden=hidden), SYNTHETIC_WEIGHTS))
+    policy.last.network["net.2.bias"][:] = bias
     return policy
 
 
@@ -27,8 +27,8 @@ def test_snapshots_are_ordered_by_episode_and_the_policy_is_unchanged(tmp_path):
     policy = policy_of(8)
     snapshots = load_snapshots(tmp_path, policy)
     assert [episode for episode, _ in snapshots] == [50, 100, 1000]
-    assert [then.last.net[-1].bias[0].item() for _, then in snapshots] == [50.0, 100.0, 1000.0]
-    assert policy.last.net[-1].bias[0].item() == 0.0
+    assert [then.last.network["net.2.bias"][0] for _, then in snapshots] == [50.0, 100.0, 1000.0]
+    assert policy.last.network["net.2.bias"][0] == 0.0
 
 
 def test_missing_or_misfitting_snapshots_are_refused(tmp_path):

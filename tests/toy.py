@@ -7,6 +7,7 @@ import numpy as np
 from rlhf_lib.analysis.feature_table import FEATURE_NAMES
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES
+from rlhf_lib.learning.policy.policy import Policy
 from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 
 #: Of the synthetic rater, without sung lines and lost ends. By random features all of a song may be
@@ -45,3 +46,11 @@ def toy_song(
         downbeats=np.arange(0, n_beats, beats_per_bar) if downbeats is None else downbeats,
         features=features,
     )
+
+
+def with_network(policy: Policy) -> Policy:
+    """Give the last stage of a policy a network, as it is at the start of its training."""
+    from rlhf_lib.learning.policy.plan_network import PlanNetwork  # toy songs need no PyTorch
+
+    PlanNetwork.of(policy, seed=0).store()
+    return policy

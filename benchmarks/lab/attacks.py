@@ -52,7 +52,7 @@ def over_optimisation(material: Material, taste: str) -> pd.DataFrame:
     for pairs in ATTACKED_PAIRS:
         for seed in range(min(SEEDS, material.size.seeds)):
             model = fitted(material, taste, pairs, seed, RewardTraining())
-            new = refined(old, model, reference, seed)
+            new = refined(old, model, reference)
             for k in KS:
                 course = climb(new, old, songs, judge, k)
                 tables.append(course.assign(taste=taste, pairs=pairs, seed=seed, k=k))
@@ -71,7 +71,7 @@ def over_training(material: Material, taste: str) -> pd.DataFrame:
         model = fitted(material, taste, FEW_PAIRS, seed, RewardTraining())
         reward = CombinedReward(model, reference, REFINED_SHARE)
         for name, settings in RUNS.items():
-            policy = refined(old, model, reference, seed)
+            policy = refined(old, model, reference)
             start, episodes = policy.only(), LONGER * material.size.episodes
             training = PolicyTraining(episodes, seed=seed, **settings)
             with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +106,7 @@ def caution(material: Material, taste: str) -> pd.DataFrame:
     for pairs in material.size.policy_pairs:
         for seed in range(min(SEEDS, material.size.seeds)):
             model = fitted(material, taste, pairs, seed, RewardTraining())
-            new = refined(old, model, reference, seed)
+            new = refined(old, model, reference)
             for setting, values in CAUTION.items():
                 for value in values:
                     edits = new.only(**{setting: value}).edits(songs)

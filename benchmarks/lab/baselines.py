@@ -10,6 +10,7 @@ from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import describe
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.learning.policy.direct import DirectTraining, draw_pairs, train_directly
+from rlhf_lib.learning.policy.plan_network import PlanNetwork
 from rlhf_lib.learning.policy.policy import Policy
 from rlhf_lib.learning.reward.model import RewardModel
 
@@ -55,12 +56,11 @@ def directly_trained(
     Its distribution over plans starts anew around the plan under v14's reward: that of v14 has
     become narrow. The rater has the noise of the other experiments.
     """
-    torch.manual_seed(seed)  # of the network
     policy = old.child(old.last.reward())
-    generator = torch.Generator().manual_seed(seed)
-    pairs = draw_pairs(policy.last, material.songs["train"], n_pairs, generator)
+    network, generator = PlanNetwork.of(policy, seed), torch.Generator().manual_seed(seed)
+    pairs = draw_pairs(network, material.songs["train"], n_pairs, generator)
     felt = utilities(taste, [edit for pair in pairs.edits for edit in pair])
     rng = np.random.default_rng([seed, n_pairs])
     answers, _ = simulated_answers(felt[0::2] - felt[1::2], material.noise[taste], rng)
-    train_directly(policy.last, pairs, answers, training)
+    train_directly(network, pairs, answers, training)
     return policy

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import torch
 
 from lab.baselines import Samples, directly_trained
 from lab.material import Material, comparable_pairs, utilities
@@ -40,11 +39,9 @@ def refined(
     old: Policy,
     model: RewardModel,
     reference: list[Edit],
-    seed: int,
     share: float = REFINED_SHARE,
 ) -> Policy:
     """Return a policy that follows a reward model after `old`, before any training."""
-    torch.manual_seed(seed)  # of the new stage's network
     return old.child(CombinedReward(model, reference, share))
 
 
@@ -110,7 +107,7 @@ def win_rates(material: Material, taste: str) -> pd.DataFrame:
         for seed in range(material.size.seeds):
             about = {"pairs": n_pairs, "seed": seed}
             model = fitted(material, taste, n_pairs, seed, RewardTraining())
-            new = refined(old, model, reference, seed)
+            new = refined(old, model, reference)
             add(POLICY, new.edits(songs), **about)
             if n_pairs not in material.size.policy_pairs:
                 continue
@@ -136,7 +133,7 @@ def shares(material: Material, taste: str) -> pd.DataFrame:
         for seed in range(min(2, material.size.seeds)):
             model = fitted(material, taste, n_pairs, seed, RewardTraining())
             for share in (0.8, REFINED_SHARE, 1.0):
-                edits = refined(old, model, reference, seed, share).edits(songs)
+                edits = refined(old, model, reference, share).edits(songs)
                 gold = utilities(taste, edits)
                 for edit, won in zip(edits, wins(gold, base), strict=True):
                     rows.append(
@@ -158,7 +155,7 @@ def cycles(material: Material, taste: str, n_cycles: int = 3, per_cycle: int = 5
             answered += asked(policy, material.songs["train"], rater, per_cycle, seed + 10 * cycle)
             fit(model, answered, [], RewardTraining(seed=seed))
             reference = reference_edits(policy, material.songs["train"])
-            new = refined(policy, model, reference, seed)
+            new = refined(policy, model, reference)
             policy = trained(new, model, material, reference, seed)
             edits = policy.edits(songs)
             gaps = member_gaps(material, model, "test").mean(axis=1)

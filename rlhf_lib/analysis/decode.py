@@ -24,7 +24,7 @@ from rlhf_lib.analysis.containers import (
 from rlhf_lib.analysis.encode import Bits
 from rlhf_lib.errors import InputError
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 18
 #: Hz. Other rates come from damaged headers; a rate far too low would turn a minute into hours.
 _LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
 #: First bytes of files that are no MP3, whatever their suffix.

@@ -5,7 +5,7 @@ import json
 import sys
 from datetime import datetime
 
-from rlhf_lib.errors import InputError
+from rlhf_lib.errors import InputError, quote
 from rlhf_lib.paths import expanded, only_writer, resolve
 from rlhf_lib.steps.cycle import needed
 
@@ -239,7 +239,6 @@ def import_feedback(args: argparse.Namespace) -> None:
     from rlhf_lib.feedback.exchange import import_feedback
     from rlhf_lib.feedback.manifest import Manifest
     from rlhf_lib.feedback.store import PreferenceStore
-    from rlhf_lib.feedback.validation import quote
 
     store = PreferenceStore(resolve(args.feedback))
     manifests = {}

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from rlhf_lib.errors import InputError
+from rlhf_lib.errors import InputError, quote
 from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.history import History
 from rlhf_lib.feedback.manifest import Manifest, Task
 from rlhf_lib.feedback.mapping import Mapped, Refused
 from rlhf_lib.feedback.shapes import answers_in, read_records, to_csv_text
-from rlhf_lib.feedback.validation import describe, quote
+from rlhf_lib.feedback.validation import describe
 from rlhf_lib.paths import atomic_path, resolve
 
 # Any fixed value will do: ids made from the content must be the same on every machine.

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlhf_lib.errors import quote
 from rlhf_lib.feedback.annotation import Annotation
-from rlhf_lib.feedback.validation import quote
 
 
 class Refused(Exception):

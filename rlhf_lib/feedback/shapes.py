@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rlhf_lib.errors import InputError
+from rlhf_lib.errors import InputError, quote
 from rlhf_lib.feedback import label_studio
 from rlhf_lib.feedback.annotation import Annotation, Listening
 from rlhf_lib.feedback.mapping import Mapped, Refused, items
-from rlhf_lib.feedback.validation import quote, repeated
+from rlhf_lib.feedback.validation import repeated
 from rlhf_lib.spreadsheet import defused, quoted, restored
 
 #: Other names of our fields in flat records.

@@ -11,11 +11,11 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from rlhf_lib.errors import InputError
+from rlhf_lib.errors import InputError, quote
 from rlhf_lib.feedback.annotation import Annotation
 from rlhf_lib.feedback.history import History, current_annotations
 from rlhf_lib.feedback.manifest import Manifest
-from rlhf_lib.feedback.validation import as_input_error, quote, repeated
+from rlhf_lib.feedback.validation import as_input_error, repeated
 from rlhf_lib.paths import atomic_path, resolve
 
 _ANNOTATIONS = TypeAdapter(list[Annotation])

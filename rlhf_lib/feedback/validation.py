@@ -16,9 +16,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from rlhf_lib.errors import InputError
-
-_LONGEST_QUOTE = 80
+from rlhf_lib.errors import InputError, quote
 
 
 class Record(BaseModel):
@@ -107,12 +105,6 @@ def inside(folder: str | Path, relative: str) -> Path:
             f"{relative!r} leads out of {folder}; put the file itself into that folder"
         )
     return path
-
-
-def quote(value: Any) -> str:
-    """Return `value` as a short quotation for an error message."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, Any, str]:

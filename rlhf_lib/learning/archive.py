@@ -1,20 +1,20 @@
-"""Tensors and plain values on disk: written atomically, loaded without running code.
+"""Arrays and plain values on disk: written atomically, loaded without running code.
 
-An archive is one ``.pt`` file. For other programs it may be a folder: the tensors in the
-safetensors format, and the plain values as JSON.
+An archive is one ``.pt`` file, as PyTorch writes and reads it. For other programs it may be a
+folder: the arrays in the safetensors format, and the plain values as JSON. PyTorch is needed to
+write an archive only; importing it takes longer than to shorten a song.
 """
 
 import hashlib
 import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
+import safetensors.numpy
 
 from rlhf_lib.errors import InputError
+from rlhf_lib.learning.tensor_file import read_tensor_file
 from rlhf_lib.paths import atomic_path, file_sha256
 
 FORMAT = 2
@@ -23,9 +23,13 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 def save_archive(path: str | Path, content: dict[str, Any]) -> Path:
-    """Write tensors and plain values atomically, with the format number of this library."""
+    """Write arrays, tensors and plain values atomically, with the format number of this library."""
+    import torch
+    from torch.utils.data import default_convert
+
     path, buffer = Path(path), io.BytesIO()
-    torch.save({**content, "format": FORMAT}, buffer)  # given a path, torch stores the file's name
+    # given a path, torch stores the file's name
+    torch.save(default_convert({**content, "format": FORMAT}), buffer)
     with atomic_path(path) as part:
         part.write_bytes(buffer.getbuffer())
     return path
@@ -33,6 +37,8 @@ def save_archive(path: str | Path, content: dict[str, Any]) -> Path:
 
 def load_archive(path: str | Path) -> dict[str, Any]:
     """Read what `save_archive` or `save_folder` wrote, without running code from it.
+
+    Tensors are returned as arrays.
 
     Parameters
     ----------
@@ -50,9 +56,8 @@ def load_archive(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}; train it first or give another path")
     try:
-        _refuse_inflated(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zipfile and torch raise many types on damage
+        content = read_tensor_file(path)
+    except Exception as error:  # zipfile and pickle raise many types on damage
         reason = str(error).strip().partition("\n")[0][:200]
         raise InputError(
             f"{path} is not a readable checkpoint ({reason}); train it anew"
@@ -74,24 +79,6 @@ def _check_format(path: Path, content: Any) -> None:
         )
 
 
-def _refuse_inflated(path: Path) -> None:
-    """Refuse a file that would take far more memory than its size, before anything is loaded.
-
-    torch stores the members of its archives uncompressed, one after the other.
-    """
-    with path.open("rb") as file:
-        if file.read(4) != b"PK\x03\x04":  # torch reads such a file as a pickle
-            raise ValueError("not a zip archive")
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    for member in members:
-        if member.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"member {member.filename!r} is compressed, which ours never are")
-    declared, size = sum(member.file_size for member in members), path.stat().st_size
-    if declared > size:
-        raise ValueError(f"its members declare {declared} bytes, the file has {size}")
-
-
 def save_folder(folder: str | Path, archive: str | Path) -> Path:
     """Write an archive as a folder: its ``state`` as `WEIGHTS`, everything else as `CONFIG`.
 
@@ -104,8 +91,7 @@ def save_folder(folder: str | Path, archive: str | Path) -> Path:
         When the archive holds values that JSON cannot hold, or a file cannot be written.
     """
     folder, content = Path(folder), load_archive(archive)
-    state = {name: value.contiguous().clone() for name, value in content.pop("state").items()}
-    weights = safetensors.torch.save(state, {"format": "pt"})
+    weights = safetensors.numpy.save(content.pop("state"), {"format": "pt"})
     try:
         values = json.loads(json.dumps(content, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -159,7 +145,7 @@ def _load_folder(path: Path) -> dict[str, Any]:
     if not isinstance(values.get("checkpoint_sha256"), str):
         raise InputError(f"{config}: 'checkpoint_sha256' is no text; export the model again")
     try:
-        return values | {"state": safetensors.torch.load(weights)}
+        return values | {"state": safetensors.numpy.load(weights)}
     except Exception as error:  # safetensors raises many types on odd headers
         raise InputError(
             f"{place} is not a readable safetensors file ({str(error)[:200]}); "

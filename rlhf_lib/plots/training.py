@@ -1,6 +1,9 @@
 """Plots of training, and of the weights of reward models."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,10 +19,12 @@ from rlhf_lib.editing.descriptors import (
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.reward.comparisons import Comparison
 from rlhf_lib.learning.reward.fit import RewardHistory
-from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.plots import style
 from rlhf_lib.plots.style import count_axis, figure_of, new_figure, short_name, styled
 from rlhf_lib.raters.simulated import SimulatedRater
+
+if TYPE_CHECKING:
+    from rlhf_lib.learning.reward.model import RewardModel
 
 #: Loss of a Bradley–Terry model that predicts ½ for every pair.
 _CHANCE_LOSS = float(np.log(2))

@@ -1,8 +1,11 @@
 """The candidates of an evaluation: edits of each song, their audio, and pairs to compare."""
 
+from __future__ import annotations
+
 from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,7 +19,6 @@ from rlhf_lib.feedback.manifest import CHECK_ID, Manifest, PolicyRef, Task
 from rlhf_lib.learning.planning.search import alternatives
 from rlhf_lib.learning.policy.policy import TARGETS, Policy
 from rlhf_lib.learning.reward.active import disagreement, information, select
-from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.parallel import run
 from rlhf_lib.steps.candidate_files import (
     MANIFEST_NAME,
@@ -29,6 +31,9 @@ from rlhf_lib.steps.candidate_names import (
     AudioFormat,
     song_ids,
 )
+
+if TYPE_CHECKING:
+    from rlhf_lib.learning.reward.model import RewardModel
 
 #: Spread of the re-weightings of the policy's reward for the second and later variants of a
 #: temperature, which are other good edits of the same length.

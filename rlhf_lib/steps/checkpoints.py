@@ -1,23 +1,28 @@
-"""Checkpoints: policies and reward models on disk, with their lineage."""
+"""Checkpoints: policies and reward models on disk, with their lineage.
+
+What is made with PyTorch is imported inside functions: a policy needs none of it.
+"""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from rlhf_lib.analysis.feature_table import FEATURE_NAMES
 from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, N_DESCRIPTORS
-from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.validation import quote
+from rlhf_lib.errors import InputError, quote
 from rlhf_lib.learning.archive import load_archive, save_archive
-from rlhf_lib.learning.planning.song_tensors import FeatureScale
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
-from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
+
+if TYPE_CHECKING:
+    import torch
+
+    from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 
 #: Largest size that a configuration may have.
 _LARGEST = 4096
@@ -42,20 +47,23 @@ def save_model(path: str | Path, model: Policy | RewardModel, **about: Any) -> P
         "config": model.config_dict(),
         "descriptors": list(DESCRIPTOR_NAMES),
         "features": list(FEATURE_NAMES),
-        "state": {name: _stored(value.cpu()) for name, value in model.state_dict().items()},
+        "state": {name: _stored(value) for name, value in model.state_dict().items()},
         "about": about,
     }
     return save_archive(path, content)
 
 
-def _stored(value: torch.Tensor) -> torch.Tensor:
-    """Return a tensor as bfloat16 where nothing is lost by it."""
+def _stored(value: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """Return an array as a tensor, as bfloat16 where nothing is lost by it."""
+    import torch
+
+    value = torch.as_tensor(value).cpu()
     half = value.bfloat16()
     exact = value.dtype == torch.float32 and torch.equal(half.float(), value)
     return half if exact else value
 
 
-def load_policy(path: str | Path, device: torch.device | str = "cpu") -> tuple[Policy, dict]:
+def load_policy(path: str | Path) -> tuple[Policy, dict]:
     """Return a policy and the `about` values of its checkpoint.
 
     Raises
@@ -64,11 +72,13 @@ def load_policy(path: str | Path, device: torch.device | str = "cpu") -> tuple[P
         When the file is not a policy, or was made for other features or descriptors.
     """
 
-    def make(config: PolicyConfig, state: dict[str, torch.Tensor]) -> Policy:
+    def make(config: PolicyConfig, state: dict[str, np.ndarray]) -> Policy:
         _refuse_other_number(state, "stages.", config.stages)
-        return Policy(config, np.zeros(N_DESCRIPTORS))
+        policy = Policy(config, np.zeros(N_DESCRIPTORS))
+        policy.load_state_dict(state)
+        return policy
 
-    return _loaded(path, device, Policy, PolicyConfig, make)
+    return _loaded(path, "Policy", PolicyConfig, make)
 
 
 def load_reward_model(
@@ -81,27 +91,35 @@ def load_reward_model(
     InputError
         When the file is not a reward model, or was made for other features or descriptors.
     """
+    import torch
 
-    def make(config: RewardConfig, state: dict[str, torch.Tensor]) -> RewardModel:
-        _refuse_other_number(state, "trunk.layers.", config.layers)
-        return RewardModel(config, _empty_scale(), np.ones(N_DESCRIPTORS))
+    from rlhf_lib.learning.planning.song_tensors import FeatureScale
+    from rlhf_lib.learning.reward.model import RewardConfig, RewardModel
 
-    return _loaded(path, device, RewardModel, RewardConfig, make)
-
-
-def _empty_scale() -> FeatureScale:
     size = len(FEATURE_NAMES)
-    return FeatureScale(np.zeros(size, dtype=np.float32), np.ones(size, dtype=np.float32))
+    scale = FeatureScale(np.zeros(size, dtype=np.float32), np.ones(size, dtype=np.float32))
+
+    def make(config: RewardConfig, state: dict[str, np.ndarray]) -> RewardModel:
+        _refuse_other_number(state, "trunk.layers.", config.layers)
+        if config != RewardConfig():  # before memory is allocated for unusual sizes
+            with torch.device("meta"):
+                _refuse_other_weights(RewardModel(config, scale, np.ones(N_DESCRIPTORS)), state)
+        model = RewardModel(config, scale, np.ones(N_DESCRIPTORS))
+        _refuse_other_weights(model, state)
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+        return model.to(device).eval()
+
+    return _loaded(path, "RewardModel", RewardConfig, make)
 
 
 def _loaded(
-    path: str | Path, device: torch.device | str, cls: type, config_cls: type, make: Callable
+    path: str | Path, kind: str, config_cls: type, make: Callable[[Any, dict], Any]
 ) -> tuple[Any, dict]:
     """Return the model in a checkpoint and its `about` values, or refuse the file."""
     content = load_archive(path)
-    if content.get("kind") != cls.__name__:
+    if content.get("kind") != kind:
         raise InputError(
-            f"{path} holds a {quote(content.get('kind'))}, not a {cls.__name__}; give another file"
+            f"{path} holds a {quote(content.get('kind'))}, not a {kind}; give another file"
         )
     for name, ours in (("descriptors", DESCRIPTOR_NAMES), ("features", FEATURE_NAMES)):
         if content.get(name) != list(ours):
@@ -109,28 +127,23 @@ def _loaded(
                 f"{path} was made with other {name} than this version has; train it anew"
             )
     state, about = content.get("state"), content.get("about")
-    if not isinstance(state, dict) or not all(torch.is_tensor(one) for one in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
         raise InputError(f"{path} holds no weights under 'state'; train it anew")
     config = _config(path, content.get("config"), config_cls)
+    bad = [name for name, value in state.items() if not np.isfinite(value).all()]
+    if bad:
+        raise InputError(f"{path} holds weights that are not numbers ({bad[0]}); train it anew")
     try:
-        if config != config_cls():  # before memory is allocated for unusual sizes
-            with torch.device("meta"):
-                _refuse_other_weights(make(config, state), state)
         model = make(config, state)
-        _refuse_other_weights(model, state)
-        model.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
         reason = str(error).partition("\n")[0][:200]
         raise InputError(
             f"the weights in {path} do not fit its architecture ({reason}); train it anew"
         ) from error
-    bad = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
-    if bad:
-        raise InputError(f"{path} holds weights that are not numbers ({bad[0]}); train it anew")
-    return model.to(device).eval(), _about(path, about)
+    return model, _about(path, about)
 
 
-def _refuse_other_number(state: dict[str, torch.Tensor], part: str, number: int) -> None:
+def _refuse_other_number(state: dict[str, np.ndarray], part: str, number: int) -> None:
     """Refuse a configuration with more or fewer parts of a kind than the weights are of.
 
     Before the parts are made: thousands of them would take a minute.
@@ -141,16 +154,10 @@ def _refuse_other_number(state: dict[str, torch.Tensor], part: str, number: int)
         raise ValueError(f"{len(found)} of '{part}…', expected {number}")
 
 
-def _refuse_other_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Refuse weights of other names, shapes or types than those of the model.
-
-    A weight in bfloat16 is read as one in single precision, see `_stored`.
-    """
+def _refuse_other_weights(model: RewardModel, state: dict[str, np.ndarray]) -> None:
+    """Refuse weights of other names, shapes or types than those of the model."""
     wanted, found = (
-        {
-            name: (tuple(v.shape), torch.float32 if v.dtype == torch.bfloat16 else v.dtype)
-            for name, v in some.items()
-        }
+        {name: (tuple(v.shape), str(v.dtype).removeprefix("torch.")) for name, v in some.items()}
         for some in (model.state_dict(), state)
     )
     for name in wanted.keys() | found.keys():

@@ -1,16 +1,9 @@
-"""Shorten songs: from a sound file to a shorter one.
-
-PyTorch is imported while the song is read and decoded in another thread; so what needs it is
-imported inside functions.
-"""
-
-from __future__ import annotations
+"""Shorten songs: from a sound file to a shorter one. Nothing here needs PyTorch."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,12 +16,13 @@ from rlhf_lib.editing.descriptors import DESCRIPTOR_TABLE
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.render import render
 from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.constraints import Constraints
+from rlhf_lib.learning.policy.policy import Policy
+from rlhf_lib.learning.policy.shorten import shorten, sparing_singing
+from rlhf_lib.learning.reward.explain import SeamPart, reasons, seam_parts
 from rlhf_lib.paths import expanded
+from rlhf_lib.steps.checkpoints import load_policy
 from rlhf_lib.steps.cycle import needed
-
-if TYPE_CHECKING:
-    from rlhf_lib.learning.policy.policy import Policy
-    from rlhf_lib.learning.reward.explain import SeamPart
 
 #: Reasons that the report gives for an edit, and the least part of the score that counts as one.
 _REASONS, _LEAST_PART = 3, 0.05
@@ -179,19 +173,14 @@ def edit_song(
     if output.is_dir():
         output = output_path(source, output)
     places = _places(source, output, variants, cut_lists, overwrite)
+    model, about = load_policy(
+        needed("models/policy_final.pt" if policy is None else expanded(policy).absolute())
+    )
+    if spare_singing and must_start and must_end:
+        model = sparing_singing(model)
     with ThreadPoolExecutor(1) as background:
-        loaded = background.submit(load_song, source.absolute(), beats=beats)
         decoded = background.submit(load_audio, source.absolute())
-        from rlhf_lib.learning.planning.constraints import Constraints
-        from rlhf_lib.learning.policy.shorten import shorten, sparing_singing
-        from rlhf_lib.steps.checkpoints import load_policy
-
-        model, about = load_policy(
-            needed("models/policy_final.pt" if policy is None else expanded(policy).absolute())
-        )
-        if spare_singing and must_start and must_end:
-            model = sparing_singing(model)
-        song = loaded.result()
+        song = load_song(source.absolute(), beats=beats)
         constraints = Constraints(song, protect, must_start, must_end)
         share = keep_ratio(song, seconds, keep)
         edits = shorten(model, constraints, share, variants)
@@ -279,8 +268,6 @@ def _places(
 def _described(
     edit: Edit, place: Path, share: float, policy: Policy, name: str, lists: list[Path]
 ) -> EditedSong:
-    from rlhf_lib.learning.reward.explain import reasons, seam_parts
-
     weights = policy.weights
     stopped = _stopped(edit)
     return EditedSong(

@@ -1,7 +1,10 @@
 """Evaluation of policies and reward models: rates with intervals, bounds and baselines."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,10 +19,12 @@ from rlhf_lib.learning.planning.reward import Reward, Scores
 from rlhf_lib.learning.planning.search import whole_edits
 from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy
 from rlhf_lib.learning.reward.comparisons import Comparison
-from rlhf_lib.learning.reward.model import RewardModel
 from rlhf_lib.raters.simulated import SimulatedRater
 from rlhf_lib.steps.candidate_files import CandidateEdit
 from rlhf_lib.steps.candidates import comparison_tasks
+
+if TYPE_CHECKING:
+    from rlhf_lib.learning.reward.model import RewardModel
 
 #: Utility differences up to this count as even.
 EVEN = 1e-6

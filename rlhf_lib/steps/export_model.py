@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_lib.card import card, check_license
-from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.validation import quote
+from rlhf_lib.errors import InputError, quote
 from rlhf_lib.learning.archive import archive_sha256, load_archive, save_folder
 from rlhf_lib.paths import BOX, atomic_path
 from rlhf_lib.steps.checkpoints import load_policy, load_reward_model

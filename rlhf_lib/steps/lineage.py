@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_lib.analysis.song import Song
-from rlhf_lib.errors import InputError
-from rlhf_lib.feedback.validation import quote
+from rlhf_lib.errors import InputError, quote
 from rlhf_lib.learning.archive import archive_sha256
 from rlhf_lib.paths import atomic_path, file_sha256, workspace
 

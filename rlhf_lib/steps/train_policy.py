@@ -42,15 +42,15 @@ def train_initial_policy(
     loggers: Sequence[MetricsLogger] = (),
 ) -> tuple[Policy, PolicyHistory]:
     """Train the first policy on the first reward model; save policy_v14 and policy_final."""
-    training = training or PolicyTraining(episodes=1000)
-    model, about = load_reward_model(reward_model, device or default_device())
+    training, device = training or PolicyTraining(episodes=1000), device or default_device()
+    model, about = load_reward_model(reward_model, device)
     parents = [Parent(Path(reward_model), about)]
-    torch.manual_seed(training.seed)
     policy = Policy(PolicyConfig(members=model.config.members), SYNTHETIC_WEIGHTS)
-    policy = policy.to(model.prior_mean.device)
     reward = CombinedReward(model, policy.edits(songs, TARGETS))
     train, held_out = _split_songs(songs, parents, training.seed)
-    history = train_policy(policy, reward, train, held_out, training, run_dir, report, loggers)
+    history = train_policy(
+        policy, reward, train, held_out, training, run_dir, report, loggers, device
+    )
     path = Path(models_dir) / "policy_v14.pt"
     _save(path, policy, training, history, lineage(parents, train, held_out))
     forget_state(run_dir)
@@ -74,13 +74,12 @@ def train_rlhf_stable(
     """
     training, device = training or PolicyTraining(), device or default_device()
     model, model_about = load_reward_model(reward_model, device)
-    old, about = load_policy(policy, device)
+    old, about = load_policy(policy)
     parents = [Parent(Path(policy), about), Parent(Path(reward_model), model_about)]
     reward = CombinedReward(model, old.edits(songs, TARGETS), REFINED_SHARE)
-    torch.manual_seed(training.seed)
     new = old.child(reward)
     train, held_out = _split_songs(songs, parents, training.seed)
-    history = train_policy(new, reward, train, held_out, training, run_dir, report, loggers)
+    history = train_policy(new, reward, train, held_out, training, run_dir, report, loggers, device)
     path = Path(models_dir) / f"{next_version(about['name'])}.pt"
     _save(path, new, training, history, lineage(parents, train, held_out))
     forget_state(run_dir)

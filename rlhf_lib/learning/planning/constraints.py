@@ -9,13 +9,15 @@ import numpy as np
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
-from rlhf_lib.learning.planning.song_tensors import (
-    FORBIDDEN,
+from rlhf_lib.learning.planning.lengths import (
     TICKS_PER_BEAT,
     longest_ticks,
     unit_ticks,
     window_ticks,
 )
+
+#: Cost of a forbidden step: more than any reward, and finite, so that no sum is undefined.
+FORBIDDEN = 1e4
 
 
 @dataclass(frozen=True, eq=False)

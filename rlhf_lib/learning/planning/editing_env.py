@@ -11,8 +11,10 @@ from collections.abc import Callable
 import torch
 
 from rlhf_lib.editing.edit import N_ACTIONS, PLAYS, SHIFT, Action, Edit
+from rlhf_lib.learning.planning.constraints import FORBIDDEN
 from rlhf_lib.learning.planning.planner import NEVER, Plan, rows
-from rlhf_lib.learning.planning.song_tensors import FORBIDDEN, N_CONTEXT, N_GLOBAL
+from rlhf_lib.learning.planning.song_globals import N_GLOBAL
+from rlhf_lib.learning.planning.song_tensors import N_CONTEXT
 
 #: Numbers of the state besides the context: of the song, then of the edit so far.
 N_SLOTS = N_GLOBAL + 9

@@ -7,17 +7,18 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from rlhf_lib.analysis.feature_table import FEATURE_GROUPS, N_FEATURES
+from rlhf_lib.analysis.feature_table import N_FEATURES
 from rlhf_lib.analysis.song import Song
+from rlhf_lib.learning.planning.lengths import (
+    TICKS_PER_BEAT,
+    beat_ticks,
+    unit_ticks,
+    window_ticks,
+)
+from rlhf_lib.learning.planning.song_globals import song_globals
 
 CONTEXT_BEATS = (-3, -2, -1, 0, 1, 2, 3)
 N_CONTEXT = len(CONTEXT_BEATS) * N_FEATURES
-N_GLOBAL = 5
-#: Lengths are counted in half beats (of the song's mean beat), so that edits of songs
-#: whose tempo drifts also have the right length in seconds.
-TICKS_PER_BEAT = 2
-#: Cost of a forbidden step: more than any reward, and finite, so that no sum is undefined.
-FORBIDDEN = 1e4
 
 
 @dataclass(frozen=True)
@@ -173,44 +174,3 @@ class SongTensors:
         whole = self.total_ticks[song]
         longest = torch.floor(whole * target.double() + self.window[song] / 2 + 1e-6).long()
         return torch.minimum(longest, whole)
-
-
-def beat_ticks(song: Song) -> np.ndarray:
-    """Return the bounds of the beats in ticks, (n_beats + 1,)."""
-    shares = song.beat_bounds / song.n_samples
-    return np.round(shares * song.n_beats * TICKS_PER_BEAT).astype(np.int64)
-
-
-def unit_ticks(song: Song) -> np.ndarray:
-    """Return the length of each unit of a song in ticks, (n_units,)."""
-    return np.diff(beat_ticks(song)[np.append(song.decision_points, song.n_beats)])
-
-
-def window_ticks(song: Song) -> int:
-    """Return how many adjacent lengths, in ticks, count as reaching a target: a usual unit."""
-    edges = np.append(song.decision_points, song.n_beats)
-    return int(np.median(np.diff(edges))) * TICKS_PER_BEAT
-
-
-def longest_ticks(wanted: float, window: int, whole: int) -> int:
-    """Return the longest length that counts as reaching a wanted one, all in ticks.
-
-    The same as `SongTensors.budget` for one length; `whole` is the length that nothing exceeds.
-    """
-    return min(whole, int(np.floor(wanted + window / 2 + 1e-6)))
-
-
-def song_globals(song: Song) -> np.ndarray:
-    """Return the numbers of the state that describe a song as a whole, (5,) float32."""
-    period = song.duration / song.n_beats
-    level = song.features[:, FEATURE_GROUPS["rms"].start]
-    return np.array(
-        [
-            np.log2(period / 0.5),
-            np.log10(song.n_beats) - 2,
-            song.hook_values.mean(),
-            level.std() / 10.0,
-            float(song.beats_per_bar == 3),
-        ],
-        dtype=np.float32,
-    )

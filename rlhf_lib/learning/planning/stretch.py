@@ -26,7 +26,7 @@ from rlhf_lib.editing.descriptors import (
 )
 from rlhf_lib.editing.edit import PLAYS, Action, Edit
 from rlhf_lib.editing.whole_edit import Course, fill_many
-from rlhf_lib.learning.planning.song_tensors import beat_ticks, longest_ticks, window_ticks
+from rlhf_lib.learning.planning.lengths import beat_ticks, longest_ticks, window_ticks
 
 #: Most beats of a stretch; its table of steps takes 76 bytes for each pair of beats.
 LONGEST = 800

@@ -1,6 +1,6 @@
 """Direct preference optimisation (Rafailov et al., 2023) over plans: a baseline without a reward.
 
-The distribution over plans (`policy.Stage`) that PPO trains on a reward model is trained here on
+The distribution over plans (`policy.stage`) that PPO trains on a reward model is trained here on
 the answers themselves. Both plans of a question are drawn from it, so that it knows how likely it
 makes each.
 """
@@ -19,14 +19,9 @@ from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.annotation import VOTE_FOR_A
 from rlhf_lib.learning.planning.search import whole_edits
-from rlhf_lib.learning.policy.policy import (
-    CUTTING_TARGETS,
-    LEAST_LOG_SD,
-    MOST_LOG_SD,
-    Policy,
-    Stage,
-    situations,
-)
+from rlhf_lib.learning.policy.plan_network import PlanNetwork
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy
+from rlhf_lib.learning.policy.stage import situations
 from rlhf_lib.raters.rater import Rater
 
 #: Pairs that are drawn for a question until two edits differ.
@@ -71,7 +66,7 @@ class PlanPairs:
 
 @torch.no_grad()
 def draw_pairs(
-    stage: Stage,
+    network: PlanNetwork,
     songs: Sequence[Song],
     count: int,
     generator: torch.Generator,
@@ -85,11 +80,11 @@ def draw_pairs(
                 int(torch.randint(len(of), (), generator=generator, device=device))
                 for of in (songs, targets)
             )
-            x = situations([songs[place]], [targets[goal]], device)
-            over = stage(x)
+            x = torch.from_numpy(situations([songs[place]], [targets[goal]])).to(device)
+            over = network(x)
             noise = torch.randn(2, over.mean.shape[1], generator=generator, device=device)
             numbers = over.mean + over.stddev * noise
-            drawn = stage.plan_weights(numbers.double().cpu().numpy())
+            drawn = network.stage.plan_weights(numbers.double().cpu().numpy())
             a, b = whole_edits(songs[place], drawn, targets[goal])
             if not np.array_equal(a.actions, b.actions):
                 break
@@ -120,15 +115,19 @@ def direct_child(
     losses : list of float
         The loss before each step, nats per answer.
     """
-    torch.manual_seed(seed)
     child = policy.child(policy.last.reward())
-    pairs = draw_pairs(child.last, songs, count, torch.Generator().manual_seed(seed))
+    network = PlanNetwork.of(child, seed)
+    pairs = draw_pairs(network, songs, count, torch.Generator().manual_seed(seed))
     votes = [VOTE_FOR_A[rater.compare(a.song, a, b).preference] for a, b in pairs.edits]
-    return child, train_directly(child.last, pairs, votes)
+    return child, train_directly(network, pairs, votes)
 
 
 def direct_loss(
-    stage: Stage, start: Stage, pairs: PlanPairs, preferences: torch.Tensor, beta: float
+    network: PlanNetwork,
+    start: PlanNetwork,
+    pairs: PlanPairs,
+    preferences: torch.Tensor,
+    beta: float,
 ) -> torch.Tensor:
     """Return the loss of each answer in nats, (B,).
 
@@ -136,28 +135,30 @@ def direct_loss(
     each side.
     """
 
-    def log_probs(of: Stage) -> torch.Tensor:
+    def log_probs(of: PlanNetwork) -> torch.Tensor:
         over = of(pairs.situations)
         each = torch.distributions.Normal(over.mean[:, None], over.stddev[:, None])
         return each.log_prob(pairs.numbers).sum(-1)
 
     with torch.no_grad():
         before = log_probs(start)
-    gains = log_probs(stage) - before
+    gains = log_probs(network) - before
     gap = beta * (gains[:, 0] - gains[:, 1])
     return F.binary_cross_entropy_with_logits(gap, preferences, reduction="none")
 
 
 def train_directly(
-    stage: Stage,
+    network: PlanNetwork,
     pairs: PlanPairs,
     preferences: Sequence[float],
     training: DirectTraining | None = None,
 ) -> list[float]:
-    """Train a stage in place on answers about its own draws; return the loss before each step.
+    """Train a stage on answers about its own draws; return the loss before each step.
 
     Parameters
     ----------
+    network : PlanNetwork
+        Of the stage.
     preferences : sequence of float
         1, ½ or 0 for each pair: the first edit is preferred, neither, the second.
 
@@ -172,16 +173,16 @@ def train_directly(
             f"{len(preferences)} answers for {len(pairs.edits)} pairs; give one for each, and at "
             "least one"
         )
-    start = copy.deepcopy(stage).requires_grad_(False)
+    start = copy.deepcopy(network).requires_grad_(False)
     given = torch.tensor(preferences, dtype=torch.float32, device=pairs.numbers.device)
-    optimizer = torch.optim.Adam(stage.parameters(), lr=training.lr, eps=1e-5)
+    optimizer = torch.optim.Adam(network.parameters(), lr=training.lr, eps=1e-5)
     losses = []
     for _ in range(training.steps):
-        loss = direct_loss(stage, start, pairs, given, training.beta).mean()
+        loss = direct_loss(network, start, pairs, given, training.beta).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        with torch.no_grad():
-            stage.log_sd.clamp_(LEAST_LOG_SD, MOST_LOG_SD)
+        network.keep_in_bounds()
         losses.append(loss.item())
+    network.store()
     return losses

@@ -2,32 +2,32 @@
 
 A policy has one stage for each reward that it was trained on: v14 has one, v15 two. A stage plans
 edits under its reward and under re-weightings of it, and under those that its network has learned
-(a Gaussian distribution over plans, see `Stage`). It takes the best of these plans and of the edit
-of the stage before, and climbs from there (`planning.search`). So every policy contains its parent,
-and its edits are never worse than the parent's by the lower confidence bound of its own reward.
+(a Gaussian distribution over plans, see `policy.stage`). It takes the best of these plans and of
+the edit of the stage before, and climbs from there (`planning.search`). So every policy contains
+its parent, and its edits are never worse than the parent's by the lower confidence bound of its own
+reward.
+
+A policy is made of arrays. PyTorch, which takes a second to import, is needed to train it only
+(`policy.plan_network`).
 """
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from multiprocessing import parent_process
 
 import numpy as np
-import torch
-from torch import nn
 from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
 from rlhf_lib.editing.edit import TEMPERATURES, Edit, target_keep_ratio
-from rlhf_lib.editing.whole_edit import EIGHTHS
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.plans import PlanWeights, plans
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import (
-    CONTENT,
     K_CHANGES,
     K_PLANS,
     Climb,
@@ -35,19 +35,13 @@ from rlhf_lib.learning.planning.search import (
     part_of_table,
     reweighted,
 )
-from rlhf_lib.learning.planning.song_tensors import N_GLOBAL, song_globals
 from rlhf_lib.learning.planning.stretch import Stretch, stretches
+from rlhf_lib.learning.policy.stage import N_PLAN, Stage, situations
 from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 
 #: Keep ratios below 1; at 1.0 there is nothing to decide.
 TARGETS = tuple(target_keep_ratio(t) for t in TEMPERATURES)
 CUTTING_TARGETS = TARGETS[1:]
-#: What a stage's network reads: the song as a whole, and the length. What it changes of a plan.
-N_SITUATION, N_PLAN = N_GLOBAL + 1, N_ADDITIVE + EIGHTHS + 2
-#: Standard deviation of each plan number at the start, and its bounds.
-START_SD, LEAST_LOG_SD, MOST_LOG_SD = 0.5, -2.5, 0.5
-#: Bars that are looped or reordered for each unit of their plan number, and at most.
-_RARE_SCALE, _MOST_RARE = 2.0, 8
 #: Spread of the re-weightings, see `search.reweighted`.
 _SPREAD = 1.0
 _DENSE = np.pad(DENSE_WEIGHTS, (0, N_DESCRIPTORS - N_ADDITIVE))
@@ -92,58 +86,7 @@ class PolicyConfig:
                 raise InputError(f"{name} is {getattr(self, name)}; a policy needs at least 1")
 
 
-class Stage(nn.Module):
-    """A linear reward, and a Gaussian distribution over the plans under it.
-
-    A plan is an exact optimum (`planning.plans`) under changed weights. Its *plan numbers*, (29,),
-    are: the logarithm of a factor for each additive weight (for the weights of level and activity
-    a shift), a shift of the weight of the level in each eighth, and how many bars are looped and
-    reordered. Their mean depends on the song and the length, their standard deviations do not.
-    """
-
-    def __init__(self, members: int, hidden: int):
-        super().__init__()
-        self.register_buffer("weights", torch.zeros(members, N_DESCRIPTORS, dtype=torch.float64))
-        # False after training on a reward that is not linear: the weights are not the reward then.
-        self.register_buffer("linear", torch.tensor(True))
-        self.net = nn.Sequential(
-            nn.Linear(N_SITUATION, hidden), nn.Tanh(), nn.Linear(hidden, N_PLAN)
-        )
-        self.log_sd = nn.Parameter(torch.empty(N_PLAN))
-        self.start_anew()
-
-    @torch.no_grad()
-    def start_anew(self) -> None:
-        """Centre the distribution on the plan under the reward itself."""
-        self.net[-1].weight.zero_()
-        self.net[-1].bias.zero_()
-        self.log_sd.fill_(float(np.log(START_SD)))
-
-    def forward(self, situation: torch.Tensor) -> torch.distributions.Normal:
-        """Return the distribution of the plan numbers, (B, N_PLAN), in situations (B, 6)."""
-        return torch.distributions.Normal(self.net(situation), self.log_sd.exp())
-
-    @property
-    def mean_weights(self) -> np.ndarray:
-        """The linear reward, (N_DESCRIPTORS,): the mean of its members."""
-        return self.weights.mean(0).cpu().numpy()
-
-    def reward(self) -> Reward:
-        """Return the linear reward of this stage."""
-        return Reward(weights=self.weights.cpu().numpy())
-
-    def plan_weights(self, numbers: np.ndarray) -> PlanWeights:
-        """Return the rewards to plan under, from plan numbers (C, N_PLAN)."""
-        own = own_weights(self.mean_weights)
-        size = np.sqrt(np.mean(own.additive**2))
-        factors, shifts, counts = np.split(numbers, [N_ADDITIVE, N_ADDITIVE + EIGHTHS], axis=1)
-        additive = own.additive * np.exp(factors)
-        additive[:, CONTENT] = own.additive[:, CONTENT] + size * factors[:, CONTENT]
-        counts = np.clip(np.floor(_RARE_SCALE * counts), 0, _MOST_RARE).astype(np.int64)
-        return PlanWeights(additive, own.eighths + size * shifts, *counts.T)
-
-
-class Policy(nn.Module):
+class Policy:
     """Edits songs; see the docstring of the module.
 
     Parameters
@@ -155,15 +98,10 @@ class Policy(nn.Module):
     """
 
     def __init__(self, config: PolicyConfig, weights: np.ndarray):
-        super().__init__()
         self.config = self.last_config = config
         self.last_k = K_PLANS, K_CHANGES
-        self.stages = nn.ModuleList(
-            Stage(config.members, config.hidden) for _ in range(config.stages)
-        )
-        weights = torch.as_tensor(np.atleast_2d(weights), dtype=torch.float64)
-        with torch.no_grad():
-            self.stages[-1].weights.copy_(weights.expand(config.members, N_DESCRIPTORS))
+        self.stages = [Stage(config.members, config.hidden) for _ in range(config.stages)]
+        self.last.weights[:] = weights
 
     @property
     def last(self) -> Stage:
@@ -175,25 +113,43 @@ class Policy(nn.Module):
         """The linear reward of the last stage, (N_DESCRIPTORS,): the mean of its members."""
         return self.last.mean_weights
 
-    @property
-    def device(self) -> torch.device:
-        """The device of the networks; plans are made on the CPU."""
-        return self.last.weights.device
-
     def config_dict(self) -> dict:
         """Return the configuration as plain values, for a checkpoint."""
         return asdict(self.config)
 
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return the arrays of all stages by name, for a checkpoint."""
+        return {
+            f"stages.{number}.{name}": value
+            for number, stage in enumerate(self.stages)
+            for name, value in stage.state_dict().items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take the arrays of a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            When they have other names, shapes or types than those of this policy.
+        """
+        for number, stage in enumerate(self.stages):
+            prefix = f"stages.{number}."
+            stage.load_state_dict(
+                {
+                    name.removeprefix(prefix): value
+                    for name, value in state.items()
+                    if name.startswith(prefix)
+                }
+            )
+
     def child(self, reward: Reward) -> "Policy":
         """Return a policy with one more stage, to be trained on another reward."""
         out = Policy(replace(self.config, stages=self.config.stages + 1), self.weights)
-        out.to(self.device)
-        for ours, theirs in zip(out.stages[:-1], self.stages, strict=True):
-            ours.load_state_dict(theirs.state_dict())
+        out.stages[:-1] = copy.deepcopy(self.stages)
         out.follow(reward)
         return out
 
-    @torch.no_grad()
     def follow(self, reward: Reward) -> None:
         """Make a reward that of the last stage, before it is trained on it.
 
@@ -202,17 +158,17 @@ class Policy(nn.Module):
         """
         weights = self.last.weights
         if reward.member_weights is not None:
-            weights = torch.as_tensor(reward.member_weights, device=self.device)
-            members = math.lcm(self.config.members, len(weights))
+            given = np.asarray(reward.member_weights, dtype=np.float64)
+            members = math.lcm(self.config.members, len(given))
             # Rows that are repeated alike have the same mean and the same standard deviation.
             for stage in self.stages:
-                stage.weights = stage.weights.repeat(members // self.config.members, 1)
+                stage.weights = np.tile(stage.weights, (members // self.config.members, 1))
             self.config = replace(self.config, members=members)
-            weights = weights.repeat(members // len(weights), 1)
-        if not torch.equal(weights, self.last.weights):
-            self.last.weights.copy_(weights)
+            weights = np.tile(given, (members // len(given), 1))
+        if not np.array_equal(weights, self.last.weights):
+            self.last.weights = weights
             self.last.start_anew()
-        self.last.linear.fill_(reward.linear)
+        self.last.linear = reward.linear
 
     def only(
         self, k_plans: float = K_PLANS, k_changes: float = K_CHANGES, **config: int | bool
@@ -270,7 +226,6 @@ class Policy(nn.Module):
             out += [Edit(song, row, goal) for row, goal in zip(actions, targets, strict=True)]
         return out
 
-    @torch.no_grad()
     def _choices(
         self,
         stretch: Stretch,
@@ -289,7 +244,7 @@ class Policy(nn.Module):
             if reward is not None and stage is self.last:
                 whole = reward
             candidates = self._candidates(stage, config, stretch, targets, greedy, rng, extra)
-            known = bool(stage.linear) or whole is reward
+            known = stage.linear or whole is reward
             if not (config.search and known):
                 choices = candidates[:, 0]
                 continue
@@ -315,8 +270,8 @@ class Policy(nn.Module):
         if greedy:
             noise[0] = 0.0
         for target in targets:  # with the same noise: an edit does not depend on other targets
-            over = stage(situations([stretch.song], [target], self.device))
-            numbers = over.mean.cpu().numpy() + over.stddev.cpu().numpy() * noise
+            mean, sd = stage.plan_numbers(situations([stretch.song], [target])[0])
+            numbers = mean + sd * noise
             planned.append(plans(stretch, stage.plan_weights(numbers), [target], extra)[:, 0])
         out = np.stack(planned)
         if not (greedy and config.search):
@@ -333,14 +288,6 @@ class Policy(nn.Module):
                 dense = plans(stretch, _around_dense(count), targets, extra)
             out = np.concatenate([out, dense.swapaxes(0, 1)], 1)
         return out
-
-
-def situations(
-    songs: Sequence[Song], targets: Sequence[float], device: torch.device | str
-) -> torch.Tensor:
-    """Return what a stage's network reads of songs and keep ratios, (B, 6) float32."""
-    rows = [[*song_globals(song), target] for song, target in zip(songs, targets, strict=True)]
-    return torch.tensor(np.array(rows), dtype=torch.float32, device=device)
 
 
 def _around_dense(count: int) -> PlanWeights:

@@ -16,13 +16,9 @@ from torch.distributions import Normal, kl_divergence
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.learning.planning.search import whole_edits
-from rlhf_lib.learning.policy.policy import (
-    CUTTING_TARGETS,
-    LEAST_LOG_SD,
-    MOST_LOG_SD,
-    Stage,
-    situations,
-)
+from rlhf_lib.learning.policy.plan_network import PlanNetwork
+from rlhf_lib.learning.policy.policy import CUTTING_TARGETS
+from rlhf_lib.learning.policy.stage import situations
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def group_advantages(rewards: np.ndarray, draws: int) -> np.ndarray:
 
 @torch.no_grad()
 def collect(
-    stage: Stage,
+    network: PlanNetwork,
     songs: Sequence[Song],
     parts: Callable[[list[Edit]], dict[str, np.ndarray]],
     config: PPOConfig,
@@ -120,13 +116,14 @@ def collect(
     song = torch.randint(len(songs), (groups,), generator=generator, device=device).tolist()
     target = torch.randint(len(targets), (groups,), generator=generator, device=device).tolist()
     chosen = [(songs[s], targets[t]) for s, t in zip(song, target, strict=True)]
-    x = situations(*zip(*chosen, strict=True), device).repeat_interleave(config.draws, dim=0)
-    over = stage(x)
+    x = torch.from_numpy(situations(*zip(*chosen, strict=True))).to(device)
+    x = x.repeat_interleave(config.draws, dim=0)
+    over = network(x)
     noise = torch.randn(over.mean.shape, generator=generator, device=device)
     numbers = over.mean + over.stddev * noise
     edits = []
     for each, (one, goal) in zip(numbers.split(config.draws), chosen, strict=True):
-        edits += whole_edits(one, stage.plan_weights(each.double().cpu().numpy()), goal)
+        edits += whole_edits(one, network.stage.plan_weights(each.double().cpu().numpy()), goal)
     values = parts(edits)
     advantages = group_advantages(values["combined"], config.draws)
     return Batch(
@@ -140,8 +137,8 @@ def collect(
 
 
 def update(
-    stage: Stage,
-    reference: Stage | None,
+    network: PlanNetwork,
+    reference: PlanNetwork | None,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     config: PPOConfig,
@@ -150,7 +147,7 @@ def update(
 
     Parameters
     ----------
-    reference : Stage, optional
+    reference : PlanNetwork, optional
         Reference of the KL penalty, evaluated in the same situations. None: no penalty.
 
     Returns
@@ -166,13 +163,12 @@ def update(
             start = reference(batch.situations)
     rows = []
     for _ in range(config.epochs):
-        row = _losses(stage(batch.situations), start, batch, config)
+        row = _losses(network(batch.situations), start, batch, config)
         optimizer.zero_grad()
         row["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(stage.parameters(), config.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm)
         optimizer.step()
-        with torch.no_grad():
-            stage.log_sd.clamp_(LEAST_LOG_SD, MOST_LOG_SD)
+        network.keep_in_bounds()
         rows.append(torch.stack([value.detach() for value in row.values()]))
     return dict(zip(row, torch.stack(rows).mean(0).tolist(), strict=True))
 

@@ -37,7 +37,7 @@ def sparing_singing(policy: Policy) -> Policy:
     """
     if not policy.last.linear:
         return policy
-    weights = policy.last.weights.cpu().numpy().copy()
+    weights = policy.last.weights.copy()
     size = np.linalg.norm(policy.weights[:N_ADDITIVE]) / np.linalg.norm(DENSE_WEIGHTS)
     weights[:, DESCRIPTOR_NAMES.index("sung")] += SUNG_WEIGHT * size
     return policy.child(Reward(weights=weights))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.data import default_convert
 from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.song import Song
@@ -18,6 +19,7 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.learning.archive import load_archive, save_archive
 from rlhf_lib.learning.metrics import CsvLogger, MetricsLogger, TensorBoardLogger, log_row
 from rlhf_lib.learning.planning.reward import Reward, Scores
+from rlhf_lib.learning.policy.plan_network import PlanNetwork
 from rlhf_lib.learning.policy.policy import Policy
 from rlhf_lib.learning.policy.ppo import PPOConfig, collect, update
 
@@ -101,6 +103,7 @@ def train_policy(
     folder: str | Path | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
     loggers: Sequence[MetricsLogger] = (),
+    device: torch.device | str = "cpu",
 ) -> PolicyHistory:
     """Train the last stage of `policy` in place, and keep the snapshot best on held-out songs.
 
@@ -129,6 +132,8 @@ def train_policy(
     loggers : sequence of MetricsLogger
         Receive the rows of ``metrics.csv``, at each checkpoint, once it is saved, and at the end:
         no row comes twice, however often the run is interrupted.
+    device : torch.device or str
+        Where the network is trained; plans are made on the CPU.
 
     Raises
     ------
@@ -139,7 +144,7 @@ def train_policy(
         raise InputError("no songs to train the policy on")
     reward, config = Reward.of(reward), config or PolicyTraining()
     policy.follow(reward)
-    run = _Run(policy, config)
+    run = _Run(policy, config, device)
     board = None
     if folder is not None:
         folder = Path(folder)
@@ -156,8 +161,9 @@ def train_policy(
         run.note_held_out(_held_out_gains(policy, checked, gains))
     bar = tqdm(total=config.episodes, initial=run.episode, desc="PPO", unit="episode", leave=False)
     while run.episode < config.episodes and not run.stopped:
-        batch = collect(policy.last, songs, gains, config.ppo, run.generator)
-        diagnostics = update(policy.last, run.start.last, run.optimizer, batch, config.ppo)
+        batch = collect(run.network, songs, gains, config.ppo, run.generator)
+        diagnostics = update(run.network, run.reference, run.optimizer, batch, config.ppo)
+        run.network.store()
         first, run.episode = run.episode, run.episode + len(batch.edits)
         bar.update(len(batch.edits))
         run.note_held_out(_held_out_gains(policy, checked, gains))
@@ -217,7 +223,7 @@ def load_snapshots(folder: str | Path, policy: Policy) -> list[tuple[int, Policy
         try:
             then.load_state_dict(content["state"])
             snapshots.append((int(content["episode"]), then))
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} does not fit the policy: {error}") from error
     return sorted(snapshots, key=lambda snapshot: snapshot[0])
 
@@ -225,11 +231,14 @@ def load_snapshots(folder: str | Path, policy: Policy) -> list[tuple[int, Policy
 class _Run:
     """Everything that changes during training; saved and restored as a whole."""
 
-    def __init__(self, policy: Policy, config: PolicyTraining):
+    def __init__(self, policy: Policy, config: PolicyTraining, device: torch.device | str):
         self.policy, self.config = policy, config
-        self.start = copy.deepcopy(policy).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(policy.last.parameters(), lr=config.ppo.lr, eps=1e-5)
-        self.generator = torch.Generator(device=policy.device).manual_seed(config.seed)
+        self.network = PlanNetwork.of(policy, config.seed, device)
+        self.network.store()
+        self.start = copy.deepcopy(policy)
+        self.reference = PlanNetwork(self.start.last).to(device).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.ppo.lr, eps=1e-5)
+        self.generator = torch.Generator(device=device).manual_seed(config.seed)
         self.episode = 0
         self.rows: list[dict[str, float]] = []
         self.held_out_rewards: list[float] = []
@@ -276,7 +285,7 @@ class _Run:
             "episode": self.episode,
             "rows": self.rows,
             "held_out_rewards": self.held_out_rewards,
-            "best_rewards": torch.from_numpy(self.best_rewards),
+            "best_rewards": self.best_rewards,
             "best_state": self.best_state,
             "best_episode": self.best_episode,
             "stopped": self.stopped,
@@ -284,10 +293,11 @@ class _Run:
 
     def restore(self, state: dict) -> None:
         self.policy.load_state_dict(state["policy"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        self.best_rewards = state["best_rewards"].numpy()
+        self.network.read()
+        self.optimizer.load_state_dict(default_convert(state["optimizer"]))
+        self.generator.set_state(torch.from_numpy(state["generator"]))
         for name in (
+            "best_rewards",
             "episode",
             "rows",
             "held_out_rewards",
@@ -339,6 +349,6 @@ def _fingerprint(
     digest.update(b"held out")
     digest.update("".join(song.sha256 for song in held_out).encode())
     for value in policy.state_dict().values():
-        digest.update(value.cpu().numpy().tobytes())
+        digest.update(value.tobytes())
     digest.update(reward.name.encode())
     return digest.hexdigest()[:16]

@@ -17,10 +17,11 @@ from rlhf_lib.editing.descriptors import (
     describe_steps,
 )
 from rlhf_lib.editing.edit import Edit
-from rlhf_lib.learning.reward.model import RewardModel
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from rlhf_lib.learning.reward.model import RewardModel
 
 
 @dataclass(frozen=True)
