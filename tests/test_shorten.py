@@ -1,5 +1,7 @@
 """Edits of a wanted length, and variants that differ."""
 
+import re
+
 import numpy as np
 import pytest
 from toy import toy_song, with_network
@@ -15,9 +17,11 @@ from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.constraints import Constraints
 from rlhf_lib.learning.planning.reward import Reward
+from rlhf_lib.learning.policy import shorten as module
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.policy.shorten import (
     LEAST_DIFFERENCE,
+    MOST_LOSS,
     difference,
     shorten,
     sparing_singing,
@@ -128,6 +132,39 @@ def test_a_song_of_more_beats_than_one_stretch_has_variants():
 def test_impossible_lengths_are_refused(policy, song, keep, message):
     with pytest.raises(InputError, match=message):
         shorten(policy, Constraints(song), keep)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lengths_that_a_refusal_names_are_possible(policy, seed):
+    """As they are printed, to a tenth of a second: the least, the most, and the nearest."""
+    song = toy_song(83 + 10 * seed, seed, period=0.4873 + 0.013 * seed)
+    for constraints, keep in (
+        (Constraints(song), 0.1),
+        (Constraints(song), 1.1),
+        (Constraints(song, [(5, 25)]), 0.3),
+        (Constraints(song, [(3, 0.9 * song.duration)]), 0.5),
+    ):
+        with pytest.raises(InputError) as refused:
+            shorten(policy, constraints, keep)
+        named = float(re.findall(r"(\d+\.\d) s", str(refused.value))[-1])
+        (edit,) = shorten(policy, constraints, named / song.duration)
+        assert abs(edit.duration - named) <= 2 * song.beat_durations.max() + 0.1
+
+
+def test_a_plan_that_loses_much_is_no_variant(policy, song, monkeypatch):
+    """Among the plans: one that plays every other beat, unlike all others."""
+    stutter = np.full(song.n_beats, Action.CUT)
+    stutter[::2] = Action.KEEP
+    bad = Edit(song, stutter, 0.5)
+    constraints = Constraints(song)
+    edits = shorten(policy, constraints, 0.5, 3)
+    plans = module._plans
+    monkeypatch.setattr(module, "_plans", lambda *given: [bad, *plans(*given)][: 1 + len(edits)])
+    few = shorten(policy, constraints, 0.5, 99)
+    assert all((edit.actions != stutter).any() for edit in few)
+    rewards = np.array([describe(edit) @ policy.weights for edit in few])
+    assert (rewards >= rewards[0] - MOST_LOSS).all()
+    assert describe(bad) @ policy.weights < rewards[0] - MOST_LOSS
 
 
 def test_no_edits_are_refused(policy, song):

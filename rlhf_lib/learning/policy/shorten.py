@@ -16,6 +16,11 @@ from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 LEAST_KEEP = 0.2
 #: Two variants differ by at least this much, see `difference`.
 LEAST_DIFFERENCE = 0.25
+#: What a further variant may lose in reward against the first, on the scale of the dense reward.
+#: Larger losses mean cuts that are plainly bad, such as a beat that is heard twice.
+MOST_LOSS = 2.0
+#: Lengths are printed to 0.1 s; an edit of the printed length is possible.
+_ROUNDING = 0.05
 #: What a plan for a further variant pays for each beat that earlier variants play: none to much.
 #: Each is tried under `_SETS` sets of weights.
 _REPETITION_COSTS = (0.0, 0.02, 0.05, 0.1, 0.3)
@@ -38,9 +43,13 @@ def sparing_singing(policy: Policy) -> Policy:
     if not policy.last.linear:
         return policy
     weights = policy.last.weights.copy()
-    size = np.linalg.norm(policy.weights[:N_ADDITIVE]) / np.linalg.norm(DENSE_WEIGHTS)
-    weights[:, DESCRIPTOR_NAMES.index("sung")] += SUNG_WEIGHT * size
+    weights[:, DESCRIPTOR_NAMES.index("sung")] += SUNG_WEIGHT * _scale(policy.weights)
     return policy.child(Reward(weights=weights))
+
+
+def _scale(weights: np.ndarray) -> float:
+    """Return the size of a reward's weights, relative to those of the dense reward."""
+    return float(np.linalg.norm(weights[:N_ADDITIVE]) / np.linalg.norm(DENSE_WEIGHTS))
 
 
 def shorten(policy: Policy, constraints: Constraints, keep: float, variants: int = 1) -> list[Edit]:
@@ -48,7 +57,7 @@ def shorten(policy: Policy, constraints: Constraints, keep: float, variants: int
 
     Each further variant is, of many plans, the one with the highest reward that differs from all
     before it. The plans are made under random re-weightings of the policy's reward and under
-    costs of what earlier variants play.
+    costs of what earlier variants play. One that loses more than `MOST_LOSS` is not returned.
 
     Parameters
     ----------
@@ -59,7 +68,8 @@ def shorten(policy: Policy, constraints: Constraints, keep: float, variants: int
         Length of the edit / length of the song, 0.2 … 1. It is reached within half a unit (bar);
         close to 1, within a unit of the song's length, as no edit is longer than its song.
     variants : int
-        How many edits; fewer are returned when no more differ by `LEAST_DIFFERENCE`.
+        How many edits; fewer are returned when no more that are good differ by
+        `LEAST_DIFFERENCE`.
 
     Raises
     ------
@@ -69,19 +79,22 @@ def shorten(policy: Policy, constraints: Constraints, keep: float, variants: int
     song = constraints.song
     if variants < 1:
         raise InputError(f"variants is {variants}; ask for at least one edit")
-    _check_keep(song.song_id, song.duration, keep)
+    keep = _checked(song, keep)
     constraints.check_length(keep)
     costs, weights = constraints.costs(), policy.weights
     own = policy.edits([song], (keep,), extra=[costs])
     chosen = [edit for edit in own if constraints.allows(edit)]
+    least = max((float(describe(edit) @ weights) for edit in chosen), default=-np.inf)
+    least -= MOST_LOSS * _scale(weights)
     while len(chosen) < variants:
         pool = [
             edit for edit in _plans(song, keep, weights, costs, chosen) if constraints.allows(edit)
         ]
         new = [e for e in pool if all(difference(e, c) >= LEAST_DIFFERENCE for c in chosen)]
-        if not new:
+        rewards = [float(describe(edit) @ weights) for edit in new]
+        if not new or max(rewards) < least:
             break
-        chosen.append(max(new, key=lambda edit: float(describe(edit) @ weights)))
+        chosen.append(new[int(np.argmax(rewards))])
     if not chosen:
         raise InputError(
             f"{song.song_id}: no edit of {keep * song.duration:.1f} s keeps what must stay; "
@@ -119,15 +132,17 @@ def _plans(
     ]
 
 
-def _check_keep(song_id: str, duration: float, keep: float) -> None:
-    wanted = keep * duration
-    if keep > 1 + 1e-9:
+def _checked(song: Song, keep: float) -> float:
+    """Return the share to keep, or refuse it; a length that was rounded is taken as meant."""
+    name, whole, wanted = song.song_id, song.duration, keep * song.duration
+    if not wanted <= whole + _ROUNDING:
         raise InputError(
-            f"{song_id} lasts {duration:.1f} s, so an edit of {wanted:.1f} s would be longer; ask "
-            f"for at most {duration:.1f} s"
+            f"{name} lasts {whole:.1f} s, so an edit of {wanted:.1f} s would be longer; ask for at "
+            f"most {whole:.1f} s"
         )
-    if not keep >= LEAST_KEEP - 1e-9:
+    if wanted < LEAST_KEEP * whole - _ROUNDING:
         raise InputError(
-            f"{song_id} lasts {duration:.1f} s; an edit of {wanted:.1f} s keeps {keep:.0%} of it. "
-            f"At least {LEAST_KEEP:.0%} must stay: ask for {LEAST_KEEP * duration:.1f} s or more"
+            f"{name} lasts {whole:.1f} s; an edit of {wanted:.1f} s keeps {keep:.0%} of it. "
+            f"At least {LEAST_KEEP:.0%} must stay: ask for {LEAST_KEEP * whole:.1f} s or more"
         )
+    return min(max(keep, LEAST_KEEP), 1.0)
