@@ -8,6 +8,7 @@ from rlhf_lib.analysis.audio import (
     AUDIO_SUFFIXES,
     Audio,
     find_audio,
+    headroom_gain,
     load_audio,
     resample,
     save_audio,
@@ -109,6 +110,11 @@ def test_a_recording_beyond_full_scale_is_scaled_as_a_whole(tmp_path):
     samples = load_audio(tmp_path / "loud.wav").samples
     assert np.abs(samples).max() == pytest.approx(1.0)
     np.testing.assert_allclose(samples, wave / np.abs(wave).max(), atol=1e-6)
+
+
+def test_the_gain_of_a_recording_by_hand():
+    assert [headroom_gain(peak) for peak in (0.0, 0.5, 1.0)] == [1, 1, 1]
+    assert [headroom_gain(peak) for peak in (1.25, 32768.0)] == [0.8, 2**-15]
 
 
 def flawed(folder):

@@ -130,6 +130,40 @@ def test_variants_and_cut_lists_lie_beside_the_edit(music, here, capsys):
         assert float(labels[-1][1]) == pytest.approx(len(edit) / rate, abs=1e-5)
 
 
+def test_a_song_beyond_full_scale_is_lowered_and_the_report_and_the_cut_list_say_so(music, here):
+    """Joined by soundfile from the CSV alone, it is the edit; both variants have one level."""
+    samples, rate = soundfile.read(music / "song_001.flac")
+    soundfile.write("loud.wav", samples * (1.25 / np.abs(samples).max()), rate, subtype="FLOAT")
+    made = edit_song("loud.wav", "x.wav", keep=0.5, variants=2, cut_lists="csv")
+    source, _ = soundfile.read("loud.wav")
+    assert len(made) == 2
+    for one in made:
+        assert "\n  level lowered by 1.9 dB: the song exceeds full scale\n" in str(one)
+        with one.cut_lists[0].open(encoding="utf-8-sig", newline="") as file:
+            pieces = list(csv.DictReader(file))
+        (gain,) = {float(piece["gain"]) for piece in pieces}
+        assert gain == pytest.approx(0.8, rel=1e-6)
+        spans = [(int(p["source_start_sample"]), int(p["source_end_sample"])) for p in pieces]
+        joined = gain * np.concatenate([source[start:end] for start, end in spans])
+        edit, _ = soundfile.read(one.path)
+        differs = np.flatnonzero((np.abs(joined - edit) > 2**-23).any(axis=1))  # 24 bits
+        seams = np.array([int(piece["output_start_sample"]) for piece in pieces])
+        assert np.abs(differs[:, None] - seams).min(axis=1).max() <= 0.1 * rate
+    barely = replace(made[0].edit.song, gain=0.999)
+    told = str(replace(made[0], edit=Edit(barely, made[0].edit.actions, made[0].edit.target)))
+    assert "level lowered by less than 0.1 dB" in told
+
+
+def test_a_cut_list_named_twice_is_written_once(music, here):
+    song = music / "song_001.flac"
+    (made,) = edit_song(song, "x.wav", keep=0.5, cut_lists=["csv", "txt", "csv"])
+    assert [path.name for path in made.cut_lists] == ["x.csv", "x.txt"]
+    assert str(made).count("cut list:") == 2
+    assert "level lowered" not in str(made)
+    with pytest.raises(InputError, match="'csv,txt' is no kind of cut list"):
+        edit_song(song, "y.wav", keep=0.5, cut_lists="csv,txt")
+
+
 def test_a_folder_of_songs(music, here, capsys):
     (music / "sub").mkdir(exist_ok=True)
     short = music / "sub" / "short.wav"

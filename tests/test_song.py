@@ -10,6 +10,7 @@ import soundfile
 from toy import toy_song
 
 from rlhf_lib.analysis import song as song_module
+from rlhf_lib.analysis.audio import load_audio
 from rlhf_lib.analysis.confidence import Confidence
 from rlhf_lib.analysis.sections import Section
 from rlhf_lib.analysis.song import Song, load_song, load_songs
@@ -130,6 +131,18 @@ def test_a_damaged_cache_is_rebuilt(track, workspace, damage, caplog):
     caplog.clear()
     load_song(track)
     assert not caplog.text
+
+
+def test_a_song_beyond_full_scale_knows_by_how_much_it_is_scaled_down(track, monkeypatch):
+    assert load_song(track).gain == 1
+    loud = track.with_name("loud.wav")
+    soundfile.write(loud, 1.25 / 0.9 * click_track(), RATE, subtype="FLOAT")
+    song = load_song(loud)
+    assert song.gain == pytest.approx(0.8, rel=1e-6)
+    own, _ = soundfile.read(loud, dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(load_audio(loud).samples, own * np.float32(song.gain))
+    monkeypatch.setattr(song_module, "analyse", None)
+    assert load_song(loud).gain == song.gain  # from the cache
 
 
 def test_a_beat_file_next_to_the_song_is_used(track):

@@ -51,6 +51,7 @@ def analyse(path: Path, beats: str) -> dict[str, object]:
     return {
         "sample_rate": audio.sample_rate,
         "n_samples": audio.n_samples,
+        "gain": audio.gain,
         "beat_times": grid.times,
         "downbeats": metre.downbeats,
         "features": features,

@@ -125,7 +125,7 @@ def load_audio(path: str | Path) -> Audio:
     """Decode a whole file.
 
     A recording beyond full scale (as loud MP3, Vorbis and float files can be) is scaled down as a
-    whole so that its peak is 1; otherwise the samples are unchanged.
+    whole by `headroom_gain`, so that its peak is 1; otherwise the samples are unchanged.
 
     Parameters
     ----------
@@ -145,11 +145,16 @@ def load_audio(path: str | Path) -> Audio:
     for block, rate in decode(path):  # noqa: B007
         blocks.append(block)
     samples = np.concatenate(blocks)
-    peak = max(float(samples.max()), -float(samples.min()))
-    if peak > 1:
-        samples /= np.float32(peak)
+    gain = headroom_gain(max(float(samples.max()), -float(samples.min())))
+    if gain < 1:
+        samples *= np.float32(gain)
         np.clip(samples, -1, 1, out=samples)  # rounding can leave 1 + 1e-7
     return Audio(samples, rate)
+
+
+def headroom_gain(peak: float) -> float:
+    """Return the factor that brings a recording down to full scale; 1 if its peak is not beyond."""
+    return 1 / max(peak, 1.0)
 
 
 def save_audio(

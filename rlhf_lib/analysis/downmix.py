@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from rlhf_lib.analysis.audio import Audio, are_opposed, channel_power, mixed_down, resample
+from rlhf_lib.analysis.audio import (
+    Audio,
+    are_opposed,
+    channel_power,
+    headroom_gain,
+    mixed_down,
+    resample,
+)
 from rlhf_lib.analysis.decode import decode
 
 #: Hz.
@@ -27,13 +34,16 @@ class Downmix:
     n_samples, sample_rate : int
         Of the file, per channel.
     peak : float
-        The file's largest sample, at most 1.
+        The largest sample of the file, scaled down as by `load_audio`: at most 1.
+    gain : float
+        The factor by which the file was scaled down; 1 when it was not.
     """
 
     samples: np.ndarray
     n_samples: int
     sample_rate: int
     peak: float
+    gain: float = 1.0
 
     @property
     def duration(self) -> float:
@@ -53,7 +63,8 @@ class Downmix:
 def load_downmix(path: str | Path) -> Downmix:
     """Decode a file for analysis, in little memory.
 
-    Returns the same as ``Downmix.of(load_audio(path))`` and raises the same errors.
+    Returns the same as ``Downmix.of(load_audio(path))``, and the gain by which `load_audio` scales
+    the file down; raises the same errors.
     """
     downmix, power = _downmix(path, mixed_down)
     if are_opposed(power):
@@ -74,9 +85,10 @@ def _downmix(
         mono.append(stream.resample_chunk(one_channel(block)))
     mono.append(stream.resample_chunk(np.empty(0, np.float32), last=True))
     samples = np.concatenate(mono)
-    if peak > 1:  # as `load_audio` does
-        samples /= np.float32(peak)
-    return Downmix(samples, n_samples, rate, min(peak, 1.0)), power
+    gain = headroom_gain(peak)
+    if gain < 1:
+        samples *= np.float32(gain)
+    return Downmix(samples, n_samples, rate, min(peak, 1.0), gain), power
 
 
 def _first_channel(block: np.ndarray) -> np.ndarray:

@@ -59,6 +59,9 @@ class Song:
         The sections that were given; empty when none were.
     beats_from : str
         "own" (our estimate), "beat_this" or "file".
+    gain : float
+        The factor by which `rlhf_lib.analysis.audio.load_audio` scales the samples of the file; 1
+        unless they exceed full scale. All edits of the song have this level.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class Song:
     confidence: Confidence = field(default_factory=Confidence)
     sections: tuple[Section, ...] = ()
     beats_from: str = "own"
+    gain: float = 1.0
 
     def __post_init__(self):
         times = np.array(self.beat_times, dtype=np.float64)

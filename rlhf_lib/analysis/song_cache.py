@@ -55,6 +55,7 @@ def read(entry: Path) -> dict[str, object] | None:
         return {
             **{name: int(stored[name]) for name in _NUMBERS},
             **{name: stored[name] for name in _ARRAYS},
+            "gain": float(stored["gain"]),
             "beats_from": str(stored["beats_from"]),
             "sections": tuple(Section(*row) for row in stored["sections"].tolist()),
         }

@@ -99,7 +99,12 @@ def _csv(edit: Edit, source: Path) -> str:
     begun_by = ["start", *(seam.kind for seam in seams(played))]
     rows = [
         _piece(piece)
-        | {"begun_by": kind, "sample_rate": piece.source.sample_rate, "song": defused(source.name)}
+        | {
+            "begun_by": kind,
+            "sample_rate": piece.source.sample_rate,
+            "gain": edit.song.gain,
+            "song": defused(source.name),
+        }
         for piece, kind in zip(played, begun_by, strict=True)
     ]
     lines = [rows[0], *(row.values() for row in rows)]
@@ -124,6 +129,7 @@ def _json(edit: Edit, source: Path) -> str:
             "n_samples": played[-1].output.end,
             "target_keep_ratio": edit.target,
             "keep_ratio": edit.keep_ratio,
+            "gain": song.gain,
         },
         "pieces": [_piece(piece) for piece in played],
         "seams": [
@@ -158,7 +164,8 @@ def _otio(edit: Edit, source: Path) -> str:
     def span(start: int, end: int) -> Any:
         return otio.opentime.TimeRange(time(start), time(end - start))
 
-    timeline = otio.schema.Timeline(name=song.song_id)
+    # OpenTimelineIO has no gain of its own.
+    timeline = otio.schema.Timeline(song.song_id, metadata={"rlhf_lib": {"gain": song.gain}})
     track = otio.schema.Track(name="edit", kind=otio.schema.TrackKind.Audio)
     timeline.tracks.append(track)
     fades = [*(_offsets(seam, song.n_samples) for seam in seams(played)), None]

@@ -67,12 +67,21 @@ class EditedSong:
             f"  {clock(self.edit.duration)}, {self.edit.keep_ratio:.0%} kept; asked for "
             f"{clock(self.wanted)}; {self.policy}, "
             f"{len(self.seams)} seam{'s' * (len(self.seams) != 1)}",
+            *self._level(),
             *self._what_was_done(),
             *self._why(),
             *(f"  cut list: {path}" for path in self.cut_lists),
             *([f"  WARNING: {song.warning}"] if song.warning else []),
         ]
         return "\n".join(lines)
+
+    def _level(self) -> list[str]:
+        gain = self.edit.song.gain
+        if gain == 1:
+            return []
+        lowered = -20 * np.log10(gain)
+        by = f"{lowered:.1f} dB" if lowered >= 0.05 else "less than 0.1 dB"
+        return [f"  level lowered by {by}: the song exceeds full scale"]
 
     def _what_was_done(self) -> list[str]:
         song, order = self.edit.song, self.edit.order
@@ -114,7 +123,7 @@ def edit_song(
     must_start: bool = True,
     must_end: bool = True,
     spare_singing: bool = True,
-    cut_lists: Sequence[str] = (),
+    cut_lists: str | Sequence[str] = (),
     overwrite: bool = False,
     beats: str = "own",
 ) -> list[EditedSong]:
@@ -144,7 +153,7 @@ def edit_song(
     spare_singing : bool
         Whether cuts in sung lines cost more than the policy's reward says, see `sparing_singing`;
         only with `must_start` and `must_end`.
-    cut_lists : sequence of str
+    cut_lists : str or sequence of str
         "txt" (labels for Audacity), "csv", "otio" (OpenTimelineIO) and "json": written beside the
         output, with its name.
     overwrite : bool
@@ -238,10 +247,11 @@ def songs_of_folder(source: Path, output: Path) -> list[tuple[Path, Path]]:
 
 
 def _places(
-    source: Path, output: Path, variants: int, cut_lists: Sequence[str], overwrite: bool
+    source: Path, output: Path, variants: int, cut_lists: str | Sequence[str], overwrite: bool
 ) -> list[tuple[Path, list[Path]]]:
     """Return the file and the cut lists of each variant; refuse them if they exist."""
-    unknown = [kind for kind in cut_lists if f".{kind}" not in CUT_LIST_SUFFIXES]
+    kinds = [cut_lists] if isinstance(cut_lists, str) else [*dict.fromkeys(cut_lists)]
+    unknown = [kind for kind in kinds if f".{kind}" not in CUT_LIST_SUFFIXES]
     if unknown:
         known = ", ".join(suffix.removeprefix(".") for suffix in CUT_LIST_SUFFIXES)
         raise InputError(f"{unknown[0]!r} is no kind of cut list; the kinds are {known}")
@@ -256,7 +266,7 @@ def _places(
     for number in range(1, variants + 1):
         stem = output.stem + (f"_{number}" if number > 1 else "")
         place = output.with_name(stem + output.suffix)
-        places.append((place, [output.with_name(f"{stem}.{kind}") for kind in cut_lists]))
+        places.append((place, [output.with_name(f"{stem}.{kind}") for kind in kinds]))
     for path in (path for place, lists in places for path in (place, *lists)):
         if path.exists() and source.exists() and path.samefile(source):
             raise InputError(f"{path} is the song itself; give another output")
