@@ -2,8 +2,9 @@
 
     python benchmarks/beats.py [FOLDER] [--songs_per_style 3] [--write]
 
-Composed songs of every style, whose beats and bars are known, and recorded songs with tempo maps:
-FOLDER has one folder per song with song.ogg, guitar.ogg (optional, mixed in) and notes.mid, as
+Composed songs of every style, whose beats and bars are known; one of each style with four beats to
+the bar in bars that are not estimated, of 2, 5, 6 and 7; and recorded songs with tempo maps: FOLDER
+has one folder per song with song.ogg, guitar.ogg (optional, mixed in) and notes.mid, as
 installed by Debian's package fretsonfire-songs-muldjord; it is left out where there is none.
 
 The score is mir_eval's F-measure (within 70 ms; the first 5 s do not count), of the beats and of
@@ -14,6 +15,7 @@ its tempo map: the offset that suits the beats best is used for both.
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import librosa
 import mir_eval
@@ -26,10 +28,11 @@ from tqdm.auto import tqdm
 from rlhf_lib.analysis import learned_beats
 from rlhf_lib.analysis.audio import Audio, load_audio
 from rlhf_lib.analysis.beats import estimate_beats
+from rlhf_lib.analysis.confidence import Confidence
 from rlhf_lib.analysis.downmix import Downmix
 from rlhf_lib.analysis.metre import estimate_metre
 from rlhf_lib.analysis.sound import sound_features
-from rlhf_lib.composer.compose import compose_song
+from rlhf_lib.composer.compose import ComposedSong, compose_song
 from rlhf_lib.composer.style_book import STYLES
 from rlhf_lib.errors import InputError
 
@@ -37,25 +40,34 @@ DEBIAN = Path("/usr/share/games/fretsonfire/data/songs/muldjord")
 GOAL = 0.95
 SECONDS = 90.0
 _FIRST_SEED = 1000  # songs that were used for nothing else
-#: Beats and first beats of bars in s; None where they are not known.
-Grid = tuple[np.ndarray, np.ndarray | None]
+#: Beats to the bar that are composed and not estimated.
+_OTHER_METRES = (2, 5, 6, 7)
+
+
+class Grid(NamedTuple):
+    """Beats and first beats of bars in s, None where they are not known; whether they are sure."""
+
+    beats: np.ndarray
+    bars: np.ndarray | None = None
+    sure: bool = True
 
 
 def ours(sound: Downmix) -> Grid:
     """Return beats and bar lines as `load_song` estimates them."""
-    times = estimate_beats(sound).times
-    return times, times[estimate_metre(sound_features(sound, times)).downbeats]
+    times, tempo = estimate_beats(sound)
+    downbeats, *others = estimate_metre(sound_features(sound, times))
+    return Grid(times, times[downbeats], not Confidence(tempo, *others).uncertain())
 
 
 def by_librosa(sound: Downmix) -> Grid:
     """Return the beats of librosa's default tracker, which knows no bars."""
-    return librosa.beat.beat_track(y=sound.samples, sr=22050, units="time")[1], None
+    return Grid(librosa.beat.beat_track(y=sound.samples, sr=22050, units="time")[1])
 
 
 def by_beat_this(sound: Downmix) -> Grid:
     """Return beats and bar lines as `load_song` takes them from beat_this."""
     times, downbeats = learned_beats.learned_beats(sound)
-    return times, None if downbeats is None else times[downbeats]
+    return Grid(times, None if downbeats is None else times[downbeats])
 
 
 def mixed(folder: Path) -> Audio:
@@ -75,14 +87,14 @@ def midi_grid(path: Path, duration: float) -> Grid:
     ticks = np.arange(0, midi.time_to_tick(duration), midi.resolution)
     beats = np.array([midi.tick_to_time(int(tick)) for tick in ticks])
     if not midi.time_signature_changes:
-        return beats, None
+        return Grid(beats)
     # Bars are counted in the map, which may be longer than the notes.
     last = midi.time_signature_changes[-1]
     bars = np.asarray(midi.get_downbeats())
     if last.denominator == 4:
         first = int(np.abs(beats - last.time).argmin())
         bars = np.concatenate([bars[bars < last.time - 0.01], beats[first :: last.numerator]])
-    return beats, bars[bars < duration]
+    return Grid(beats, bars[bars < duration])
 
 
 def f_measure(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -99,15 +111,34 @@ def best_offset(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def scores(truth: Grid, sound: Audio, trackers: dict, shifted: bool) -> dict[str, float]:
-    """Return the F-measures of each tracker; NaN where truth or tracker know no bars."""
+    """Return the F-measures of each tracker, NaN where truth or tracker know no bars.
+
+    And whether `load_song` would say that something of our estimate is uncertain.
+    """
     found, downmix = {}, Downmix.of(sound)
     for name, tracker in trackers.items():
-        beats, bars = tracker(downmix)
-        offset = best_offset(truth[0], beats) if shifted else 0.0
-        known = truth[1] is not None and bars is not None
-        found[f"{name}, beats"] = f_measure(truth[0], beats + offset)
-        found[f"{name}, bars"] = f_measure(truth[1], bars + offset) if known else np.nan
+        grid = tracker(downmix)
+        offset = best_offset(truth.beats, grid.beats) if shifted else 0.0
+        known = truth.bars is not None and grid.bars is not None
+        found[f"{name}, beats"] = f_measure(truth.beats, grid.beats + offset)
+        found[f"{name}, bars"] = f_measure(truth.bars, grid.bars + offset) if known else np.nan
+        if tracker is ours:
+            found["uncertain"] = float(not grid.sure)
     return found
+
+
+def composed(name: str, songs: list[ComposedSong], trackers: dict) -> dict[str, object]:
+    """Return the row of some composed songs: means, and how many are uncertain."""
+    rows = [
+        scores(
+            Grid(song.beat_times, song.beat_times[:: song.beats_per_bar]),
+            song.audio,
+            trackers,
+            shifted=False,
+        )
+        for song in songs
+    ]
+    return {"songs": name, "n": len(songs)} | pd.DataFrame(rows).mean().to_dict()
 
 
 def installed() -> tuple[dict[str, Callable[[Downmix], Grid]], str]:
@@ -129,14 +160,14 @@ def main() -> None:
     args = parser.parse_args()
     trackers, missing = installed()
     rows = []
-    for style in tqdm(STYLES, "styles"):
-        each = []
-        for seed in range(_FIRST_SEED, _FIRST_SEED + args.songs_per_style):
-            song = compose_song(seed, style, seconds=SECONDS)
-            truth = song.beat_times, song.beat_times[:: song.beats_per_bar]
-            each.append(scores(truth, song.audio, trackers, shifted=False))
-        row = {"songs": f"{style}, {song.beats_per_bar} to the bar", "n": len(each)}
-        rows.append(row | pd.DataFrame(each).mean().to_dict())
+    for style, recipe in tqdm(STYLES.items(), "styles"):
+        seeds = range(_FIRST_SEED, _FIRST_SEED + args.songs_per_style)
+        songs = [compose_song(seed, style, SECONDS) for seed in seeds]
+        rows.append(composed(f"{style}, {recipe.beats_per_bar} to the bar", songs, trackers))
+    fours = [style for style, recipe in STYLES.items() if recipe.beats_per_bar == 4]
+    for n in tqdm(_OTHER_METRES, "other metres"):
+        songs = [compose_song(_FIRST_SEED, style, SECONDS, beats_per_bar=n) for style in fours]
+        rows.append(composed(f"not estimated: {n} to the bar", songs, trackers))
     folders = sorted(path.parent for path in args.folder.glob("*/notes.mid"))
     for folder in tqdm(folders, "recorded songs"):
         sound = mixed(folder)
@@ -145,11 +176,14 @@ def main() -> None:
         rows[-1] |= scores(truth, sound, trackers, shifted=True)
     table = pd.DataFrame(rows)
     short = int((table["ours, beats"][table["songs"].str.startswith("recorded")] < GOAL).sum())
+    uncertain = (table.pop("uncertain") * table["n"]).round().astype(int)
     for name in table.columns[2:]:
         table[name] = [f"{value:.3f}" if np.isfinite(value) else "–" for value in table[name]]
+    table.insert(2, "named as uncertain", uncertain)
     about = (
         "F-measures of beats and of the first beats of bars: mean of "
-        f"{args.songs_per_style} composed songs of each style, {SECONDS:.0f} s each; "
+        f"{args.songs_per_style} composed songs of each style, {SECONDS:.0f} s each; of one song "
+        f"of each of {len(fours)} styles in each metre that is not estimated; "
         f"{len(folders)} recorded ones with known tempo maps, and bars where the map has a time "
         f"signature. librosa estimates no bars.{missing}"
     )

@@ -46,6 +46,50 @@ def test_audacity_labels_by_hand(tmp_path):
         write_beats(path, times, form="midi")
 
 
+def of_metres(*lengths, pick_up=0):
+    """Times on whole and broken seconds, and bars of these lengths."""
+    n_beats = pick_up + sum(lengths)
+    starts = pick_up + np.cumsum([0, *lengths[:-1]])
+    return np.arange(n_beats) * 0.5, Bars(starts, n_beats)
+
+
+@pytest.mark.parametrize(
+    ("times", "bars"),
+    [
+        of_metres(4, 4, 4, 4, pick_up=1),
+        of_metres(7, 7, 5, 12, 12, 3, 4, pick_up=3),  # places 10 and 12 are no decimal fractions
+        (np.arange(1, 41.0), Bars(np.arange(0, 40, 4), 40)),  # each beat on a whole second
+    ],
+    ids=["a pick-up", "changing bars", "60 bpm"],
+)
+@pytest.mark.parametrize("saved_by_audacity", [False, True])
+def test_a_label_track_of_beats_is_read_back_exactly(tmp_path, times, bars, saved_by_audacity):
+    write_beats(tmp_path / "song.beats", times, bars, "audacity")
+    if saved_by_audacity:  # it may add frequencies to a label, and ends its lines as Windows does
+        text = (tmp_path / "song.beats").read_text().replace("\n", "\r\n")
+        first, _, rest = text.partition("\r\n")
+        (tmp_path / "song.beats").write_text(f"{first}\r\n\\\t0.000000\t4000.000000\r\n{rest}")
+    given = read_beats(tmp_path / "song.beats", 100.0)
+    np.testing.assert_array_equal(given.times, times)
+    read_bars = Bars(given.downbeats, len(times))
+    for name in ("number", "place", "length"):
+        np.testing.assert_array_equal(getattr(read_bars, name), getattr(bars, name))
+
+
+def test_a_label_track_without_bars_gives_beats_alone(tmp_path):
+    """Numbers, as we write them; nothing, as Audacity writes labels that were tapped."""
+    times = np.arange(1, 41.0)
+    write_beats(tmp_path / "song.beats", times, form="audacity")
+    for text in ((tmp_path / "song.beats").read_text(), "".join(f"{t}\t{t}\t\n" for t in times)):
+        given = read(tmp_path, text, 100.0)
+        assert given.times.tolist() == times.tolist() and given.downbeats is None
+
+
+def test_of_a_region_the_start_is_the_beat(tmp_path):
+    given = read(tmp_path, "0.500000\t0.500000\t0.3\n1.0\t1.4\t1.1\n1.5\t1.5\t1.2\n")
+    assert given.times.tolist() == [0.5, 1.0, 1.5] and given.downbeats.tolist() == [1]
+
+
 LAYOUTS = {
     "beat_this": "0.5\t3\n1.0\t1\n1.5\t2\n2.0\t3\n2.5\t1\n",
     "madmom": "0.500 3.000\n1.000 1.000\n1.500 2.000\n2.000 3.000\n2.500 1.000\n",
@@ -118,6 +162,13 @@ def test_beat_files_may_hold_comments_and_blank_lines(tmp_path):
         (b"0.5 1 5\n1.0 1 4\n", "has bar 4 at place 1; expected more than 5"),
         (b"0.5 2\n1.0 3\n", "at least one"),
         (b"".join(b"0.%02d 1\n" % k for k in range(20)), "most bars have one beat"),
+        (b"0.5 0.5 1.1\n1.0 1.0 1.3\n", "line 2: '1.0 1.0 1.3' has place 3 in the bar after 1"),
+        (b"0.5 0.5 1.1\n1.0 1.0 2.2\n", "has bar 2 at place 2; expected 1"),
+        (b"0.5 0.5 1.1\n1.0 1.0\n", "line 2: '1.0 1.0' has the label ''; write bar.place at"),
+        (b"0.5 0.5 1.1\n1.0 1.0 7\n", "line 2: '1.0 1.0 7' has the label '7'; write bar.place"),
+        (b"0.5 0.5 A\n1.0 1.0 verse 1\n", "line 1: '0.5 0.5 A' has the label 'A'; write bar.pl"),
+        (b"0.5 0.4 1.1\n1.0 1.0 1.2\n", "line 1: '0.5 0.4 1.1' is no label of a beat; write"),
+        (b"0.5 x 1.1\n1.0 1.0 1.2\n", "line 1: '0.5 x 1.1' is no label of a beat; write start"),
         (b"50 100 384\n100 150 48\n2000 2100 96\n", "'2000 2100 96' is not within the song"),
     ],
 )

@@ -10,9 +10,9 @@ import soundfile
 
 from rlhf_lib.composer.compose import compose_song, compose_songs
 from rlhf_lib.composer.flaws import FLAW_KINDS
-from rlhf_lib.composer.score import plan_form
+from rlhf_lib.composer.score import plan_form, write_score
 from rlhf_lib.composer.style_book import STYLES
-from rlhf_lib.composer.styles import DRUM_KEYS, RHYTHMS
+from rlhf_lib.composer.styles import DRUM_KEYS, RHYTHMS, in_bars_of
 from rlhf_lib.composer.synth import SAMPLE_RATE
 from rlhf_lib.editing.loudness import loudness
 from rlhf_lib.errors import InputError
@@ -297,6 +297,8 @@ def test_wrong_folder_arguments_are_quoted(tmp_path, arguments, quoted):
     ("arguments", "quoted"),
     [
         ({"style": "polka"}, "'polka'"),
+        ({"beats_per_bar": 1}, "beats_per_bar is 1; give 2 to 12"),
+        ({"beats_per_bar": 13}, "beats_per_bar is 13"),
         ({"tonic": 12}, "tonic is 12"),
         ({"tempo_curve": [(0, 100), (8, 0)], "seconds": 60}, "bpm at beat"),
         ({"tempo_curve": [(8, 100), (0, 120)]}, "rising beats"),
@@ -307,6 +309,37 @@ def test_wrong_folder_arguments_are_quoted(tmp_path, arguments, quoted):
 def test_wrong_song_arguments_are_quoted(arguments, quoted):
     with pytest.raises(InputError, match=quoted):
         compose_song(0, **arguments)
+
+
+@pytest.mark.parametrize("beats", range(2, 13))
+def test_bars_of_other_numbers_of_beats(beats):
+    """Chords change and kicks fall on the bar lines of the asked-for bars."""
+    song = compose_song(1, "folk", seconds=20, flaws=False, sung=False, beats_per_bar=beats)
+    assert song.beats_per_bar == beats and len(song.beat_times) % beats == 0
+    assert all(section.start_beat % beats == 0 for section in song.sections)
+    assert song.truth()["downbeats"][:2] == [0, beats]
+    style = in_bars_of(STYLES["folk"], beats)
+    score = write_score(style, 8, 0, np.random.default_rng(2))
+    kicks = {n.start for n in score.notes if n.role == "drums" and n.pitch == DRUM_KEYS["kick"]}
+    pads = {n.start for n in score.notes if n.role == "pad"}
+    bar_lines = set(range(0, 8 * beats, beats))
+    assert kicks >= bar_lines and pads and pads <= bar_lines
+
+
+def test_the_patterns_of_seven_beats_by_hand():
+    seven = in_bars_of(STYLES["latin"], 7)
+    assert seven.bass == ("r-----f-f-----a-r-----f-f---", "r-----f-o-----a-r-----f-o---")
+    assert in_bars_of(STYLES["waltz"], 4).chords[0] == "....x-..x-......"
+    assert in_bars_of(STYLES["rock"], 4) is STYLES["rock"]
+
+
+@pytest.mark.parametrize("beats", [2, 5, 7])
+def test_the_music_returns_after_four_bars_of_any_length(beats):
+    song = compose_song(2, "soul", seconds=60, flaws=False, sung=False, beats_per_bar=beats)
+    chroma = beat_chroma(song)
+    lags = range(3 * beats + 1, 5 * beats)
+    likeness = [np.mean(np.sum(chroma[lag:] * chroma[:-lag], axis=1)) for lag in lags]
+    assert lags[int(np.argmax(likeness))] == 4 * beats
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -131,13 +131,18 @@ def test_an_exported_estimate_gives_the_same_song(track, workspace, capsys):
     np.testing.assert_allclose(given.features, estimated.features, rtol=1e-3, atol=1e-3)
 
 
-def test_one_song_is_exported_as_audacity_labels(track, workspace):
+def test_labels_for_audacity_are_read_back_as_beats(track, workspace):
     flags = ["--songs_dir", str(track), "--output_dir", "out", "--format", "audacity"]
     assert main(["export_beats", *flags]) == 0
     lines = (workspace / "out" / "track.txt").read_text().splitlines()
     song = load_song(track)
     times = f"{song.beat_times[song.downbeats[1]]:.6f}"
     assert lines[song.downbeats[1]] == f"{times}\t{times}\t2.1"
+    (workspace / "out" / "track.txt").rename(track.with_suffix(".beats"))
+    given = load_song(track)
+    assert given.beats_from == "file"
+    np.testing.assert_allclose(given.beat_times, song.beat_times, rtol=0, atol=5.01e-7)
+    np.testing.assert_array_equal(given.downbeats, song.downbeats)
     assert main(["export_beats", "--format", "midi"]) == 2
 
 

@@ -63,6 +63,13 @@ def test_an_odd_metre_is_not_sure(bar):
         assert estimate_metre(beats_with_accents(bar, 210, seed=seed)).confidence < 0.5
 
 
+@pytest.mark.parametrize(("style", "beats_per_bar"), [("folk", 5), ("country", 7)])
+def test_composed_songs_in_odd_metres_are_not_sure(style, beats_per_bar):
+    song = compose_song(12, style, seconds=60.0, beats_per_bar=beats_per_bar)
+    metre = estimate_metre(sound_features(song.audio, song.beat_times))
+    assert set(np.diff(metre.downbeats)) <= {3, 4} and metre.confidence < LEAST_CONFIDENCE
+
+
 def test_beats_without_accents_have_no_sure_bar_line():
     rng = np.random.default_rng(0)
     sure = [

@@ -77,6 +77,29 @@ def test_given_sections_are_written_above_the_plots(song):
     assert not ax.texts
 
 
+def test_the_end_of_a_section_before_a_gap_is_marked_without_a_name(song):
+    given = replace(song, sections=(Section("verse", 4, 12, 0.0), Section("end", 16, 24, 0.0)))
+    texts = only_axes(plots.waveform(given, sound(song))).texts
+    assert [(text.get_text(), text.xy[0]) for text in texts] == [
+        ("verse", 2),
+        ("", 6),
+        ("end", 8),
+        ("", 12),
+    ]
+
+
+def test_a_name_that_is_wider_than_its_section_does_not_reach_into_the_next(song):
+    """Pictures with and without the next name: right of its line only that name is added."""
+    pictures = []
+    for name in ("a", "as wide as can be"):
+        figure = plots.waveform(song, sound(song), sections=[(2.0, name), (3.0, "b")])
+        figure.canvas.draw()
+        pictures.append(np.asarray(figure.canvas.buffer_rgba()).astype(int))
+        line = figure.axes[0].transData.transform((3.0, 0))[0]
+    columns = np.flatnonzero((pictures[0] != pictures[1]).any(axis=(0, 2)))
+    assert len(columns) and columns.max() <= np.ceil(line)
+
+
 def test_the_title_names_all_metres(song):
     changing = replace(song, downbeats=np.array([0, 4, 8, 11, 14, 19, 23, 27, 31]))
     title = only_axes(plots.waveform(changing, sound(song))).get_title(loc="left")

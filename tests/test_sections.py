@@ -20,6 +20,10 @@ LAYOUTS = {
     "Harmonix, tabs": "0.5\tverse  one\r\n8.5\tchorus\r\n20.5\tEnd\r\n",
     "CSV": "label,start,end\nverse one,0.5,8.5\nchorus,8.5,20.5\n",
     "CSV, other order": 'Start;End;Label\n0.5;8.5;"verse one"\n8.5;20.5;chorus\n',
+    "label first": "verse one 0.5 8.5\n# by hand\n  chorus  8.5   20.5\n",
+    "label first, tabs": "verse one\t0.5\t8.5\r\nchorus\t8.5\t20.5\r\n",
+    "label first, commas": '"verse one", 0.5, 8.5\nchorus,8.5,20.5\n',
+    "label first, semicolons": "verse one;0.5;8.5\nchorus;8.5;20.5\n",
     "commas": b"\xef\xbb\xbf0.5,8.5,verse one\n8.5,20.5,chorus\n",
 }
 
@@ -40,13 +44,41 @@ def test_point_labels_last_until_the_next_one(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("0.5 8.5 1\n8.5 20.5 2\n", [("1", 0.5, 8.5), ("2", 8.5, 20.5)]),
+        ("1 0.5 8.5\n2 8.5 20.5\n", [("1", 0.5, 8.5), ("2", 8.5, 20.5)]),
+        ("1 0.5 8.5\nB 8.5 20.5\n", [("1", 0.5, 8.5), ("B", 8.5, 20.5)]),
+        ("1st 0.5 8.5\n2nd 8.5 8.5\n", [("1st", 0.5, 8.5), ("2nd", 8.5, None)]),
+    ],
+)
+def test_of_labels_that_are_numbers_the_times_tell_the_layout(tmp_path, content, expected):
+    assert [(span.label, span.start, span.end) for span in read(tmp_path, content)] == expected
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [
         ("", "holds no section"),
         ("5 end\n", "holds no section"),
         ("0.5 8.5\n", "line 1: '0.5 8.5' has no label; write start, end and label"),
         ("0.5\n", "has no label"),
-        ("verse 0.5 8.5\n", "'verse' is not a time in s"),
+        (
+            "verse 0.5 end\n",
+            "'verse' is not a time in s, as in 12.34; write start, end and label, ",
+        ),
+        ("verse;0,5;8,75\n", "line 1: 'verse;0,5;8,75': '0,5' is not a time in s, as in 12.34"),
+        ("verse,0,5,8,75\n", "'verse' is not a time in s"),
+        ("A 0.5 8.5\nB 8.5\n", "line 2: 'B 8.5' has other columns than the first section"),
+        ("A 0.5 8.5\nB 8.5 end\n", "line 2: 'B 8.5 end': 'end' is not a time in s"),
+        ("A 8.5 20\nB 0.5 8.5\n", "line 2: 'B 0.5 8.5' does not start after 8.5; sort them"),
+        ("A 8.5 0.5\n", "line 1: 'A 8.5 0.5' ends before it starts"),
+        (
+            "1 1.5 8.5\n2 8.5 20.5\n",
+            "line 1: '1 1.5 8.5': label, start, end or start, end, label? Both fit every line; "
+            "name the columns in a first line, as in label,start,end",
+        ),
+        ("1 verse 0.5 8.5\n2 chorus 8.5 20.5\n", "Both fit every line"),
         ("0,5 verse\n", "line 1: '0,5 verse' has a decimal comma; write a point"),
         ("0.5 A\n1.5 2.5 B\n", "line 2: '1.5 2.5 B' has other columns than the first"),
         ("8.5 A\n0.5 B\n", "line 2: '0.5 B' does not start after 8.5; sort them"),

@@ -1,4 +1,4 @@
-"""Beat files: read ``song.beats`` as beat_this, madmom, Harmonix and RWC write it; write it."""
+"""Beat files: read ``song.beats``, by this package or other programs; write it."""
 
 import re
 from pathlib import Path
@@ -20,6 +20,8 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?=[;\s]|$)", re.ASCII)
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.", re.ASCII)
 _SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
 _HEADER = re.compile(r"(time|beat|start|onset|second)", re.ASCII | re.IGNORECASE)
+#: A label of `write_beats`, bar and place; never a whole number, as the bar of a third column is.
+_BAR_PLACE = re.compile(r"(\d{1,9})\.([1-9]\d?)", re.ASCII)
 #: RWC's codes: 384 at the first beat of a bar, else the place in the bar, 48 a quarter note.
 _RWC_DOWNBEAT, _RWC_STEP = 384, 12
 
@@ -71,6 +73,11 @@ def text_lines(path: Path, remedy: str) -> list[tuple[str, str]]:
     return found
 
 
+def is_frequencies(text: str) -> bool:
+    """Return whether a line holds the frequencies of the label before, as Audacity writes them."""
+    return text.startswith("\\")
+
+
 def refuse_decimal_commas(lines: list[tuple[str, str]]) -> None:
     """Refuse lines whose time has a decimal comma; after a point elsewhere, commas separate."""
     if any(_DECIMAL_POINT.match(text) for _, text in lines):
@@ -87,7 +94,8 @@ def read_beats(path: str | Path, duration: float) -> GivenBeats:
     time in s; the place in the bar, 1 for the first beat; the number of the bar, which must rise.
     The first bar may be incomplete. Blank lines and # comments are skipped, and so is a first
     line of names (time, …). RWC's files (start and end in 1/100 s, and 384 for the first beat
-    of a bar) are recognised by their third column.
+    of a bar) are recognised by their third column. Audacity's label tracks (start, end, label)
+    are recognised by a label ``bar.place``, or by an end that is the start in every line.
 
     Parameters
     ----------
@@ -105,7 +113,7 @@ def read_beats(path: str | Path, duration: float) -> GivenBeats:
     lines = [
         (where, kept)
         for where, text in text_lines(path, "with one time in s a line")
-        if (kept := text.split("#")[0].strip())
+        if (kept := text.split("#")[0].strip()) and not is_frequencies(text)
     ]
     if lines and _HEADER.match(lines[0][1]):
         del lines[0]
@@ -113,6 +121,8 @@ def read_beats(path: str | Path, duration: float) -> GivenBeats:
     rows = [(where, _SEPARATOR.split(text)) for where, text in lines]
     if _is_rwc(rows):
         rows = _from_rwc(rows)
+    elif _is_label_track(rows):
+        rows = _from_labels(rows)
     reader = _Reader(duration)
     for where, row in rows:
         reader.add(where, row)
@@ -214,6 +224,39 @@ def _from_rwc(rows: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
     return out
 
 
+def _is_label_track(rows: list[tuple[str, list[str]]]) -> bool:
+    """Return whether the lines are start, end, label.
+
+    A place in the bar cannot equal the time in every line: a song has more beats than a bar.
+    """
+    return _has_bars(rows) or all(
+        len(row) > 1 and all(map(NUMBER.fullmatch, row[:2])) and float(row[0]) == float(row[1])
+        for _, row in rows
+    )
+
+
+def _has_bars(rows: list[tuple[str, list[str]]]) -> bool:
+    return any(len(row) == 3 and _BAR_PLACE.fullmatch(row[2]) for _, row in rows)
+
+
+def _from_labels(rows: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """Return time, place in the bar and bar; the time alone where no label is ``bar.place``."""
+    expected = _BAR_PLACE if _has_bars(rows) else re.compile(r"\d*", re.ASCII)
+    out = []
+    for where, row in rows:
+        start, end, label = row[0], "".join(row[1:2]), " ".join(row[2:])
+        found = expected.fullmatch(label)
+        if not found:
+            raise InputError(
+                f"{where} has the label {label!r}; write bar.place at every beat, as in 12.3, or "
+                "numbers at all"
+            )
+        if not all(map(NUMBER.fullmatch, (start, end))) or float(end) < float(start):
+            raise InputError(f"{where} is no label of a beat; write start, end and bar.place")
+        out.append((where, [start, *found.groups()[::-1]]))
+    return out
+
+
 def beats_text(beat_times: np.ndarray, bars: Bars | None = None, form: str = "beats") -> str:
     """Return what `write_beats` writes."""
     if form not in SUFFIXES:
@@ -243,8 +286,8 @@ def write_beats(
     bars : Bars, optional
         Adds the place in the bar and the number of the bar; a pick-up is bar 0.
     form : str
-        "beats": columns separated by tabs, as `read_beats` reads them. "audacity": a label track
-        with a label ``bar.place`` (without `bars` the number of the beat) at each beat.
+        "beats": columns separated by tabs. "audacity": a label track with a label ``bar.place``
+        (without `bars` the number of the beat) at each beat. `read_beats` reads both.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlhf_lib.analysis.beat_files import NUMBER, refuse_decimal_commas, text_lines
+from rlhf_lib.analysis.beat_files import NUMBER, is_frequencies, refuse_decimal_commas, text_lines
 from rlhf_lib.errors import InputError
 
 _LONGEST_LABEL = 80
@@ -17,7 +17,7 @@ _COLUMNS = ("label", "start", "end")
 _SEPARATOR = re.compile(r"\s*[,;\t]\s*|\s+")
 #: An end may lie this many s after the song's: other copies of a recording end later.
 _AFTER_THE_END = 1.0
-_REMEDY = "write start, end and label, or start and label"
+_REMEDY = "write start, end and label, or label, start and end, or start and label"
 
 
 class Section(NamedTuple):
@@ -51,12 +51,13 @@ class Span(NamedTuple):
 def read_sections(path: str | Path, duration: float) -> list[Span]:
     """Read a section file.
 
-    One section a line, in one of three layouts: start, end and label, as Audacity writes labels;
-    start and label, where a section ends at the next one and a last line ``end`` marks the end,
-    as Harmonix writes them; or CSV with the names label, start and end in its first line, in any
-    order. Times are in s. Columns are separated by tab, space, comma or semicolon; labels may
-    hold spaces. Lines that begin with # are skipped. Labels at a point (start equal to end) last
-    until the next one.
+    One section a line, in one of four layouts: start, end and label, as Audacity writes labels;
+    label, start and end; start and label, where a section ends at the next one and a last line
+    ``end`` marks the end, as Harmonix writes them; or CSV with the names label, start and end in
+    its first line, in any order. Where labels begin with numbers, the rising times decide; a file
+    that fits two layouts is refused. Times are in s. Columns are separated by tab, space, comma
+    or semicolon; labels may hold spaces. Lines that begin with # are skipped. Labels at a point
+    (start equal to end) last until the next one.
 
     Parameters
     ----------
@@ -67,13 +68,14 @@ def read_sections(path: str | Path, duration: float) -> list[Span]:
     Raises
     ------
     InputError
-        When the file is missing, is not text, has no section, or a line is not as described.
+        When the file is missing, is not text, has no section, a line is not as described, or
+        two layouts fit.
     """
     path = Path(path)
     lines = [
         (where, text)
         for where, text in text_lines(path, "with one section a line")
-        if not text.startswith(("#", "\\"))  # Audacity: the frequencies of a label
+        if not (text.startswith("#") or is_frequencies(text))
     ]
     refuse_decimal_commas(lines)
     spans = [_checked(span, duration) for span in _spans(lines)]
@@ -94,6 +96,9 @@ def _spans(lines: list[tuple[str, str]]) -> list[Span]:
     names = [name.strip().lower() for name in lines[0][1].split(separator)] if separator else []
     if "label" in names or "start" in names:
         return _from_table(lines, names, separator)
+    rows = [_columns(text, separator) for _, text in lines]
+    if _label_comes_first(lines, rows):
+        return [_label_first(where, row) for (where, _), row in zip(lines, rows, strict=True)]
     found = [(where, *_fields(where, text)) for where, text in lines]
     for where, _, _, end in found:
         if (end is None) != (found[0][3] is None):
@@ -114,6 +119,46 @@ def _from_table(lines: list[tuple[str, str]], names: list[str], separator: str) 
         label, start, end = (row[names.index(name)].strip() for name in _COLUMNS)
         out.append(Span(where, label, _time(where, start), _time(where, end)))
     return out
+
+
+def _columns(text: str, separator: str | None) -> list[str]:
+    """Return the columns of label, start, end; a label may hold spaces."""
+    columns = text.split(separator) if separator else text.rsplit(maxsplit=2)
+    return [column.strip() for column in columns]
+
+
+def _label_comes_first(lines: list[tuple[str, str]], rows: list[list[str]]) -> bool:
+    """Return whether the lines are label, start, end; refuse what fits another layout as well."""
+    if not lines:
+        return False
+    words = [_SEPARATOR.split(text) for _, text in lines]
+    if not NUMBER.fullmatch(words[0][0]):
+        return len(rows[0]) == 3 and rows[0][2][:1].isdigit()
+    if not all(len(row) == 3 and all(map(NUMBER.fullmatch, row[1:])) for row in rows):
+        return False
+    if not _rises([row[1:] for row in rows]):
+        return False
+    if all(NUMBER.fullmatch(line[0]) for line in words) and _rises(
+        [line[:2] if NUMBER.fullmatch(line[1]) else line[:1] for line in words]
+    ):
+        raise InputError(
+            f"{lines[0][0]}: label, start, end or start, end, label? Both fit every line; name "
+            "the columns in a first line, as in label,start,end"
+        )
+    return True
+
+
+def _rises(times: list[list[str]]) -> bool:
+    """Return whether no section ends before it starts, and each starts after the one before."""
+    return all(float(row[0]) <= float(row[-1]) for row in times) and all(
+        float(earlier[0]) < float(later[0]) for earlier, later in pairwise(times)
+    )
+
+
+def _label_first(where: str, row: list[str]) -> Span:
+    if len(row) != 3:
+        raise InputError(f"{where} has other columns than the first section; {_REMEDY}")
+    return Span(where, row[0], _time(where, row[1]), _time(where, row[2]))
 
 
 def _fields(where: str, text: str) -> tuple[str, float, float | None]:
@@ -143,7 +188,7 @@ def _checked(span: Span, duration: float) -> Span:
     if not 0 <= span.start < (latest if is_end else duration) or (end is not None and end > latest):
         raise InputError(f"{span.where} is not within the song, 0 … {duration:.3f} s; use seconds")
     if end is not None and end < span.start:
-        raise InputError(f"{span.where} ends before it starts; give start, end and label")
+        raise InputError(f"{span.where} ends before it starts; give the start first")
     return span._replace(label=label, end=end)
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from rlhf_lib.analysis.audio import Audio, save_audio
+from rlhf_lib.analysis.bars import LONGEST_BAR
 from rlhf_lib.composer.flaws import FLAW_GAIN, Flaw, plan_flaws, spoil_notes
 from rlhf_lib.composer.score import Score, Section, write_score
 from rlhf_lib.composer.singer import sing
 from rlhf_lib.composer.style_book import STYLES
+from rlhf_lib.composer.styles import in_bars_of
 from rlhf_lib.composer.synth import SAMPLE_RATE, master, play
 from rlhf_lib.composer.timing import TempoCurve, beat_edges, note_times
 from rlhf_lib.composer.voice import SILENT, time_voice, write_voice
@@ -38,7 +40,7 @@ class ComposedSong:
         Stereo, 44.1 kHz.
     beat_times : (n,) float64
         Where the beats start, s; the first is also the first downbeat.
-    beats_per_bar : 3 or 4
+    beats_per_bar : 3 or 4, unless another number was asked for
     sections : covering all beats, in order
     flaws : planted flaws, in order, never overlapping
     sung_lines, sung_notes : (n, 2) float64
@@ -91,6 +93,7 @@ def compose_song(
     flaws: bool = True,
     tonic: int | None = None,
     sung: bool | None = None,
+    beats_per_bar: int | None = None,
 ) -> ComposedSong:
     """Compose one song.
 
@@ -113,11 +116,15 @@ def compose_song(
     sung : bool, optional
         Whether a voice sings; drawn from the seed when left out, true of two songs in three. The
         song without the voice is otherwise the same, except for the overall gain.
+    beats_per_bar : int, optional
+        Beats of every bar, 2 to 12. In other bars than the style's, 3 or 4, its patterns begin
+        anew with the bar, or are cut: seven beats of rock are four and three. Bars of changing
+        length are not composed.
 
     Raises
     ------
     InputError
-        For an unknown style, a duration, tempo or tonic out of range.
+        For an unknown style, a duration, tempo, tonic or number of beats out of range.
     """
     _check_whole("seed", seed, 0)
     if not isinstance(seconds, Real) or not MIN_SECONDS <= seconds <= MAX_SECONDS:
@@ -126,13 +133,15 @@ def compose_song(
         raise InputError(f"style is {style!r}; choose one of {', '.join(STYLES)}")
     if tonic is not None and tonic not in range(12):
         raise InputError(f"tonic is {tonic!r}; give a pitch class from 0 (C) to 11 (B)")
+    if beats_per_bar not in (None, *range(2, LONGEST_BAR + 1)):
+        raise InputError(f"beats_per_bar is {beats_per_bar!r}; give 2 to {LONGEST_BAR}")
     rng = np.random.default_rng(seed)
     # Separate random streams, so that the same song can be made with and without flaws and voice.
     writing, planning, spoiling, playing, singing = rng.spawn(5)
     drawn = str(rng.choice(list(STYLES)))
     name = drawn if style is None else style
     drawn_tonic = int(rng.integers(12))
-    recipe = STYLES[name]
+    recipe = in_bars_of(STYLES[name], int(beats_per_bar or STYLES[name].beats_per_bar))
     bpm = float(rng.integers(recipe.bpm[0], recipe.bpm[1] + 1))
     lead_in = float(rng.uniform(0.05, 0.2))
     curve = [(0.0, bpm)] if tempo_curve is None else tempo_curve

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlhf_lib.composer.styles import DRUM_KEYS, RHYTHMS, Style
+from rlhf_lib.composer.styles import DRUM_KEYS, Style, rhythms
 
 #: Sections of a song and their lengths in phrases; the longest form that fits is taken.
 _FORMS = (
@@ -145,17 +145,17 @@ class _Writer:
 
     def _melody(self, kind: str, centre: int, spread: int) -> list[list[tuple[float, float, int]]]:
         """Return four bars of (start, length in beats, scale degree): motif and answer, twice."""
-        rhythms = RHYTHMS[self.style.beats_per_bar]
-        first, second = self.rng.choice(len(rhythms), 2, replace=False)
+        choices = rhythms(self.style.beats_per_bar)
+        first, second = self.rng.choice(len(choices), 2, replace=False)
         steps = self.rng.choice((-2, -1, -1, 0, 1, 1, 2), 16)
         contour = np.clip(np.cumsum(steps), -spread, spread)
         bars = []
         for bar, rhythm in enumerate((first, second, first, second)):
             root = self.loops[kind][bar % len(self.loops[kind])]
-            strokes = _strokes(rhythms[rhythm])
+            strokes = _strokes(choices[rhythm])
             notes = []
             for k, (start, length, _) in enumerate(strokes):
-                degree = centre + int(contour[k + (8 if rhythm == second else 0)])
+                degree = centre + int(contour[(k + (8 if rhythm == second else 0)) % len(contour)])
                 if start == int(start) or k == len(strokes) - 1:
                     degree = min(
                         range(degree - 2, degree + 3),

@@ -5,7 +5,7 @@ Patterns are tablature, four characters a beat. Drums and chords: ``X`` accent, 
 step towards the next root. Picking: ``0``-``3`` tones of the chord from below.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: General MIDI percussion keys.
 DRUM_KEYS = {
@@ -55,7 +55,7 @@ class Style:
     drums : section → drum → pattern; an intro plays a thinned verse, an outro plays the chorus
     bass, chords : patterns of (verse, chorus)
     picking : pattern, empty for none
-    beats_per_bar : 3 or 4
+    beats_per_bar : 3 or 4; see `in_bars_of` for others
     swing : delay of every second eighth in beats
     power_chords : root and fifth only, as distorted guitars need
     looseness : standard deviation of a note's onset in s
@@ -73,6 +73,32 @@ class Style:
     swing: float = 0.0
     power_chords: bool = False
     looseness: float = 0.004
+
+
+def in_bars_of(style: Style, beats: int) -> Style:
+    """Return the style with bars of that many beats: its patterns begin anew, or are cut."""
+    if beats == style.beats_per_bar:
+        return style
+    return replace(
+        style,
+        beats_per_bar=beats,
+        drums={
+            section: {drum: _fitted(pattern, beats) for drum, pattern in drums.items()}
+            for section, drums in style.drums.items()
+        },
+        bass=tuple(_fitted(pattern, beats) for pattern in style.bass),
+        chords=tuple(_fitted(pattern, beats) for pattern in style.chords),
+        picking=_fitted(style.picking, beats),
+    )
+
+
+def rhythms(beats: int) -> tuple[str, ...]:
+    """Return melody rhythms for bars of that many beats."""
+    return RHYTHMS.get(beats) or tuple(_fitted(rhythm, beats) for rhythm in RHYTHMS[4])
+
+
+def _fitted(pattern: str, beats: int) -> str:
+    return (pattern * beats)[: 4 * beats]
 
 
 MAJOR = {

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox, TransformedBbox
 
 from rlhf_lib.analysis.audio import Audio
 from rlhf_lib.analysis.feature_table import FEATURE_GROUPS
@@ -87,7 +88,10 @@ def _metre(song: Song) -> str:
 
 
 def _given_sections(song: Song) -> list[tuple[float, str]]:
-    return [(float(song.beat_times[one.start]), one.label) for one in song.sections]
+    """Return start in s and name of the given sections; where a gap begins, no name."""
+    names = {one.stop: "" for one in song.sections if one.stop < song.n_beats}
+    names |= {one.start: one.label for one in song.sections}
+    return [(float(song.beat_times[beat]), names[beat]) for beat in sorted(names)]
 
 
 def _write_sections(
@@ -96,12 +100,20 @@ def _write_sections(
     span: tuple[float, float],
     line: tuple[float, float],
 ) -> None:
-    """Write section names at the foot of lines from `line[0]` to `line[1]` at their starts."""
+    """Write section names at the foot of lines from `line[0]` to `line[1]` at their starts.
+
+    A name that is wider than its section is cut off at the next one.
+    """
     for place, name in sections:
         if span[0] <= place < span[1]:
-            ax.annotate(
+            text = ax.annotate(
                 short_name(name), (place, line[0]), (2, 2), textcoords="offset points", fontsize=8
             )
+            later = [start for start, _ in sections if start > place]
+            if later:
+                room = Bbox([[place, 0], [min(later), 2]])
+                text.set_clip_box(TransformedBbox(room, ax.get_xaxis_transform()))
+                text.set_clip_on(True)
             ax.plot([place, place], line, color=style.BLACK, linewidth=1.2)
 
 
