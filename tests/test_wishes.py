@@ -98,6 +98,6 @@ def test_variants_and_cut_lists():
     for value in (0, 100, "-1", 2.5, "many", None):
         with pytest.raises(InputError, match="is no number of variants; ask for 1 to 99"):
             read_variants(value)
-    assert read_cut_lists("txt, csv,") == read_cut_lists(["txt", "csv"]) == ["txt", "csv"]
+    assert read_cut_lists("txt, csv,txt,") == read_cut_lists(["txt", "csv"]) == ["txt", "csv"]
     with pytest.raises(InputError, match="'edl' is no kind of cut list; the kinds are txt, csv"):
         read_cut_lists("txt,edl")

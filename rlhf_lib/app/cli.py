@@ -71,6 +71,7 @@ def _parsed(arguments: Sequence[str], program: str) -> argparse.Namespace:
 def _refuse_unknown_flags(
     sub: argparse.ArgumentParser, flags: Mapping[str, "Flag"], given: Sequence[str]
 ) -> None:
+    """Name the nearest flag; argparse would complain of a flag that is then missing."""
     known = [*(f"--{name}" for name in flags), "--help", "--version"]
     for text in given[: given.index("--") if "--" in given else None]:
         flag = text.partition("=")[0]

@@ -123,7 +123,7 @@ def read_variants(value: int | str) -> int:
 
 
 def read_cut_lists(value: str | Iterable[str]) -> list[str]:
-    """Return kinds of cut lists, such as ["txt", "csv"]; a text separates them by commas.
+    """Return kinds of cut lists, each once, as ["txt", "csv"]; a text separates them by commas.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def read_cut_lists(value: str | Iterable[str]) -> list[str]:
         if f".{kind}" not in CUT_LIST_SUFFIXES:
             known = ", ".join(suffix.removeprefix(".") for suffix in CUT_LIST_SUFFIXES)
             raise InputError(f"{quote(kind)} is no kind of cut list; the kinds are {known}")
-    return kinds
+    return [*dict.fromkeys(kinds)]
 
 
 def _number(value: object) -> float | None:
