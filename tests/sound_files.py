@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
 
@@ -47,6 +48,35 @@ def id3(n_bytes):
     size = n_bytes + 10
     lengths = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
     return b"ID3\3\0\0" + lengths + b"APIC" + n_bytes.to_bytes(4, "big") + b"\0\0" + picture
+
+
+def write_mp4(path: Path, samples, rate=RATE, codec="aac", video=False, **options) -> Path:
+    """Write an MP4 file by FFmpeg: AAC, or ALAC with 16 or 24 bits ("alac24"), and a video."""
+    form = {"aac": "fltp", "alac": "s16p", "alac24": "s32p"}[codec]
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[1]]
+    values = np.ascontiguousarray(samples.T, np.float32)
+    if form != "fltp":
+        full = 2 ** (15 if codec == "alac" else 31)
+        values = np.clip(np.rint(values * full), -full, full - 1)
+        values = values.astype(np.int16 if codec == "alac" else np.int32)
+    with av.open(str(path), "w", format="mp4", options=options) as file:
+        stream = file.add_stream(codec.removesuffix("24"), rate=rate, layout=layout)
+        stream.format = form
+        if codec == "aac":
+            stream.bit_rate = 128_000 * samples.shape[1]
+        if video:
+            pictures = file.add_stream("mpeg4", rate=10)
+            pictures.width = pictures.height = 64
+            pictures.pix_fmt = "yuv420p"
+            for number in range(int(len(samples) / rate * 10)):
+                picture = np.full((64, 64, 3), number, np.uint8)
+                file.mux(pictures.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            file.mux(pictures.encode(None))
+        frame = av.AudioFrame.from_ndarray(values, format=form, layout=layout)
+        frame.sample_rate, frame.pts = rate, 0
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
 
 
 def flac_of_unknown_length(samples, rate=RATE, subtype="PCM_16"):

@@ -32,6 +32,7 @@ FORMATS = [
     ("a.wav", "WAV", "FLOAT"),
     ("a.flac", "FLAC", "PCM_24"),
     ("a.aiff", "AIFF", "PCM_16"),
+    ("a.caf", "CAF", "PCM_24"),
     ("a.ogg", "OGG", "VORBIS"),
     ("a.opus", "OGG", "OPUS"),
     ("a.mp3", "MP3", "MPEG_LAYER_III"),
@@ -195,6 +196,7 @@ def test_find_audio_is_recursive_sorted_and_skips_the_hidden(tmp_path):
         ("a.w64", "W64", "PCM_16"),
         ("a.aiff", "AIFF", "PCM_16"),
         ("a.au", "AU", "PCM_16"),
+        ("a.caf", "CAF", "PCM_16"),
         ("a.ogg", "OGG", "VORBIS"),
         ("a.opus", "OGG", "OPUS"),
     ],
@@ -204,7 +206,7 @@ def test_a_half_copied_file_is_no_shorter_song(tmp_path, name, form, subtype):
     soundfile.write(path, sine(48000, 8.0, 2), 48000, format=form, subtype=subtype)
     assert load_audio(path).duration == pytest.approx(8.0, abs=0.01)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
-    with pytest.raises(InputError, match=r"cut short|no sound"):
+    with pytest.raises(InputError, match=r"cut short|no sound|malformed"):
         load_audio(path)
 
 

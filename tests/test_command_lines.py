@@ -1,12 +1,14 @@
 """Invalid command lines: an exit status and one line, never a traceback."""
 
 import random
+import subprocess
+import sys
 
 import pytest
 from feedback_examples import answer, manifest
 from mutations import no_longer_than
 
-from rlhf_lib.app.cli import main, parser
+from rlhf_lib.app.cli import edit_song, main, parser
 from rlhf_lib.feedback.store import PreferenceStore
 
 ODD = (
@@ -108,3 +110,67 @@ def test_an_interrupt_ends_without_a_traceback(workspace, capsys, monkeypatch):
     monkeypatch.setattr("rlhf_lib.feedback.quality.report.write_quality_report", interrupt)
     assert main(["check_feedback"]) == 130
     assert "start again to resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["edit_song", "a.wav", "--varients", "2"], "--varients; is it --variants?"),
+        (
+            ["edit_song", "a.wav", "--keep", "0.5", "--cut-list=txt"],
+            "--cut-list; is it --cut_list?",
+        ),
+        (["edit_song", "a.wav", "-keep", "0.5"], "-keep; is it --keep?"),
+        (["study_report", "a.yaml", "--zzz"], "unknown flag --zzz; see --help"),
+        (["compose_songs", "--n-songs", "2"], "--n-songs; is it --n_songs?"),
+        (
+            ["edit_song", *("a.wav", "b.wav", "c.wav"), "--keep", "0.5"],
+            "c.wav; give one song, or a",
+        ),
+        (["edit_song", "a.wav"], "one of the arguments --seconds --keep is required"),
+        (["edit_song", "a.wav", "--keep", "1", "--seconds", "9"], "not allowed with argument"),
+        (["edit_song", "", "--keep", "0.5"], "'' is empty; give a path"),
+        (["edit_song", "a.wav", "", "--keep", "0.5"], "'' is empty; give a path"),
+        (["edit_song", "a.wav", "--keep", "80"], "such as 0.8 or 80%"),
+        (["edit_song", "a.wav", "--keep", "0.5", "--variants", "-1"], "ask for 1 to 99"),
+    ],
+)
+def test_mistakes_are_told_with_the_usage_of_the_command(workspace, capsys, arguments, message):
+    assert _status(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"usage: python -m rlhf_lib {arguments[0]} [-h]")
+    assert message in told
+
+
+def test_abbreviated_flags_and_odd_values_are_no_unknown_flags(workspace, capsys):
+    assert _status(["edit_song", "a.wav", "--see", "9", "--keep", "1"]) == 2
+    assert "unknown flag" in capsys.readouterr().err
+    assert _status(["edit_song", "--sec", "9", "--", "-a.wav"]) == 2
+    assert "cannot read" in capsys.readouterr().err
+
+
+def test_the_console_script_calls_itself_by_its_name(workspace, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/somewhere/bin/edit_song", "a.wav"])
+    with pytest.raises(SystemExit):
+        edit_song()
+    told = capsys.readouterr().err
+    assert told.startswith("usage: edit_song [-h]") and "\nedit_song: error: " in told
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly():
+    """As `head -1` does: the commands print more than a pipe holds."""
+    code = """if True:
+        from rlhf_lib.app import cli, commands
+        def check_feedback(args):
+            for _ in range(100_000):
+                print("a line")
+        commands.check_feedback = check_feedback
+        cli.COMMANDS = (cli.Command(check_feedback, "", {}),)
+        raise SystemExit(cli.main(["check_feedback"]))"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "a line\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1

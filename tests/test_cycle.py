@@ -4,7 +4,7 @@ import pytest
 
 from rlhf_lib.errors import InputError
 from rlhf_lib.steps import cycle
-from rlhf_lib.steps.cycle import Cycle, needed
+from rlhf_lib.steps.cycle import Cycle, needed, policy_file
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,34 @@ def test_the_newest_policy_is_the_pretrained_one_before_any_was_trained(places):
     assert needed("models/policy_final.pt") == places / "work/models/policy_v14.pt"
     final.touch()
     assert needed("models/policy_final.pt") == final
+
+
+def test_without_the_copy_the_newest_policy_has_the_highest_number(places):
+    models = places / "work/models"
+    for name in ("policy_v9.pt", "policy_v14.pt", "policy_v101.pt", "policy_v200_old.pt"):
+        (models / name).touch()
+    assert policy_file() == needed("models/policy_final.pt") == models / "policy_v101.pt"
+    assert policy_file("policy_final") == models / "policy_v101.pt"
+    (models / "policy_final.pt").touch()
+    assert policy_file() == models / "policy_final.pt"
+
+
+def test_a_policy_is_given_by_path_or_by_name(places, monkeypatch):
+    (places / "box/policy_v14.pt").touch()
+    (places / "work/models/policy_v15.pt").touch()
+    (places / "here/models").mkdir(parents=True)
+    (places / "here/models/mine.pt").touch()
+    monkeypatch.chdir(places / "here")
+    for name in ("models/mine", "models/mine.pt", str(places / "here/models/mine")):
+        assert policy_file(name) == places / "here/models/mine.pt"
+    assert policy_file("policy_v15") == places / "work/models/policy_v15.pt"
+    for name in ("policy_v14", "policy_v14.pt", "models/policy_v14.pt"):
+        assert policy_file(name) == places / "box/policy_v14.pt"
+    (places / "here/policy_v15").mkdir()  # as export_model writes it
+    assert policy_file("policy_v15") == places / "here/policy_v15"
+    for name in ("nothing", "models/policy_v15", "policy_v16.pt"):
+        with pytest.raises(InputError, match=f"{name} is missing; .*: policy_v14, policy_v15$"):
+            policy_file(name)
 
 
 def test_only_pretrained_models_come_with_the_code(places):

@@ -81,6 +81,7 @@ def _is_sound(audio):
         ("a.aiff", "AIFF", "PCM_16"),
         ("a.au", "AU", "PCM_16"),
         ("a.w64", "W64", "PCM_16"),
+        ("a.caf", "CAF", "PCM_16"),
     ],
 )
 def test_songs(tmp_path, name, form, subtype):

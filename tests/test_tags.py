@@ -12,9 +12,11 @@ from mutagen import id3
 from mutagen.aiff import AIFF
 from mutagen.flac import FLAC, Picture
 from mutagen.mp3 import MP3
+from mutagen.mp4 import MP4, MP4Cover
 from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
+from sound_files import write_mp4
 
 from rlhf_lib.analysis.audio import Audio, load_audio, save_audio
 from rlhf_lib.analysis.tags import copy_tags
@@ -86,6 +88,8 @@ def vorbis_comments():
 def source(folder, suffix):
     """Write a sound file with all tags, as mutagen writes them."""
     path = folder / f"source{suffix}"
+    if suffix == ".m4a":
+        return tagged_mp4(path)
     form, subtype = {
         ".wav": ("WAV", "PCM_16"),
         ".aiff": ("AIFF", "PCM_16"),
@@ -112,6 +116,21 @@ def source(folder, suffix):
     return path
 
 
+def tagged_mp4(path):
+    tags = MP4(write_mp4(path, SOUND.samples, RATE))
+    atoms = {"title": "nam", "artist": "ART", "album": "alb", "genre": "gen", "date": "day"}
+    atoms |= {"composer": "wrt", "comment": "cmt"}
+    for name, atom in atoms.items():
+        tags[f"\xa9{atom}"] = EXPECTED[name]
+    tags["aART"], tags["cprt"] = EXPECTED["album_artist"], EXPECTED["copyright"]
+    tags["trkn"] = [(3, 12)]
+    tags["covr"] = [MP4Cover(COVER, MP4Cover.FORMAT_PNG)]
+    for name, text in (OF_THE_OLD_SOUND | {"My Mood": "calm"}).items():
+        tags[f"----:com.apple.iTunes:{name}"] = text.encode()
+    tags.save()
+    return path
+
+
 def by_ffmpeg(path):
     """Return the texts and pictures of a file."""
     with av.open(str(path)) as container:
@@ -122,7 +141,7 @@ def by_ffmpeg(path):
 
 
 @pytest.mark.parametrize("target", SUFFIXES)
-@pytest.mark.parametrize("suffix", [*SUFFIXES, ".aiff", ".opus"])
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".aiff", ".opus", ".m4a"])
 def test_tags_are_those_of_the_source_without_what_describes_its_sound(tmp_path, suffix, target):
     path = tmp_path / f"edit{target}"
     plain = tmp_path / f"plain{target}"
@@ -242,7 +261,7 @@ def test_a_file_appears_with_its_tags_or_not_at_all(tmp_path, monkeypatch):
     assert len(writes) == 2 and not any(existed for _, existed in writes)
 
 
-@pytest.mark.parametrize("suffix", [*SUFFIXES, ".aiff", ".opus"])
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".aiff", ".opus", ".m4a"])
 def test_no_damage_to_a_source_stops_the_sound(tmp_path, suffix):
     """Sixty copies with up to 30 wrong bytes near the start or the end, some cut short."""
     chance = np.random.default_rng(SUFFIXES.index(suffix) if suffix in SUFFIXES else 9)

@@ -18,9 +18,19 @@ from rlhf_lib.paths import atomic_path
 
 _log = logging.getLogger(__name__)
 
-#: Suffixes of the formats that can be decoded.
+#: Suffixes of the formats that can be decoded; of a video, its sound.
 AUDIO_SUFFIXES = frozenset(
-    (".wav", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au")
+    (
+        *(".wav", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"),
+        *(".au", ".caf", ".m4a", ".m4b", ".mp4", ".m4v", ".mov"),
+    )
+)
+#: Suffixes of other sound and video files, which are named when a folder is searched.
+_OTHER_SOUND = frozenset(
+    (
+        *(".aac", ".ac3", ".amr", ".ape", ".dsf", ".m4p", ".mka", ".mpc", ".ra", ".wma", ".wv"),
+        *(".avi", ".flv", ".mkv", ".mpeg", ".mpg", ".webm", ".wmv"),
+    )
 )
 #: Channels are opposed when their mean has less than this share of their power. Ten recorded songs
 #: have 0.87 and more, with one channel turned over up to 0.13; the codec of an OGG leaves 0.02.
@@ -129,7 +139,7 @@ def load_audio(path: str | Path) -> Audio:
 
     Parameters
     ----------
-    path : path of a WAV, FLAC, OGG, Opus, MP3, AIFF … file, mono or stereo
+    path : path of a WAV, FLAC, OGG, Opus, MP3, MP4, AIFF … file, mono or stereo
 
     Returns
     -------
@@ -220,6 +230,8 @@ def resample(mono: np.ndarray, sr_from: int, sr_to: int) -> np.ndarray:
 def find_audio(folder: str | Path) -> list[Path]:
     """Return the audio files below `folder`, by suffix, sorted; hidden ones are left out.
 
+    Sound and video files of other formats are left out with a warning.
+
     Linked folders are searched too. A folder that several paths lead to is searched once; links
     to `folder` or a folder above it are left out. What is no regular file (pipes, devices) and
     folders that cannot be read are left out with a warning.
@@ -250,7 +262,10 @@ def _visible(names: list[str]) -> list[str]:
 
 
 def _is_audio(path: Path) -> bool:
-    if path.suffix.lower() not in AUDIO_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix in _OTHER_SOUND:
+        _log.warning("%s is left out: %s is not supported; convert it to WAV or FLAC", path, suffix)
+    if suffix not in AUDIO_SUFFIXES:
         return False
     if is_endless(path):
         _log.warning("%s is left out: it is a pipe or device, not a file", path)

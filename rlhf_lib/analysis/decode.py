@@ -1,6 +1,6 @@
 """Decode audio files block by block, whole or not at all.
 
-MP3 and FLAC of unknown length are decoded by FFmpeg (PyAV), everything else by libsndfile.
+MP3, MP4 and FLAC of unknown length are decoded by FFmpeg (PyAV), everything else by libsndfile.
 """
 
 import io
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from rlhf_lib.analysis import mpeg
+from rlhf_lib.analysis import ffmpeg, mpeg
 from rlhf_lib.analysis.containers import (
     NEVER_FILLED_IN,
     SLACK,
@@ -29,6 +29,8 @@ _BLOCK = 1 << 18
 _LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
 #: First bytes of files that are no MP3, whatever their suffix.
 _NO_MP3 = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"riff", b".snd", b"dns.", b"fLaC", b"OggS")
+#: Names of the first box of an MP4 file; those of old MOV files, too.
+_MP4 = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 #: Subtypes of libsndfile.
 _MORE_THAN_16_BITS = ("PCM_24", "PCM_32", "FLOAT", "DOUBLE")
@@ -41,7 +43,7 @@ def decode(path: str | Path) -> Blocks:
 
     Parameters
     ----------
-    path : path of a WAV, FLAC, OGG, Opus, MP3, AIFF … file, mono or stereo
+    path : path of a WAV, FLAC, OGG, Opus, MP3, MP4, AIFF … file, mono or stereo
 
     Yields
     ------
@@ -80,8 +82,8 @@ def decode(path: str | Path) -> Blocks:
     except (soundfile.LibsndfileError, MemoryError) as error:
         reason = getattr(error, "error_string", error)  # of libsndfile: without the file's name
         raise InputError(
-            f"cannot decode {path} ({reason}); give a WAV, FLAC, OGG, Opus or MP3 file that plays "
-            "elsewhere"
+            f"cannot decode {path} ({reason}); give a WAV, FLAC, OGG, Opus, MP3 or MP4 (M4A) file "
+            "that plays elsewhere, or convert it to WAV or FLAC"
         ) from error
     except OSError as error:
         raise InputError(
@@ -102,15 +104,32 @@ def source_bits(path: str | Path) -> Bits:
     InputError
         When the file cannot be read.
     """
-    path = Path(path)
+    return _form(Path(path))[1]
+
+
+def source_rate(path: str | Path) -> int:
+    """Return the sample rate of a file in Hz.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+    """
+    return _form(Path(path))[0]
+
+
+def _form(path: Path) -> tuple[int, Bits]:
     try:
         if _is_mpeg(path, _first_bytes(path)):
-            return 16
+            return next(decode(path))[1], 16
+        if _is_mp4(path):
+            return ffmpeg.mp4_form(path)
         with path.open("rb") as handle:  # libsndfile gives no reason for a file that it cannot open
-            return 24 if soundfile.info(handle).subtype in _MORE_THAN_16_BITS else 16
+            info = soundfile.info(handle)
     except (soundfile.LibsndfileError, OSError) as error:
         reason = getattr(error, "error_string", error)
         raise InputError(f"cannot read {path} ({reason}); check the path") from error
+    return info.samplerate, 24 if info.subtype in _MORE_THAN_16_BITS else 16
 
 
 def _blocks(path: Path) -> Blocks:
@@ -122,12 +141,19 @@ def _blocks(path: Path) -> Blocks:
         yield from _ogg(path)
     elif magic == b"fLaC":
         yield from _flac(path)
+    elif _is_mp4(path):
+        yield from ffmpeg.mp4(path)
     else:
         yield from _chunked(path)
 
 
 def _is_mpeg(path: Path, magic: bytes) -> bool:
     return bool(mpeg.header(magic)) or (path.suffix.lower() == ".mp3" and magic not in _NO_MP3)
+
+
+def _is_mp4(path: Path) -> bool:
+    with path.open("rb") as handle:
+        return handle.read(8)[4:] in _MP4
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -157,7 +183,7 @@ def _flac(path: Path) -> Blocks:
         head = _content(path, part._replace(stop=part.start + 26)).getvalue()
         length = int.from_bytes(head[21:], "big") & 0xF_FFFF_FFFF  # samples: the last 36 bits
         if len(head) == 26 and length == 0:
-            yield from _flac_of_unknown_length(path, _content(path, part))
+            yield from ffmpeg.flac(path, _content(path, part))
         else:
             yield from _by_libsndfile(path, path if len(parts) == 1 else _content(path, part))
 
@@ -166,31 +192,6 @@ def _content(path: Path, part: Part) -> io.BytesIO:
     with path.open("rb") as handle:
         handle.seek(part.start)
         return io.BytesIO(handle.read(part.stop - part.start))
-
-
-def _flac_of_unknown_length(path: Path, content: io.BytesIO) -> Blocks:
-    """Yield the sound of a FLAC stream, as a pipe leaves it, to its end; see `_blocks`."""
-    import av
-
-    n_samples = 0
-    try:
-        with av.open(content, format="flac") as container:
-            for frame in container.decode(audio=0):
-                if frame.pts != n_samples:
-                    raise InputError(
-                        f"{path} is damaged: sound is missing after "
-                        f"{n_samples / frame.sample_rate:.1f} s; copy or export it again"
-                    )
-                block = frame.to_ndarray()
-                block = block.T if frame.format.is_planar else block.reshape(frame.samples, -1)
-                n_samples += frame.samples
-                full_scale = np.float32(2 ** (8 * block.itemsize - 1))
-                yield block.astype(np.float32) / full_scale, frame.sample_rate
-    except av.error.FFmpegError as error:
-        raise InputError(
-            f"{path} is cut short or damaged after {n_samples} samples ({error}); copy or export "
-            "it again"
-        ) from error
 
 
 def _chunked(path: Path) -> Blocks:

@@ -1,8 +1,9 @@
 """Tags of sound files (title, artist, cover …): what an edit takes over from its song.
 
-ID3 (in MP3, WAV and AIFF), Vorbis comments (in FLAC, Ogg and Opus) and the INFO texts of WAV are
-read into texts under the names of Vorbis comments, and pictures. The names of ID3 frames for them
-are those of MusicBrainz Picard (https://picard-docs.musicbrainz.org, "Tag Mapping").
+ID3 (in MP3, WAV and AIFF), Vorbis comments (in FLAC, Ogg and Opus), atoms (in MP4) and the INFO
+texts of WAV are read into texts under the names of Vorbis comments, and pictures. The names of ID3
+frames and of atoms for them are those of MusicBrainz Picard (https://picard-docs.musicbrainz.org,
+"Tag Mapping").
 """
 
 import base64
@@ -18,6 +19,7 @@ from mutagen import File, FileType, MutagenError, id3
 from mutagen.aiff import AIFF
 from mutagen.flac import FLAC, Picture
 from mutagen.mp3 import MP3
+from mutagen.mp4 import AtomDataType, MP4Tags
 from mutagen.oggflac import OggFLAC
 from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
@@ -56,6 +58,26 @@ _FRAMES = {
     "albumsort": "TSOA",
     "albumartistsort": "TSO2",
     "composersort": "TSOC",
+}
+_ATOMS = {
+    "\xa9nam": "title",
+    "\xa9ART": "artist",
+    "\xa9alb": "album",
+    "aART": "albumartist",
+    "\xa9day": "date",
+    "\xa9gen": "genre",
+    "trkn": "tracknumber",
+    "disk": "discnumber",
+    "\xa9wrt": "composer",
+    "\xa9cmt": "comment",
+    "cprt": "copyright",
+    "\xa9grp": "grouping",
+    "tmpo": "bpm",
+    "sonm": "titlesort",
+    "soar": "artistsort",
+    "soal": "albumsort",
+    "soaa": "albumartistsort",
+    "soco": "composersort",
 }
 _NAMES = {frame: name for name, frame in _FRAMES.items()}
 _TOTALS = {"tracknumber": "tracktotal", "discnumber": "disctotal"}
@@ -100,7 +122,7 @@ def copy_tags(source: str | Path, target: str | Path) -> None:
 
     Parameters
     ----------
-    source : path of a WAV, AIFF, FLAC, OGG, Opus or MP3 file
+    source : path of a WAV, AIFF, FLAC, OGG, Opus, MP3 or MP4 (M4A) file
         Other files have no tags.
     target : path of a .wav, .flac, .ogg or .mp3 file
 
@@ -136,6 +158,8 @@ def _read(source: Path) -> tuple[Texts, list[Picture]]:
     elif isinstance(file, _WITH_VORBIS_COMMENTS) and tags is not None:
         pairs = [*tags]
         pictures = [*getattr(file, "pictures", []), *_coded_pictures(pairs, source)]
+    elif isinstance(tags, MP4Tags):
+        pairs, pictures = [*_mp4_texts(tags)], [*_mp4_pictures(tags)]
     if not pairs and isinstance(file, (WAVE, AIFF)):
         pairs = [*_info_texts(source)]
     return _sorted(pairs), pictures
@@ -162,6 +186,26 @@ def _id3_pictures(tags: id3.ID3) -> Iterator[Picture]:
             picture.type, picture.mime = frame.type, frame.mime
             picture.desc, picture.data = frame.desc.strip(), frame.data
             yield picture
+
+
+def _mp4_texts(tags: MP4Tags) -> Iterator[tuple[str, str]]:
+    for atom, values in tags.items():
+        if atom in ("trkn", "disk"):
+            values = ["/".join(str(number) for number in pair if number) for pair in values]
+        if atom.startswith("----:"):  # a name of one's own
+            values = [value.decode("utf-8", "replace") for value in values]
+            yield from ((atom.rpartition(":")[2], value) for value in values)
+        elif atom in _ATOMS:
+            yield from ((_ATOMS[atom], str(value)) for value in values)
+
+
+def _mp4_pictures(tags: MP4Tags) -> Iterator[Picture]:
+    for cover in tags.get("covr", []):
+        picture = Picture()
+        picture.type, picture.data = id3.PictureType.COVER_FRONT, bytes(cover)
+        png = cover.imageformat == AtomDataType.PNG
+        picture.mime = "image/png" if png else "image/jpeg"
+        yield picture
 
 
 def _coded_pictures(pairs: list[tuple[str, str]], source: Path) -> Iterator[Picture]:

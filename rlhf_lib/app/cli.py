@@ -1,8 +1,10 @@
 """The command line: the steps of the notebooks, for long runs and machines without a screen."""
 
 import argparse
+import difflib
 import io
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,23 +14,30 @@ from typing import Any, NamedTuple
 from rlhf_lib import __version__
 from rlhf_lib.app import commands
 from rlhf_lib.errors import InputError
+from rlhf_lib.steps import wishes
 
 #: Used instead of a default for a flag that must be given.
 REQUIRED = object()
 _LARGEST = 2**31 - 1
+_PROGRAM = "python -m rlhf_lib"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int:
     """Run one command; return the exit status.
 
-    2 means wrong input, reported in one line; 130 means interrupted by Ctrl-C.
+    2 means wrong input, reported in one line; 130 means interrupted by Ctrl-C; 1 means that the
+    reader of the output, such as `head`, has left.
     """
     for stream in (sys.stdout, sys.stderr):  # file names may be invalid text
         if isinstance(stream, io.TextIOWrapper):  # a notebook has other streams
             stream.reconfigure(errors="backslashreplace")
-    args = parser().parse_args(arguments)
+    args = _parsed(sys.argv[1:] if arguments is None else arguments, program)
     try:
         args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush
+        return 1
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -43,13 +52,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def edit_song() -> int:
     """Run the command `edit_song` with the arguments of the process: the console script."""
-    return main(["edit_song", *sys.argv[1:]])
+    return main(["edit_song", *sys.argv[1:]], program="")
+
+
+def _parsed(arguments: Sequence[str], program: str) -> argparse.Namespace:
+    """Read the arguments; refuse unknown ones with the usage of the command."""
+    top, subs = _parsers(program)
+    if arguments and arguments[0] in subs:
+        flags = next(c.flags for c in COMMANDS if c.run.__name__ == arguments[0])
+        _refuse_unknown_flags(subs[arguments[0]], flags, arguments[1:])
+    args, rest = top.parse_known_args(arguments)
+    if rest:
+        hint = "; give one song, or a folder of songs" if args.run is commands.edit_song else ""
+        args.refuse(f"unrecognized arguments: {' '.join(rest)}{hint}")
+    return args
+
+
+def _refuse_unknown_flags(
+    sub: argparse.ArgumentParser, flags: Mapping[str, "Flag"], given: Sequence[str]
+) -> None:
+    """Name the nearest flag; argparse would complain of a flag that is then missing."""
+    known = [*(f"--{name}" for name in flags), "--help", "--version"]
+    for text in given[: given.index("--") if "--" in given else None]:
+        flag = text.partition("=")[0]
+        if re.match("--?[a-z]", flag, re.IGNORECASE) and flag != "-h":
+            if flag.startswith("--") and any(one.startswith(flag) for one in known):
+                continue
+            near = difflib.get_close_matches(flag, known, 1)
+            sub.error(f"unknown flag {flag}; " + (f"is it {near[0]}?" if near else "see --help"))
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
+    return _parsers(_PROGRAM)[0]
+
+
+def _parsers(program: str) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser of all commands, and that of each by its name."""
     top = argparse.ArgumentParser(
-        prog="python -m rlhf_lib",
+        prog=program,
         description="Music retargeting learned from human preferences.",
         epilog="Relative paths are taken from the workspace ($RLHF_WORKSPACE or the repository); "
         "edit_song takes them from the current folder.",
@@ -60,63 +101,68 @@ def parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         sub = subparsers.add_parser(
             command.run.__name__,
+            prog=f"{program} {command.run.__name__}".strip(),
             help=command.about,
             description=command.about,
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, refuse=sub.error)
         if command.run is commands.edit_song:  # a program of its own, too
             sub.add_argument("--version", **version)
+        one = sub.add_mutually_exclusive_group(required=True) if command.one_of else sub
         for name, flag in command.flags.items():
-            _add_flag(sub, name, flag)
-    return top
+            _add_flag(one if name in command.one_of else sub, name, flag)
+    return top, subparsers.choices
 
 
-def _add_flag(sub: argparse.ArgumentParser, name: str, flag: "Flag") -> None:
+def _add_flag(sub: argparse._ActionsContainer, name: str, flag: "Flag") -> None:
     if flag.default is False:
         sub.add_argument(f"--{name}", action="store_true", help=flag.about)
         return
     kind = flag.kind or type(flag.default)
-    kind = _KINDS.get(kind, kind)
+    kind = _for_argparse(_KINDS.get(kind, kind))
     if flag.positional:
         optional = {} if flag.default is REQUIRED else {"nargs": "?", "default": flag.default}
         sub.add_argument(name, help=flag.about, type=kind, **optional)
         return
     needed = {"required": True} if flag.default is REQUIRED else {"default": flag.default}
-    more = {"action": "append"} if isinstance(flag.default, list) else {}
+    more = {"action": "extend"} if isinstance(flag.default, list) else {}
     sub.add_argument(f"--{name}", help=flag.about, type=kind, **needed, **more)
 
 
-def _time(text: str) -> float:
-    """Read a time: seconds, or minutes and seconds, or hours, minutes and seconds (1:02:30.5)."""
-    if not re.fullmatch(r"(\d{1,3}:)?(\d{1,3}:)?\d{1,9}(\.\d*)?", text, re.ASCII):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a time; give seconds or minutes:seconds, as in 150 or 2:30"
-        )
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds
+def _for_argparse(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a reader of a text whose reasons to refuse it argparse prints."""
+
+    def read(text: str) -> Any:
+        try:
+            return kind(text)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
 
 
-def _passage(text: str) -> tuple[float, float]:
-    """Read a passage, such as 0:30-1:10."""
-    start, dash, stop = text.partition("-")
-    if not dash:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a passage; give one as in 0:30-1:10")
-    return _time(start), _time(stop)
+def _given(text: str) -> str:
+    """Refuse an empty text, as of a variable that is not set: it would be the current folder."""
+    if not text:
+        raise InputError("'' is empty; give a path")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_given(text))
 
 
 def _switch(text: str) -> bool:
     if text not in ("on", "off"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither on nor off")
+        raise InputError(f"{text!r} is neither on nor off")
     return text == "on"
 
 
 def _whole(text: str) -> int:
     """Read a whole number that is also valid as a random seed."""
     if not (text.isascii() and text.isdigit() and int(text[:20]) <= _LARGEST):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {_LARGEST}")
+        raise InputError(f"{text!r} is not a whole number from 0 to {_LARGEST}")
     return int(text)
 
 
@@ -126,11 +172,11 @@ def _number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+        raise InputError(f"{text!r} is not a number of 0 or more")
     return value
 
 
-_KINDS = {int: _whole, float: _number, str: str, Path: Path}
+_KINDS = {int: _whole, float: _number, Path: _path}
 
 
 class Flag(NamedTuple):
@@ -139,7 +185,7 @@ class Flag(NamedTuple):
     Attributes
     ----------
     default
-        A list for a flag that may be repeated.
+        A list for a flag that may be repeated, and whose kind returns a list.
     about : str
         Help text.
     kind : type or function of a text, optional
@@ -155,11 +201,12 @@ class Flag(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command: the function that runs it, help text, flags by name."""
+    """A command: the function that runs it, help text, flags by name; of some, one is needed."""
 
     run: Callable[[argparse.Namespace], None]
     about: str
     flags: Mapping[str, Flag]
+    one_of: tuple[str, ...] = ()
 
 
 _SEED = Flag(0, "random seed")
@@ -188,29 +235,42 @@ COMMANDS = (
                 None,
                 "the edit (.wav, .flac, .ogg or .mp3), or a folder for it; default: NAME_short in "
                 "the current folder, for a folder of songs the folder short",
-                Path,
+                _given,
                 True,
             ),
-            "seconds": Flag(None, "length of the edit: 150 or 2:30", _time),
-            "keep": Flag(None, "length as a share of the song, 0.2 to 1", float),
-            "policy": Flag(
-                None, "checkpoint; default: the one trained last, else the one in the box", Path
+            "seconds": Flag(None, "length of the edit: 150, 2:30 or 2m30s", wishes.read_time),
+            "keep": Flag(
+                None, "length as a share of the song, 0.2 to 1: 0.8 or 80%%", wishes.read_share
             ),
-            "variants": Flag(1, "number of edits that differ"),
+            "policy": Flag(
+                None,
+                "checkpoint, or the name of a policy in models; default: the one trained last, "
+                "else the one in the box",
+                Path,
+            ),
+            "variants": Flag(1, "number of edits that differ, 1 to 99", wishes.read_variants),
             "protect": Flag(
-                [], "a passage that stays as it is: 0:30-1:10; may be repeated", _passage
+                [],
+                "passages that stay as they are: 0:30-1:10,2:00-2:20; may be repeated",
+                wishes.read_passages,
             ),
             "must_start": Flag("on", "on: the edit begins as the song does; or off", _switch),
             "must_end": Flag("on", "on: the edit ends as the song does; or off", _switch),
             "spare_singing": Flag(
-                "on", "on: cuts in sung lines cost more; or off: the policy alone", _switch
+                "on",
+                "on: cuts in sung lines cost more, as long as must_start and must_end are on; or "
+                "off: the policy alone",
+                _switch,
             ),
             "cut_list": Flag(
-                "", "cut lists beside the edit, separated by commas: txt, csv, otio, json"
+                [],
+                "cut lists beside the edit, separated by commas: txt, csv, otio, json",
+                wishes.read_cut_lists,
             ),
             "overwrite": Flag(False, "replace files that exist"),
             "beats": _BEATS,
         },
+        one_of=("seconds", "keep"),
     ),
     Command(
         commands.compose_songs,

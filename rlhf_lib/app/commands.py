@@ -7,7 +7,7 @@ from datetime import datetime
 
 from rlhf_lib.errors import InputError, quote
 from rlhf_lib.paths import expanded, only_writer, resolve
-from rlhf_lib.steps.cycle import needed
+from rlhf_lib.steps.cycle import needed, policy_file
 
 
 def compose_songs(args: argparse.Namespace) -> None:
@@ -18,29 +18,30 @@ def compose_songs(args: argparse.Namespace) -> None:
 
 
 def edit_song(args: argparse.Namespace) -> None:
-    from rlhf_lib.steps.edit_song import edit_song, songs_of_folder
+    from rlhf_lib.analysis.grid import check_tracker
+    from rlhf_lib.steps.checkpoints import load_policy
+    from rlhf_lib.steps.edit_places import is_finished, songs_of_folder
+    from rlhf_lib.steps.edit_song import edit_song
 
-    pairs = [(args.source, args.output)]
-    if expanded(args.source).is_dir():
-        pairs = songs_of_folder(expanded(args.source), expanded(args.output or "short"))
+    source, pairs = expanded(args.source), [(args.source, args.output)]
+    if source.is_dir():
+        pairs = songs_of_folder(source, expanded(args.output or "short"))
+    check_tracker(args.beats)
+    names = ("seconds", "keep", "variants", "protect", "must_start", "must_end", "spare_singing")
+    wishes = {name: getattr(args, name) for name in (*names, "overwrite", "beats")}
+    wishes |= {"policy": load_policy(policy_file(args.policy)), "cut_lists": args.cut_list}
+    if args.spare_singing and not (args.must_start and args.must_end):
+        note = "note: sung lines are spared only with --must_start on and --must_end on"
+        print(note, file=sys.stderr)
+    left = pairs
+    if source.is_dir() and not args.overwrite:  # a run that was interrupted goes on
+        left = [pair for pair in pairs if not is_finished(pair[1], args.cut_list)]
+    if there := len(pairs) - len(left):
+        print(f"{there} of {len(pairs)} songs were already there; --overwrite edits them again")
     refused = 0
-    for place, (song, path) in enumerate(pairs, 1):
+    for place, (song, path) in enumerate(left, 1):
         try:
-            made = edit_song(
-                song,
-                path,
-                seconds=args.seconds,
-                keep=args.keep,
-                policy=args.policy,
-                variants=args.variants,
-                protect=args.protect,
-                must_start=args.must_start,
-                must_end=args.must_end,
-                spare_singing=args.spare_singing,
-                cut_lists=[kind for kind in args.cut_list.split(",") if kind],
-                overwrite=args.overwrite,
-                beats=args.beats,
-            )
+            made = edit_song(song, path, **wishes)
         except InputError as error:
             if len(pairs) == 1:
                 raise
@@ -51,8 +52,8 @@ def edit_song(args: argparse.Namespace) -> None:
             print(one)
         if len(made) < args.variants:
             print(f"only {len(made)} of {args.variants} variants differ enough", file=sys.stderr)
-        if len(pairs) > 1:
-            print(f"({place} of {len(pairs)})", flush=True)
+        if len(left) > 1:
+            print(f"({place} of {len(left)})", flush=True)
     if refused:
         raise InputError(f"{refused} of {len(pairs)} songs were skipped; the reasons are above")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlhf_lib.errors import InputError, NotMadeYet
-from rlhf_lib.paths import BOX, resolve
+from rlhf_lib.paths import BOX, expanded, resolve
 
 #: Trained on composed songs and stored with the code, so that a cycle can start at candidates.
 PRETRAINED = ("reward_model_v8.pt", "policy_v14.pt")
@@ -18,6 +18,7 @@ _MAKERS = {
     r"reward_model_v\d+_feedback_final\.pt": "notebook 04 or the command train_from_feedback",
     r"policy_v\d+\.pt": "notebook 05 or the command train_rlhf_stable",
 }
+_NUMBERED = re.compile(r"policy_v\d{1,9}\.pt")
 
 
 class RewardFiles(NamedTuple):
@@ -114,7 +115,8 @@ def needed(path: str | Path) -> Path:
     """Return the path of a file that an earlier step makes, or of a folder with a model.
 
     That is `path`. If the workspace has no pretrained models, it is the file that comes with the
-    code. Before any policy is trained, ``policy_final.pt`` is the pretrained policy.
+    code. ``policy_final.pt`` is a copy of the policy that was trained last; where it is missing,
+    the one with the highest number is taken, and before any is trained, the pretrained one.
 
     Raises
     ------
@@ -127,10 +129,49 @@ def needed(path: str | Path) -> Path:
     if path.is_file() or path.is_dir():
         return path
     if path.name == "policy_final.pt":
-        return needed(path.with_name(PRETRAINED[1]))
+        trained = {
+            int(one.stem.removeprefix("policy_v")): one
+            for one in path.parent.glob("policy_v*.pt")
+            if _NUMBERED.fullmatch(one.name)
+        }
+        return trained[max(trained)] if trained else needed(path.with_name(PRETRAINED[1]))
     if path.name in PRETRAINED and (BOX / path.name).is_file():
         return BOX / path.name
     maker = next((maker for name, maker in _MAKERS.items() if re.fullmatch(name, path.name)), None)
     if maker is None:
         raise InputError(f"{path} is missing")
     raise NotMadeYet(f"{path} is missing; run {maker} first")
+
+
+def policy_file(policy: str | Path | None = None) -> Path:
+    """Return the file of a policy that a user names.
+
+    Parameters
+    ----------
+    policy : str or path, optional
+        A file, or a folder of `export_model`, relative to the current folder; or the name of a
+        policy in ``models/``, else of one that comes with the code. ``.pt`` may be left out. By
+        default the policy that was trained last, see `needed`.
+
+    Raises
+    ------
+    InputError
+        When there is none; the message lists the policies that there are.
+    """
+    models = resolve("models")
+    if policy is None:
+        return needed(models / "policy_final.pt")
+    path = expanded(policy)
+    bare = path == Path(path.name)
+    for folder in (Path.cwd(), models, BOX) if bare else (path.absolute().parent,):
+        for name in (path.name, f"{path.name}.pt"):
+            if (folder / name).exists():
+                return folder / name
+    try:
+        folder = models if bare else path.absolute().parent
+        return needed(folder / f"{path.name.removesuffix('.pt')}.pt")
+    except InputError as error:
+        known = sorted({one.stem for folder in (models, BOX) for one in folder.glob("policy_*.pt")})
+        raise InputError(
+            f"{policy} is missing; give a path, or the name of a policy: {', '.join(known)}"
+        ) from error

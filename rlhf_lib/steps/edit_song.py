@@ -1,17 +1,18 @@
 """Shorten songs: from a sound file to a shorter one. Nothing here needs PyTorch."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rlhf_lib.analysis.audio import find_audio, load_audio, save_audio
+from rlhf_lib.analysis.audio import Audio, load_audio, save_audio
 from rlhf_lib.analysis.decode import source_bits
-from rlhf_lib.analysis.encode import WRITABLE, check_format
-from rlhf_lib.analysis.song import Song, load_song
-from rlhf_lib.editing.cut_list import CUT_LIST_SUFFIXES, clock, save_cut_list
+from rlhf_lib.analysis.encode import check_format
+from rlhf_lib.analysis.song import load_song
+from rlhf_lib.editing.cut_list import clock, save_cut_list
 from rlhf_lib.editing.descriptors import DESCRIPTOR_TABLE
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.render import render
@@ -22,11 +23,21 @@ from rlhf_lib.learning.policy.shorten import shorten, sparing_singing
 from rlhf_lib.learning.reward.explain import SeamPart, reasons, seam_parts
 from rlhf_lib.paths import expanded
 from rlhf_lib.steps.checkpoints import load_policy
-from rlhf_lib.steps.cycle import needed
+from rlhf_lib.steps.cycle import policy_file
+from rlhf_lib.steps.edit_places import edit_place, places_of_variants
+from rlhf_lib.steps.wishes import (
+    Time,
+    read_cut_lists,
+    read_passages,
+    read_share,
+    read_time,
+    read_variants,
+)
+
+_log = logging.getLogger(__name__)
 
 #: Reasons that the report gives for an edit, and the least part of the score that counts as one.
 _REASONS, _LEAST_PART = 3, 0.05
-_MOST_VARIANTS = 99
 _MORE = {one.name: one.more for one in DESCRIPTOR_TABLE}
 
 
@@ -71,7 +82,6 @@ class EditedSong:
             *self._what_was_done(),
             *self._why(),
             *(f"  cut list: {path}" for path in self.cut_lists),
-            *([f"  WARNING: {song.warning}"] if song.warning else []),
         ]
         return "\n".join(lines)
 
@@ -115,19 +125,21 @@ def edit_song(
     source: str | Path,
     output: str | Path | None = None,
     *,
-    seconds: float | None = None,
-    keep: float | None = None,
-    policy: str | Path | None = None,
+    seconds: Time | None = None,
+    keep: float | str | None = None,
+    policy: str | Path | tuple[Policy, dict] | None = None,
     variants: int = 1,
-    protect: Sequence[tuple[float, float]] = (),
+    protect: str | Iterable[str | tuple[Time, Time]] = (),
     must_start: bool = True,
     must_end: bool = True,
     spare_singing: bool = True,
-    cut_lists: str | Sequence[str] = (),
+    cut_lists: str | Iterable[str] = (),
     overwrite: bool = False,
     beats: str = "own",
 ) -> list[EditedSong]:
     """Shorten one song and write the result.
+
+    A song whose beats are uncertain gives a warning by `logging`.
 
     Parameters
     ----------
@@ -135,19 +147,19 @@ def edit_song(
         Relative to the current folder, as is `output`.
     output : path, optional
         The suffix decides the format: .wav, .flac, .ogg or .mp3. Sample rate and tags are those
-        of the source. A folder, by default the current one: NAME_short there, in the source's
-        format if it can be written, else as WAV. The second variant is written beside it as …_2,
-        and so on.
-    seconds, keep : float
-        Length of the edit in s, or as a share of the song. Give one of them. The length is
-        reached within half a bar.
-    policy : path, optional
-        A checkpoint; by default the policy that was trained last in ``models/``, else the one
-        that comes with the package.
+        of the source. A folder (one that exists, or a text that ends in "/"), by default the
+        current one: NAME_short there, in the source's format if it can be written, else as WAV.
+        The second variant is written beside it as …_2, and so on.
+    seconds, keep : float or str
+        Length of the edit in s ("2:30" for 150), or as a share of the song ("80%" for 0.8). Give
+        one of them. The length is reached within half a bar.
+    policy : path or str, or what `load_policy` returns, optional
+        A checkpoint or the name of a policy, see `policy_file`; by default the policy that was
+        trained last in ``models/``, else the one that comes with the package.
     variants : int
         Number of edits of this length that differ, 1 to 99; see `shorten`.
-    protect : sequence of (start, stop) in s
-        Passages that stay as they are.
+    protect : sequence of (start, stop) in s, or str
+        Passages that stay as they are: [(30, 70)], or "0:30-1:10".
     must_start, must_end : bool
         Whether the edit begins and ends as the song does.
     spare_singing : bool
@@ -178,101 +190,61 @@ def edit_song(
     >>> (short,) = edit_song("song.mp3", "short.mp3", seconds=150)
     >>> print(short)
     """
-    source, output = expanded(source), expanded(output or "")
-    if output.is_dir():
-        output = output_path(source, output)
-    places = _places(source, output, variants, cut_lists, overwrite)
-    model, about = load_policy(
-        needed("models/policy_final.pt" if policy is None else expanded(policy).absolute())
-    )
+    if (seconds is None) == (keep is None):
+        raise InputError(
+            "give the length of the edit either as seconds (such as 2:30) or as keep (such as 0.8)"
+        )
+    seconds = None if seconds is None else read_time(seconds)
+    keep = None if keep is None else read_share(keep)
+    variants, protect = read_variants(variants), read_passages(protect)
+    cut_lists = read_cut_lists(cut_lists)
+    source = expanded(source)
+    place = edit_place(source, output)
+    if source.is_dir():
+        raise InputError(
+            f"{source} is a folder; give a sound file, or use the command edit_song or "
+            "songs_of_folder for every song of it"
+        )
+    places = places_of_variants(source, place, variants, cut_lists, overwrite)
+    model, about = policy if isinstance(policy, tuple) else load_policy(policy_file(policy))
     if spare_singing and must_start and must_end:
         model = sparing_singing(model)
     with ThreadPoolExecutor(1) as background:
         decoded = background.submit(load_audio, source.absolute())
         song = load_song(source.absolute(), beats=beats)
         constraints = Constraints(song, protect, must_start, must_end)
-        share = keep_ratio(song, seconds, keep)
+        share = seconds / song.duration if keep is None else keep
         edits = shorten(model, constraints, share, variants)
         audio = decoded.result()
-    check_format(output.suffix, audio.sample_rate, audio.n_channels, output.name)
-    bits = source_bits(song.path)
-    made = []
-    for edit, (place, lists) in zip(edits, places, strict=False):
-        save_audio(place, render(edit, audio), bits, tags_from=song.path)
-        for path in lists:
-            save_cut_list(edit, path.absolute())
-        made.append(_described(edit, place, share, model, about["name"], lists))
+    if song.warning:
+        _log.warning("%s", song.warning)
+    check_format(place.suffix, audio.sample_rate, audio.n_channels, place.name)
+    made = [
+        _described(edit, path, share, model, about["name"], lists)
+        for edit, (path, lists) in zip(edits, places, strict=False)
+    ]
+    _write(made, audio, keep_partial=overwrite)
     return made
 
 
-def keep_ratio(song: Song, seconds: float | None = None, keep: float | None = None) -> float:
-    """Return the share of a song that is asked for by `seconds` or `keep`.
+def _write(made: list[EditedSong], audio: Audio, keep_partial: bool) -> None:
+    """Write edits and cut lists: all, or none when one of them cannot be written.
 
-    Raises
-    ------
-    InputError
-        When not exactly one of them is given.
+    The first edit is written last: where it is, the song is finished, see `is_finished`.
     """
-    if (seconds is None) == (keep is None):
-        raise InputError("give the length of the edit either in seconds or as a share to keep")
-    return keep if seconds is None else seconds / song.duration
-
-
-def output_path(source: Path, folder: Path) -> Path:
-    """Return where the edit of a song is written in `folder`: NAME_short."""
-    suffix = source.suffix if source.suffix.lower() in WRITABLE else ".wav"
-    return folder / f"{source.stem}_short{suffix}"
-
-
-def songs_of_folder(source: Path, output: Path) -> list[tuple[Path, Path]]:
-    """Return the sound files below a folder, each with the path of its edit below `output`.
-
-    Raises
-    ------
-    InputError
-        When there are none, or `output` is the folder itself or a file.
-    """
-    if output.is_file() or output.resolve() == source.resolve():
-        raise InputError(f"{output}: give another folder for the edits of the songs in {source}")
-    found = find_audio(source)
-    if not found:
-        raise InputError(f"no sound file in {source}; give a file or a folder of songs")
-    pairs = []
-    for path in found:
-        place = output_path(path, output / path.relative_to(source).parent)
-        if place in dict(pairs).values():  # song.wav and song.aiff
-            place = place.with_stem(f"{path.stem}_{path.suffix[1:]}_short")
-        pairs.append((path, place))
-    return pairs
-
-
-def _places(
-    source: Path, output: Path, variants: int, cut_lists: str | Sequence[str], overwrite: bool
-) -> list[tuple[Path, list[Path]]]:
-    """Return the file and the cut lists of each variant; refuse them if they exist."""
-    kinds = [cut_lists] if isinstance(cut_lists, str) else [*dict.fromkeys(cut_lists)]
-    unknown = [kind for kind in kinds if f".{kind}" not in CUT_LIST_SUFFIXES]
-    if unknown:
-        known = ", ".join(suffix.removeprefix(".") for suffix in CUT_LIST_SUFFIXES)
-        raise InputError(f"{unknown[0]!r} is no kind of cut list; the kinds are {known}")
-    if output.suffix.lower() not in WRITABLE:
-        raise InputError(
-            f"cannot write {output}: its suffix is not one of {', '.join(WRITABLE)}; give another "
-            "name, or a folder"
-        )
-    if not 1 <= variants <= _MOST_VARIANTS:
-        raise InputError(f"variants is {variants}; ask for 1 to {_MOST_VARIANTS} edits")
-    places = []
-    for number in range(1, variants + 1):
-        stem = output.stem + (f"_{number}" if number > 1 else "")
-        place = output.with_name(stem + output.suffix)
-        places.append((place, [output.with_name(f"{stem}.{kind}") for kind in kinds]))
-    for path in (path for place, lists in places for path in (place, *lists)):
-        if path.exists() and source.exists() and path.samefile(source):
-            raise InputError(f"{path} is the song itself; give another output")
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; give another output, or --overwrite (overwrite=True)")
-    return places
+    song = made[0].edit.song
+    bits, written = source_bits(song.path), []
+    try:
+        for one in reversed(made):
+            for path in one.cut_lists:
+                save_cut_list(one.edit, path.absolute())
+                written.append(path)
+            save_audio(one.path, render(one.edit, audio), bits, tags_from=song.path)
+            written.append(one.path)
+    except BaseException:  # Ctrl-C, too
+        for path in () if keep_partial else written:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _described(

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from rlhf_lib.analysis.beats import beat_bounds
+from rlhf_lib.analysis.decode import source_rate
 from rlhf_lib.editing.edit import output_order
 from rlhf_lib.errors import InputError
 from rlhf_lib.feedback.manifest import Candidate, SongEntry
@@ -36,8 +36,8 @@ def timeline(song: SongEntry, folder: Path, candidate: Candidate | None = None) 
     """
     path = inside(folder, song.path)
     try:
-        rate = soundfile.info(path).samplerate
-    except soundfile.LibsndfileError as error:
+        rate = source_rate(path)
+    except InputError as error:
         raise InputError(
             f"cannot read {path} ({error}); put the original back where the manifest names it, "
             "or generate the candidates again"
