@@ -15,18 +15,21 @@ from mutagen.flac import FLAC
 from mutagen.mp4 import MP4
 from mutagen.wave import WAVE
 from sound_files import write_mp4
+from toy import toy_song
 
 from rlhf_lib.analysis.audio import load_audio
 from rlhf_lib.analysis.confidence import Confidence
 from rlhf_lib.analysis.song import load_song
 from rlhf_lib.app.cli import main
 from rlhf_lib.composer.compose import compose_songs
-from rlhf_lib.editing.edit import Edit
+from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.errors import InputError
+from rlhf_lib.learning.reward.explain import seam_parts
+from rlhf_lib.learning.reward.synthetic import SYNTHETIC_WEIGHTS
 from rlhf_lib.paths import file_sha256
 from rlhf_lib.steps.checkpoints import load_policy
 from rlhf_lib.steps.edit_places import songs_of_folder
-from rlhf_lib.steps.edit_song import edit_song
+from rlhf_lib.steps.edit_song import EditedSong, edit_song
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -159,6 +162,33 @@ def test_a_song_beyond_full_scale_is_lowered_and_the_report_and_the_cut_list_say
     barely = replace(made[0].edit.song, gain=0.999)
     told = str(replace(made[0], edit=Edit(barely, made[0].edit.actions, made[0].edit.target)))
     assert "level lowered by less than 0.1 dB" in told
+
+
+@pytest.mark.parametrize(
+    ("kept", "hints"),
+    [
+        (
+            [(0, 4), (40, 80)],
+            ["2.0 s are left of the beginning; to keep more, protect 0:00.0-0:10.0"],
+        ),
+        (
+            [(0, 40), (77, 80)],
+            ["1.5 s are left of the ending; to keep more, protect 0:30.0-0:40.0"],
+        ),
+        ([(0, 10), (70, 80)], []),  # 5 s
+        ([(4, 8), (40, 76)], []),  # neither the song's beginning nor its ending
+        ([(0, 4)], []),  # no seam: it stops
+    ],
+)
+def test_short_beginnings_and_endings_are_named(kept, hints):
+    song = toy_song(80)  # 40 s
+    actions = np.full(80, Action.CUT)
+    for start, stop in kept:
+        actions[start:stop] = Action.KEEP
+    edit = Edit(song, actions, 0.5)
+    seams = seam_parts(edit, SYNTHETIC_WEIGHTS)
+    told = str(EditedSong(Path("x.wav"), edit, 20.0, "policy_v14", seams, {}, ()))
+    assert [line.removeprefix("  hint: ") for line in told.splitlines() if "hint" in line] == hints
 
 
 def test_a_cut_list_named_twice_is_written_once(music, here):

@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 #: Reasons that the report gives for an edit, and the least part of the score that counts as one.
 _REASONS, _LEAST_PART = 3, 0.05
+#: A beginning or an ending of the song that lasts less than this is named, s.
+_SHORT_END = 5.0
 _MORE = {one.name: one.more for one in DESCRIPTOR_TABLE}
 
 
@@ -80,6 +82,7 @@ class EditedSong:
             f"{len(self.seams)} seam{'s' * (len(self.seams) != 1)}",
             *self._level(),
             *self._what_was_done(),
+            *self._short_ends(),
             *self._why(),
             *(f"  cut list: {path}" for path in self.cut_lists),
         ]
@@ -111,6 +114,21 @@ class EditedSong:
         if order[-1] < song.n_beats - 1:
             lines.append(f"  ends at {clock(starts[order[-1] + 1])} of the song")
         return lines
+
+    def _short_ends(self) -> list[str]:
+        song, order = self.edit.song, self.edit.order
+        if not self.seams:
+            return []
+        more, last = 2 * _SHORT_END, self.edit.duration - self.seams[-1].place
+        return [
+            f"  hint: {kept:.1f} s are left of the {what}; to keep more, protect "
+            f"{clock(start)}-{clock(start + more)}"
+            for kept, what, start, played in (
+                (self.seams[0].place, "beginning", 0.0, order[0] == 0),
+                (last, "ending", song.duration - more, order[-1] == song.n_beats - 1),
+            )
+            if played and kept < _SHORT_END
+        ]
 
     def _why(self) -> list[str]:
         gains = _listed({what: part for what, part in self.reasons.items() if part > 0})
