@@ -71,7 +71,7 @@ def run(
     items = list(items)
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs is {jobs}; give the number of processes, 1 or more")
-    alone = partial(_in_one_thread, function)
+    alone = partial(in_one_thread, function)
     if scheduler is not None:
         done = _on_cluster(alone, items, scheduler)
     elif (n := processes(jobs, len(items))) > 1:
@@ -95,11 +95,12 @@ def processes(jobs: int | None, n_items: int) -> int:
     return max(1, min(cpu_count(), n_items // _ITEMS_PER_PROCESS))
 
 
-def _in_one_thread(function: Callable[[Item], Result], item: Item) -> Result:
+def in_one_thread(function: Callable[..., Result], *args: object) -> Result:
+    """Call a function with one thread for linear algebra: sums over several round differently."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # sums over several threads round differently
-        return function(item)
+    with threadpool_limits(1):
+        return function(*args)
 
 
 def _in_processes(

@@ -19,12 +19,12 @@ from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
 
 def climbed(constraints, keep, weights, evaluations):
     """Return the best plan under additive weights, and the edit after local changes of it."""
-    song, costs = constraints.song, constraints.costs()
+    song = constraints.song
     (stretch,) = stretches(song)
-    (plan,) = whole_edits(song, exact(weights), keep, costs)
+    (plan,) = whole_edits(song, exact(weights), keep, constraints)
     reward = Reward(weights=np.pad(weights, (0, N_DESCRIPTORS - N_ADDITIVE)))
     start = stretch.choices(plan.actions)[None, None]
-    climb = Climb(stretch, reward, [keep], start, extra=costs)
+    climb = Climb(stretch, reward, [keep], start, extra=constraints.costs(stretch))
     climb.climb(evaluations, np.random.default_rng(0))
     return plan, Edit(song, stretch.actions(climb.choices)[0], keep)
 
@@ -61,7 +61,8 @@ def test_the_plan_is_the_best_of_all_edits_that_keep_what_must_stay(start, end):
 
 def test_forbidden_steps_of_a_small_song():
     """Six beats, the third and fourth protected. Rows: after beats 0 … 5, then at the start."""
-    forbidden = Constraints(toy_song(6), [(1.0, 2.0)], must_start=True, must_end=True).forbidden
+    constraints = Constraints(toy_song(6), [(1.0, 2.0)], must_start=True, must_end=True)
+    forbidden = constraints.forbidden(*np.ix_(np.arange(7), np.arange(7)))
     allowed = {(i, j) for i in range(7) for j in range(7) if not forbidden[i, j]}
     assert {j for i, j in allowed if i == 6} == {0}  # starts with the first beat
     assert {i for i, j in allowed if j == 6} == {5}  # ends with the last one
@@ -108,3 +109,34 @@ def test_the_nearest_lengths_are_offered():
         constraints.check_length(keep)
     with pytest.raises(InputError, match=r"15\.0 s cannot be .* takes 20\.0 s.* is 20\.0 s"):
         constraints.check_length(15 / 60)
+
+
+def test_the_stretches_of_a_long_song_have_their_part_of_the_costs():
+    """The step into a stretch comes from the beat before it, that out of it goes to the next."""
+    song = toy_song(1300, seed=4)
+    constraints = Constraints(song, [(300.0, 350.0)], True, True)
+    whole = constraints.forbidden(*np.ix_(np.arange(1301), np.arange(1301)))
+    first, second = stretches(song)
+    beats = np.arange(first.stop)
+    before, after = np.append(beats, 1300), np.append(beats, first.stop)
+    np.testing.assert_array_equal(constraints.costs(first), -1e4 * whole[np.ix_(before, after)])
+    beats = np.arange(first.stop, 1300)
+    before, after = np.append(beats, first.stop - 1), np.append(beats, 1300)
+    np.testing.assert_array_equal(constraints.costs(second), -1e4 * whole[np.ix_(before, after)])
+
+
+@pytest.mark.parametrize(
+    ("protect", "keep"),
+    [
+        ([(100, 320)], 0.3),
+        ([(20, 330)], 0.35),
+        ([(100, 220), (700, 980)], 0.45),
+        ([(300, 620)], 0.4),
+    ],
+)
+def test_a_long_song_keeps_passages_longer_than_a_stretchs_share(protect, keep):
+    """1,000 s in three stretches; the third passage lies across a bound of two."""
+    constraints = Constraints(toy_song(2000, seed=1), protect, True, True)
+    for edit in whole_edits(constraints.song, exact(DENSE_WEIGHTS), keep, constraints):
+        assert constraints.allows(edit)
+        assert abs(edit.duration - 1000 * keep) <= 1.0

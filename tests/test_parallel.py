@@ -10,6 +10,7 @@ import pytest
 from test_song import click_track, write
 
 from rlhf_lib import parallel
+from rlhf_lib.analysis.analyse import analyse
 from rlhf_lib.analysis.song import load_song, load_songs
 from rlhf_lib.errors import InputError
 from rlhf_lib.parallel import run
@@ -109,6 +110,23 @@ def test_every_call_has_one_thread(elsewhere):
     for there in (elsewhere, {"jobs": 1}):
         for pools in run(threads, range(2), **there):
             assert pools and set(pools) == {1}
+
+
+def test_a_single_song_is_analysed_in_one_thread(folder, tmp_path, monkeypatch):
+    """So its features are those that it has as one of a folder."""
+    from threadpoolctl import threadpool_info
+
+    pools = []
+
+    def counted(path, beats):
+        pools.extend(threadpool_info())
+        return analyse(path, beats)
+
+    monkeypatch.setattr("rlhf_lib.analysis.song.analyse", counted)
+    song = load_song(folder / "0.wav", cache_dir=tmp_path / "alone")
+    assert pools and {pool["num_threads"] for pool in pools} == {1}
+    (other, *_), _ = load_songs(folder, n_songs=1, cache_dir=tmp_path / "folder")
+    assert other.features.tobytes() == song.features.tobytes()
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "tcp://127.0.0.1:port"])

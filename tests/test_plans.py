@@ -14,7 +14,6 @@ from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.editing_env import EditingEnv
 from rlhf_lib.learning.planning.planner import Plan
 from rlhf_lib.learning.planning.plans import PlanWeights, exact, plans
-from rlhf_lib.learning.planning.search import whole_edits
 from rlhf_lib.learning.planning.song_tensors import FeatureScale, SongTensors
 from rlhf_lib.learning.planning.stretch import stretches
 from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
@@ -249,8 +248,9 @@ def test_the_greedy_walk_of_the_environment_is_the_plan():
         env.walk(lambda slots, values: values[:, : Action.CUT + 1].argmax(dim=1))
         for place, edit in enumerate(env.edits()):
             table = None if tables is None else tables[place // 5]
-            (planned,) = whole_edits(edit.song, exact(DENSE_WEIGHTS), targets[place % 5], table)
-            np.testing.assert_array_equal(planned.actions, edit.actions)
+            (stretch,) = stretches(edit.song)
+            planned = plans(stretch, exact(DENSE_WEIGHTS), [targets[place % 5]], table)[0, 0]
+            np.testing.assert_array_equal(stretch.actions(planned), edit.actions)
 
 
 def random_bars(seed):

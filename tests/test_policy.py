@@ -20,6 +20,7 @@ from rlhf_lib.editing.descriptors import (
 from rlhf_lib.editing.edit import Action
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.archive import load_archive, save_archive
+from rlhf_lib.learning.planning.constraints import Constraints
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import K_PLANS, own_weights, whole_edits
 from rlhf_lib.learning.policy import policy as module
@@ -109,19 +110,18 @@ def test_an_edit_depends_on_no_other_song_or_length(policy, songs, greedy, child
             assert alone.actions.tolist() == together[place * len(TARGETS) + at]
 
 
-def test_a_table_of_steps_is_added_to_the_reward(policy, songs):
-    """Beats 40 … 47 of the second song must be left out: every step to them costs."""
-    extra = [None, np.zeros((161, 161), np.float32), None]
-    extra[1][:, 40:48] = -1e4
-    assert any(set(edit.order) & set(range(40, 48)) for edit in policy.edits(songs[1:2], (0.73,)))
+def test_constraints_hold_for_every_stage_and_for_their_song_alone(policy, songs):
+    keep = Constraints(songs[1], [(20.0, 24.0)], must_end=True)
+    constraints = [None, keep, None]
+    assert not all(keep.allows(edit) for edit in policy.edits(songs[1:2]))
     for greedy in (True, False):
         free = policy.edits(songs, CUTTING_TARGETS, greedy)
-        edits = policy.child(Reward(weights=ARC)).edits(songs, CUTTING_TARGETS, greedy, extra=extra)
-        bound = policy.edits(songs, CUTTING_TARGETS, greedy, extra=extra)
-        for one in (edits, bound):
-            here = [edit for edit in one if edit.song is songs[1]]
-            assert not any(set(edit.order) & set(range(40, 48)) for edit in here)
-        assert actions(bound[:4] + bound[8:]) == actions(free[:4] + free[8:])
+        child = policy.child(Reward(weights=ARC))
+        for one in (policy, child):
+            bound = one.edits(songs, CUTTING_TARGETS, greedy, constraints=constraints)
+            assert all(keep.allows(edit) for edit in bound[4:8])
+            if one is policy:
+                assert actions(bound[:4] + bound[8:]) == actions(free[:4] + free[8:])
 
 
 def test_the_bar_of_the_edits_moves_song_by_song(policy, songs, monkeypatch, capsys):

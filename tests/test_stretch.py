@@ -21,9 +21,10 @@ from rlhf_lib.editing.descriptors import (
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.whole_edit import step_sums
 from rlhf_lib.learning.planning import stretch as module
+from rlhf_lib.learning.planning.lengths import allotted
 from rlhf_lib.learning.planning.plans import exact
 from rlhf_lib.learning.planning.reward import Reward
-from rlhf_lib.learning.planning.search import part_of_table, whole_edits
+from rlhf_lib.learning.planning.search import whole_edits
 from rlhf_lib.learning.planning.stretch import LONGEST, Stretch, stretches
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 from rlhf_lib.learning.reward.dense import DENSE_WEIGHTS
@@ -139,11 +140,6 @@ def test_the_steps_at_a_bound_are_those_of_the_whole_song(long_song):
     np.testing.assert_allclose(
         second.table[5, second.n], step_descriptors(long_song, np.array(bound + 5), np.array(n))
     )
-    table = np.random.default_rng(0).normal(size=(n + 1, n + 1))
-    parts = [part_of_table(one, table) for one in (first, second)]
-    assert parts[0][100, first.n] == table[100, bound]
-    assert parts[1][second.n, 30] == table[bound - 1, bound + 30]
-    assert parts[0][first.n, 9] == table[n, 9] and parts[1][5, second.n] == table[bound + 5, n]
 
 
 def test_a_stretch_is_described_alone_and_counts_by_its_share():
@@ -157,7 +153,7 @@ def test_a_stretch_is_described_alone_and_counts_by_its_share():
         n_samples=song.n_samples // 2,
     )
     actions = np.random.default_rng(1).choice([0, 1], (6, 100), p=[0.7, 0.3]).astype(np.int8)
-    found = Stretch(song, 0, 100).describe(actions, np.full(6, 0.5))
+    found = Stretch(song, 0, 100, ((100, 0), (200, 0))).describe(actions, np.full(6, 0.5))
     names = list(DESCRIPTOR_NAMES)
     same = ["short_pieces", "seam_rate", "looped", "length_error", "level_1", "level_8"]
     for row, each in zip(found, actions, strict=True):
@@ -172,8 +168,8 @@ def test_a_stretch_is_described_alone_and_counts_by_its_share():
 def test_hook_passages_are_cut_at_the_ends_of_a_stretch():
     song = toy_song(200, seed=4)
     assert choruses(song).tolist() == [[39, 69]]
-    np.testing.assert_array_equal(Stretch(song, 52, 152).course.choruses, [[0, 17]])
-    assert len(Stretch(song, 72, 152).course.choruses) == 0
+    np.testing.assert_array_equal(Stretch(song, 52, 152, ()).course.choruses, [[0, 17]])
+    assert len(Stretch(song, 72, 152, ()).course.choruses) == 0
 
 
 def test_choices_and_actions_of_units_are_the_same_edit(long_song):
@@ -231,3 +227,22 @@ def test_lengths_of_long_songs_are_reached_within_half_a_bar(like):
             (edit,) = whole_edits(song, exact(weights), target)
             bar = 0.5 * song.beats_per_bar
             assert abs(edit.duration - target * song.duration) <= bar / 2 + 0.25  # half a beat
+
+
+@pytest.mark.parametrize(
+    ("total", "needed", "expected"),
+    [
+        (300, [0, 0, 0], [0, 96, 200, 300]),  # thirds, rounded to windows of 8
+        (300, [160, 0, 0], [0, 160, 232, 300]),  # what is left, in halves
+        (300, [40, 40, 40], [0, 96, 200, 300]),  # needed less than a third: no change
+        (300, [150, 130, 0], [0, 152, 280, 300]),
+        (300, [0, 0, 230], [0, 32, 72, 300]),  # 228 and half a window are 232
+        (303, [0, 101, 0], [0, 104, 208, 303]),  # 96 would not do for 101: a window more
+        (300, [100, 100, 100], [0, 96, 200, 300]),
+    ],
+)
+def test_the_parts_of_a_long_song_get_what_they_need(total, needed, expected):
+    lengths = np.array([300, 300, 300])
+    marks = allotted(total, lengths, np.array(needed), 8)
+    assert marks.tolist() == expected
+    assert (np.diff(marks) + 4 >= needed).all()

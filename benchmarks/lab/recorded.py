@@ -18,8 +18,9 @@ from rlhf_lib.editing.descriptors import N_ADDITIVE
 from rlhf_lib.editing.edit import Edit
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.constraints import Constraints
-from rlhf_lib.learning.planning.plans import exact
-from rlhf_lib.learning.planning.search import alternatives, whole_edits
+from rlhf_lib.learning.planning.plans import exact, plans
+from rlhf_lib.learning.planning.search import alternatives
+from rlhf_lib.learning.planning.stretch import stretches
 from rlhf_lib.learning.policy.policy import CUTTING_TARGETS, Policy
 from rlhf_lib.learning.policy.shorten import shorten, sparing_singing
 from rlhf_lib.learning.reward.comparisons import Comparison
@@ -162,7 +163,13 @@ def _with_ends(song: Song, policy: Policy) -> list[Edit]:
 
 def _planned(song: Song, weights: np.ndarray, extra: np.ndarray) -> list[Edit]:
     """Return the exact optimum under additive weights and a table of steps, for each length."""
-    return [whole_edits(song, exact(weights), target, extra)[0] for target in CUTTING_TARGETS]
+    parts = [
+        stretch.actions(plans(stretch, exact(weights), CUTTING_TARGETS, table)[0])
+        for stretch in stretches(song)
+        for table in [extra[np.ix_(*stretch.steps)]]
+    ]
+    rows = np.concatenate(parts, axis=1)
+    return [Edit(song, row, target) for row, target in zip(rows, CUTTING_TARGETS, strict=True)]
 
 
 def _utility(edits: dict[str, list[Edit]]) -> dict[tuple[str, str], np.ndarray]:

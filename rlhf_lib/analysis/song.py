@@ -25,7 +25,7 @@ from rlhf_lib.analysis.singing import sung_bounds, voices
 from rlhf_lib.analysis.structure import hook_values
 from rlhf_lib.analysis.surroundings import Surroundings
 from rlhf_lib.errors import InputError
-from rlhf_lib.parallel import run
+from rlhf_lib.parallel import in_one_thread, run
 from rlhf_lib.paths import cache_folder, file_sha256, resolve
 
 _SINCE = FEATURE_NAMES.index("segment_since")
@@ -272,7 +272,7 @@ def _load(path: Path, cache_dir: Path, beats: str) -> tuple[Song, str | None]:
     except InputError as error:
         problem = str(error)
     cached = values is not None
-    values = values or analyse(path, beats)
+    values = values or in_one_thread(analyse, path, beats)
     confidence = Confidence(*map(float, values["confidence"]))
     song = Song(path.stem, path, sha256, **values | {"confidence": confidence})
     if not cached:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from rlhf_lib.learning.planning.lengths import (
     unit_ticks,
     window_ticks,
 )
+from rlhf_lib.learning.planning.stretch import Stretch
 
 #: Cost of a forbidden step: more than any reward, and finite, so that no sum is undefined.
 FORBIDDEN = 1e4
@@ -74,18 +74,22 @@ class Constraints:
         needed[-1] |= self.must_end
         return needed
 
-    @cached_property
-    def forbidden(self) -> np.ndarray:
-        """Which steps an edit must not take, (n_beats + 1, n_beats + 1) bool.
+    def forbidden(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Return whether an edit must not take a step, for each of several steps.
 
-        Entry [i, j] is beat j right after beat i; the last row is the start, the last column the
-        end, as in `rlhf_lib.editing.descriptors.step_table`.
+        Parameters
+        ----------
+        before, after : int arrays of shapes that fit each other
+            Beat `after` is played right after beat `before`. n_beats is the start, or the end.
+
+        Returns
+        -------
+        bool array
         """
         n = self.song.n_beats
-        last = np.arange(-1, n)  # the beat before the step; −1: the start
-        before, after = np.roll(last, -1)[:, None], np.arange(n + 1)[None, :]
+        before = np.where(before == n, -1, before)
         follows = after == before + 1
-        bad = np.zeros((n + 1, n + 1), dtype=bool)
+        bad = np.zeros(follows.shape, dtype=bool)
         for start, stop in self.passages:
             inside = (before >= start) & (before < stop)
             bad |= inside & ~follows & ((before < stop - 1) | (after < stop))
@@ -93,20 +97,19 @@ class Constraints:
             bad |= (before < start) & (after >= stop)  # left out
             bad |= (before >= stop) & (after == start)  # played again
         if self.must_start:
-            bad[n, 1:] = True
+            bad |= (before == -1) & (after > 0)
         if self.must_end:
-            bad[: n - 1, n] = True
+            bad |= (before < n - 1) & (after == n)
         return bad
 
-    def costs(self) -> np.ndarray:
-        """Return the table that makes plans avoid the forbidden steps, for `SongTensors.extra`."""
-        return -FORBIDDEN * self.forbidden.astype(np.float32)
+    def costs(self, stretch: Stretch) -> np.ndarray:
+        """Return the table that makes plans of a stretch avoid forbidden steps, (n + 1, n + 1)."""
+        return -FORBIDDEN * self.forbidden(*np.ix_(*stretch.steps)).astype(np.float32)
 
     def allows(self, edit: Edit) -> bool:
         """Return whether an edit of the song keeps everything that it must keep."""
         n = self.song.n_beats
-        steps = np.concatenate([[n], edit.order]), np.concatenate([edit.order, [n]])
-        return not self.forbidden[steps].any()
+        return not self.forbidden(np.append(n, edit.order), np.append(edit.order, n)).any()
 
     def check_length(self, keep: float) -> None:
         """Refuse a keep ratio that no choice of units reaches.

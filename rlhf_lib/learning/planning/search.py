@@ -18,6 +18,7 @@ from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import ADDITIVE, DESCRIPTOR_NAMES, N_ADDITIVE
 from rlhf_lib.editing.edit import Action, Edit
 from rlhf_lib.editing.whole_edit import EIGHTHS, step_sums
+from rlhf_lib.learning.planning.constraints import Constraints
 from rlhf_lib.learning.planning.moves import proposals
 from rlhf_lib.learning.planning.plans import PlanWeights, plans
 from rlhf_lib.learning.planning.reward import Reward
@@ -79,16 +80,21 @@ def whole_edits(
     song: Song,
     weights: PlanWeights,
     target: float,
-    extra: np.ndarray | None = None,
+    constraints: Constraints | None = None,
     beat_costs: np.ndarray | None = None,
 ) -> list[Edit]:
     """Return the edit of a song that is planned under each of C additive rewards.
 
-    `extra` and `beat_costs` as for `plans`, of the whole song.
+    Parameters
+    ----------
+    constraints : Constraints, optional
+        What the edits must keep.
+    beat_costs : (n_beats,) float array, optional
+        Cost of playing each beat.
     """
     parts = []
-    for stretch in stretches(song):
-        inside = None if extra is None else part_of_table(stretch, extra)
+    for stretch in stretches(song, constraints and constraints.required()):
+        inside = constraints and constraints.costs(stretch)
         costs = None if beat_costs is None else beat_costs[stretch.first : stretch.stop]
         parts.append(stretch.actions(plans(stretch, weights, [target], inside, costs)[:, 0]))
     return [Edit(song, row, target) for row in np.concatenate(parts, axis=1)]
@@ -219,8 +225,3 @@ class Climb:
 def _lower_bounds(gains: np.ndarray, k: float) -> np.ndarray:
     """Return the lower confidence bounds of gains (..., M), (...)."""
     return gains.mean(axis=-1) - k * gains.std(axis=-1)
-
-
-def part_of_table(stretch: Stretch, extra: np.ndarray) -> np.ndarray:
-    """Return the part of a song's table of steps that belongs to a stretch, (n + 1, n + 1)."""
-    return extra[np.ix_(*stretch.steps)]

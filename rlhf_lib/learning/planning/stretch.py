@@ -5,7 +5,7 @@ alone, so that time and memory grow in proportion to the length of a song.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
@@ -26,7 +26,13 @@ from rlhf_lib.editing.descriptors import (
 )
 from rlhf_lib.editing.edit import PLAYS, Action, Edit
 from rlhf_lib.editing.whole_edit import Course, fill_many
-from rlhf_lib.learning.planning.lengths import beat_ticks, longest_ticks, window_ticks
+from rlhf_lib.learning.planning.lengths import (
+    allotted,
+    beat_ticks,
+    longest_ticks,
+    unit_ticks,
+    window_ticks,
+)
 
 #: Most beats of a stretch; its table of steps takes 76 bytes for each pair of beats.
 LONGEST = 800
@@ -47,11 +53,14 @@ class Stretch:
     ----------
     song : Song
     first, stop : int
+    parts : tuple of (int, int)
+        Of each stretch of the song, where it stops, and the ticks that edits must play of it.
     """
 
     song: Song
     first: int
     stop: int
+    parts: tuple[tuple[int, int], ...]
 
     @property
     def n(self) -> int:
@@ -118,17 +127,14 @@ class Stretch:
     def budget(self, target: float) -> int:
         """Return the longest allowed length in ticks for a keep ratio, as `SongTensors.budget`.
 
-        The stretches of a long song share its length, so that half units do not add up.
+        The stretches of a long song share the length of its edit, see `allotted`.
         """
-        wanted = self._played_by(self.stop, target) - self._played_by(self.first, target)
+        stops, needed = zip(*self.parts, strict=True)
+        bounds = beat_ticks(self.song)[[0, *stops]]
+        marks = allotted(bounds[-1] * target, np.diff(bounds), np.array(needed), self.window)
+        place = stops.index(self.stop)
+        wanted = marks[place + 1] - marks[place]
         return longest_ticks(wanted, self.window, int(self.ticks.sum()))
-
-    def _played_by(self, beat: int, target: float) -> float:
-        """Return the ticks that an edit is to play before a beat; between stretches whole units."""
-        ticks = beat_ticks(self.song)[beat] * target
-        if 0 < beat < self.song.n_beats:
-            return self.window * round(ticks / self.window)
-        return ticks
 
     def actions(self, choices: np.ndarray) -> np.ndarray:
         """Return the actions of all beats, (..., n) int8, from those of the units, (..., U).
@@ -187,15 +193,37 @@ def describe_edits(edits: Sequence[Edit]) -> np.ndarray:
     return out
 
 
-@cached(LRUCache(maxsize=_TABLE_BYTES, getsizeof=lambda table: table.nbytes))
+def _beats(stretch: Stretch) -> tuple[Song, int, int]:
+    return stretch.song, stretch.first, stretch.stop
+
+
+@cached(LRUCache(maxsize=_TABLE_BYTES, getsizeof=lambda table: table.nbytes), key=_beats)
 def _table(stretch: Stretch) -> np.ndarray:
     before, after = stretch.steps
     return step_descriptors(stretch.song, before[:, None], after[None, :])
 
 
+def stretches(song: Song, required: np.ndarray | None = None) -> tuple[Stretch, ...]:
+    """Divide a song into stretches of about equal length; most songs are one.
+
+    Parameters
+    ----------
+    song : Song
+    required : (n_units,) bool array, optional
+        Units that edits must play: a stretch gets at least as much of an edit's length as it needs.
+    """
+    made = _divided(song)
+    if required is None or len(made) == 1:
+        return made
+    starts, ticks = song.decision_points[required], unit_ticks(song)[required]
+    stops = [one.stop for one in made]
+    needed = np.bincount(np.searchsorted(stops, starts, "right"), ticks, len(made))
+    parts = tuple(zip(stops, needed.astype(int).tolist(), strict=True))
+    return tuple(replace(one, parts=parts) for one in made)
+
+
 @lru_cache(maxsize=256)
-def stretches(song: Song) -> tuple[Stretch, ...]:
-    """Divide a song into stretches of about equal length; most songs are one."""
+def _divided(song: Song) -> tuple[Stretch, ...]:
     points = song.decision_points
     count = -(-song.n_beats // LONGEST)
     wanted = np.arange(1, count) * song.n_beats / count
@@ -203,4 +231,5 @@ def stretches(song: Song) -> tuple[Stretch, ...]:
     edges = [0, *cuts.tolist(), song.n_beats]
     if len(points) == 1:
         edges = [0, song.n_beats]
-    return tuple(Stretch(song, a, b) for a, b in pairwise(edges))
+    parts = tuple((stop, 0) for stop in edges[1:])
+    return tuple(Stretch(song, a, b, parts) for a, b in pairwise(edges))

@@ -25,6 +25,7 @@ from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
 from rlhf_lib.editing.edit import TEMPERATURES, Edit, target_keep_ratio
 from rlhf_lib.errors import InputError
+from rlhf_lib.learning.planning.constraints import Constraints
 from rlhf_lib.learning.planning.plans import PlanWeights, plans
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import (
@@ -32,7 +33,6 @@ from rlhf_lib.learning.planning.search import (
     K_PLANS,
     Climb,
     own_weights,
-    part_of_table,
     reweighted,
 )
 from rlhf_lib.learning.planning.stretch import Stretch, stretches
@@ -193,7 +193,7 @@ class Policy:
         greedy: bool = True,
         seed: int = 0,
         reward: Reward | None = None,
-        extra: Sequence[np.ndarray | None] | None = None,
+        constraints: Sequence[Constraints | None] | None = None,
     ) -> list[Edit]:
         """Return an edit of every song at every keep ratio, song by song.
 
@@ -206,20 +206,21 @@ class Policy:
             that are drawn with `seed` take part.
         reward : Reward, optional
             Compares the plans of the last stage instead of its own reward.
-        extra : sequence of (n_beats + 1, n_beats + 1) float32 arrays or None, optional
-            For each song, a table that is added to the reward of each step.
+        constraints : sequence of Constraints or None, optional
+            For each song, what its edits must keep. A song of many stretches, or a policy without
+            a search, may miss it: see `Constraints.allows`.
         """
-        rows = zip(songs, extra or [None] * len(songs), strict=True)
+        rows = zip(songs, constraints or [None] * len(songs), strict=True)
         # A bar of one song does not move; those of several processes would overwrite each other.
         if len(songs) > 1 and parent_process() is None:
             rows = tqdm(rows, "edits", len(songs), unit="song", leave=False)
         out = []
-        for song, table in rows:
+        for song, keep in rows:
             rng = np.random.default_rng([0 if greedy else seed, int(song.sha256[:8], 16)])
             actions = np.concatenate(
                 [
-                    stretch.actions(self._choices(stretch, targets, greedy, rng, reward, table))
-                    for stretch in stretches(song)
+                    stretch.actions(self._choices(stretch, targets, greedy, rng, reward, keep))
+                    for stretch in stretches(song, keep and keep.required())
                 ],
                 axis=1,
             )
@@ -233,10 +234,10 @@ class Policy:
         greedy: bool,
         rng: np.random.Generator,
         reward: Reward | None,
-        table: np.ndarray | None,
+        constraints: Constraints | None,
     ) -> np.ndarray:
         """Return the choices of the units for each target, (T, U)."""
-        extra = None if table is None else part_of_table(stretch, table)
+        extra = constraints and constraints.costs(stretch)
         choices = None
         for stage in self.stages if self.last_config.search else [self.last]:
             config = self.last_config if stage is self.last else self.config

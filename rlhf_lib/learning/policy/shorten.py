@@ -81,14 +81,14 @@ def shorten(policy: Policy, constraints: Constraints, keep: float, variants: int
         raise InputError(f"variants is {variants}; ask for at least one edit")
     keep = _checked(song, keep)
     constraints.check_length(keep)
-    costs, weights = constraints.costs(), policy.weights
-    own = policy.edits([song], (keep,), extra=[costs])
+    weights = policy.weights
+    own = policy.edits([song], (keep,), constraints=[constraints])
     chosen = [edit for edit in own if constraints.allows(edit)]
     least = max((float(describe(edit) @ weights) for edit in chosen), default=-np.inf)
     least -= MOST_LOSS * _scale(weights)
     while len(chosen) < variants:
         pool = [
-            edit for edit in _plans(song, keep, weights, costs, chosen) if constraints.allows(edit)
+            edit for edit in _plans(constraints, keep, weights, chosen) if constraints.allows(edit)
         ]
         new = [e for e in pool if all(difference(e, c) >= LEAST_DIFFERENCE for c in chosen)]
         rewards = [float(describe(edit) @ weights) for edit in new]
@@ -117,9 +117,10 @@ def difference(one: Edit, other: Edit) -> float:
 
 
 def _plans(
-    song: Song, keep: float, weights: np.ndarray, costs: np.ndarray, chosen: list[Edit]
+    constraints: Constraints, keep: float, weights: np.ndarray, chosen: list[Edit]
 ) -> list[Edit]:
     """Return plans of a song, also under costs of what `chosen` edits play."""
+    song = constraints.song
     played = np.zeros(song.n_beats)
     for edit in chosen:
         played += np.bincount(edit.order, minlength=song.n_beats) / len(chosen)
@@ -128,7 +129,7 @@ def _plans(
     return [
         edit
         for cost in (_REPETITION_COSTS if chosen else _REPETITION_COSTS[:1])
-        for edit in whole_edits(song, several, keep, costs, cost * played)
+        for edit in whole_edits(song, several, keep, constraints, cost * played)
     ]
 
 
