@@ -1,8 +1,10 @@
 """The files that describe the environment agree with each other."""
 
+import ast
 import importlib.metadata
 import os
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -73,6 +75,34 @@ def test_lock_holds_everything_its_packages_need(locked):
             version = pinned.get(canonicalize_name(needed.name))
             assert version is not None, f"requirements.lock lacks {needed}, needed by {name}"
             assert needed.specifier.contains(version, prereleases=True), f"{name}: {needed}"
+
+
+def test_what_the_package_imports_is_declared(project):
+    """By us, or by a package that we declare; what only the tests bring, a wheel lacks."""
+    declared = project["dependencies"] + [
+        line for extra, lines in project["optional-dependencies"].items() for line in lines
+        if extra not in ("dev", "docs")
+    ]  # fmt: skip
+    wanted = [Requirement(line) for line in declared]
+    wanted += [
+        needed
+        for one in wanted
+        if one.name not in ("beat_this", "wandb", "trackio")  # extras, not in the lock
+        for needed in map(Requirement, importlib.metadata.requires(one.name) or [])
+        if not needed.marker or needed.marker.evaluate({"extra": ""})
+    ]
+    names = {canonicalize_name(name) for one in wanted for name in (one.name, *one.extras)}
+    providers = importlib.metadata.packages_distributions()
+    for path in (ROOT / "rlhf_lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            targets = [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            if isinstance(node, ast.Import):
+                targets = [alias.name for alias in node.names]
+            for top in {target.partition(".")[0] for target in targets}:
+                if top in sys.stdlib_module_names or top == "rlhf_lib":
+                    continue
+                found = {canonicalize_name(name) for name in providers.get(top, [top])}
+                assert found & names, f"{path.name}: declare {top} in pyproject.toml"
 
 
 def test_no_audio_or_cache_is_tracked_and_two_models_are():

@@ -70,7 +70,7 @@ def annealed(
     song: Song, taste: str, old: list[Edit], rng: np.random.Generator, steps: int
 ) -> list[Edit]:
     """Return the best edit found for each edit in `old`, of the same length."""
-    stretch = Stretch(song, 0, song.n_beats)
+    stretch = Stretch(song, 0, song.n_beats, ((song.n_beats, 0),))
     targets = np.array([edit.target for edit in old])
     weights = taste_of(taste).descriptor_weights
     starts = np.stack([_start(taste, weights, edit, rng) for edit in old])
