@@ -198,6 +198,10 @@ def test_parts_that_a_file_does_not_hold_are_not_made(
 def test_odd_weights(saved, tmp_path, kind):
     path, load = saved[kind]
     content = load_archive(path)
+    for name in ("other", "stages.9.weights", 3):
+        state = content["state"] | {name: np.zeros(2)}
+        save_archive(tmp_path / "odd.pt", content | {"state": state})
+        assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), name
     for name, value in content["state"].items():
         for odd in (
             value * np.float64("nan"),

@@ -127,7 +127,9 @@ def _loaded(
                 f"{path} was made with other {name} than this version has; train it anew"
             )
     state, about = content.get("state"), content.get("about")
-    if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, np.ndarray) for name, value in state.items()
+    ):
         raise InputError(f"{path} holds no weights under 'state'; train it anew")
     config = _config(path, content.get("config"), config_cls)
     bad = [name for name, value in state.items() if not np.isfinite(value).all()]

@@ -142,6 +142,8 @@ class Policy:
                     if name.startswith(prefix)
                 }
             )
+        for name in state.keys() - self.state_dict().keys():
+            raise ValueError(f"{name!r} is no array of this policy")
 
     def child(self, reward: Reward) -> "Policy":
         """Return a policy with one more stage, to be trained on another reward."""
