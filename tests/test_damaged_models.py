@@ -3,6 +3,7 @@
 import pickle
 import random
 import zipfile
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -59,15 +60,17 @@ def test_damaged_bytes(saved, tmp_path, kind):
     assert loaded < 60  # only changes between the parts of the archive are harmless
 
 
+#: More than a message can quote: lists within lists, each held ten times.
+NESTED = reduce(lambda inner, _: [inner] * 10, range(30), [])
 #: Key of a checkpoint → invalid values for it.
 ODD = {
-    "format": [None, 1, 3, "2", [2]],
-    "kind": [None, "RewardModel_", ["Policy"], 3],
-    "descriptors": [None, [], "seams", [1, 2], {"a": 1}],
+    "format": [None, 1, 3, "2", [2], torch.tensor([2, 2])],
+    "kind": [None, "RewardModel_", ["Policy"], 3, torch.zeros(2), NESTED],
+    "descriptors": [None, [], "seams", [1, 2], {"a": 1}, torch.zeros(2), [torch.zeros(2)] * 40],
     "features": [None, [], ["f"] * 125],
-    "config": [None, {}, [], {"hidden": 8}, "x"],
+    "config": [None, {}, [], {"hidden": 8}, "x", torch.zeros(2), {"hidden": NESTED}],
     "state": [None, {}, [], {"a": 1}, {1: torch.zeros(3)}, {"weights": torch.zeros(3)}],
-    "about": [None, [], {}, {"name": 3}],
+    "about": [None, [], {}, {"name": 3}, torch.zeros(2), {"name": torch.zeros(2)}],
 }
 
 
@@ -77,7 +80,7 @@ def test_odd_content(saved, tmp_path, kind, part):
     path, load = saved[kind]
     content = load_archive(path)
     for odd in ODD[part]:
-        torch.save(default_convert(content | {part: odd}), tmp_path / "odd.pt")
+        torch.save(default_convert(content) | {part: odd}, tmp_path / "odd.pt")
         assert not read_or_refuse(tmp_path / "odd.pt", load, _is_whole), odd
     del content[part]
     torch.save(default_convert(content), tmp_path / "less.pt")

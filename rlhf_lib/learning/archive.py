@@ -67,9 +67,9 @@ def load_archive(path: str | Path) -> dict[str, Any]:
 
 
 def _check_format(path: Path, content: Any) -> None:
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else None
-        if found in range(1, FORMAT):
+    found = content.get("format") if isinstance(content, dict) else None
+    if type(found) is not int or found != FORMAT:
+        if type(found) is int and 1 <= found < FORMAT:
             raise InputError(
                 f"{path} was written by an earlier version (format {found}, this one reads "
                 f"{FORMAT}); train it anew"

@@ -1,14 +1,12 @@
 """Read a file that PyTorch wrote, without PyTorch and without running code from it.
 
 Such a file is a zip archive of a pickle and of the bytes of each tensor. A pickle may call any
-function; here it may only build tensors, ordered dictionaries and plain values.
+function and build what fills the memory or never ends. So its codes are carried out here, one by
+one, and only those that make tensors, plain values and containers of them.
 """
 
-import io
 import math
-import pickle
 import pickletools
-import re
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -18,21 +16,25 @@ import numpy as np
 
 #: Types of tensors. bfloat16, the upper half of a float32, is unknown to NumPy.
 _TYPES = {
-    "FloatStorage": np.dtype("<f4"),
-    "DoubleStorage": np.dtype("<f8"),
-    "HalfStorage": np.dtype("<f2"),
-    "BFloat16Storage": np.dtype("<u2"),
-    "LongStorage": np.dtype("<i8"),
-    "IntStorage": np.dtype("<i4"),
-    "ByteStorage": np.dtype("u1"),
-    "BoolStorage": np.dtype("?"),
+    "torch FloatStorage": np.dtype("<f4"),
+    "torch DoubleStorage": np.dtype("<f8"),
+    "torch HalfStorage": np.dtype("<f2"),
+    "torch BFloat16Storage": np.dtype("<u2"),
+    "torch LongStorage": np.dtype("<i8"),
+    "torch IntStorage": np.dtype("<i4"),
+    "torch ByteStorage": np.dtype("u1"),
+    "torch BoolStorage": np.dtype("?"),
 }
-#: Codes of a pickle that make plain values and containers, keep and fetch them, and call what
-#: `_Reader` allows; no code that changes an object.
-_CODES = re.compile(
-    r"PROTO|STOP|MARK|NONE|NEWTRUE|NEWFALSE|BININT[12]?|LONG1|BINFLOAT|BINUNICODE|EMPTY_\w+|"
-    r"SETITEMS?|APPENDS?|TUPLE[123]?|(LONG_)?BIN[PG][UE]T|GLOBAL|BINPERSID|REDUCE"
-)
+_TENSOR, _PARAMETER = "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"
+_ORDERED = "collections OrderedDict"
+_NAMES = (*_TYPES, _TENSOR, _PARAMETER, _ORDERED)
+#: Bytes of a pickle, containers within each other, and values in all, at most.
+_LARGEST_PICKLE, _DEEPEST, _MOST_VALUES = 4_000_000, 40, 1_000_000
+_CONTAINERS = (dict, list, tuple)
+
+
+class _Name(str):
+    """The name of a type or function."""
 
 
 def read_tensor_file(path: Path) -> Any:
@@ -50,58 +52,164 @@ def read_tensor_file(path: Path) -> Any:
         if archive.read(folder + "byteorder") != b"little":
             raise ValueError("its byte order is not little-endian")
         data = archive.read(pickled)
-        _check_codes(data)
-        return _Reader(data, archive, folder).load()
+        if len(data) > _LARGEST_PICKLE:
+            raise ValueError(f"its pickle has {len(data)} bytes, which no checkpoint needs")
+        value = _Reader(archive, f"{folder}data/").read(data)
+    _check_nesting(value, {})
+    return value
 
 
-class _Reader(pickle.Unpickler):
-    """Builds tensors and plain values only."""
+class _Reader:
+    """Carries out the codes of a pickle; see the documentation of the module pickletools."""
 
-    def __init__(self, data: bytes, archive: zipfile.ZipFile, folder: str):
-        super().__init__(io.BytesIO(data))
+    def __init__(self, archive: zipfile.ZipFile, folder: str):
         self.archive, self.folder = archive, folder
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.storages: dict[tuple[str, str], np.ndarray] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Return one of the few names that tensors are made of."""
-        if module == "torch" and name in _TYPES:
-            return name
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which no checkpoint needs")
+    def read(self, data: bytes) -> Any:
+        """Return the value of a pickle."""
+        for code, argument, _ in pickletools.genops(data):
+            if code.name == "STOP":
+                (value,) = self.stack
+                return value
+            self._carry_out(code.name, argument)
+        raise ValueError("its pickle does not end")
 
-    def persistent_load(self, pid: tuple) -> np.ndarray:
-        """Return the values of a tensor, (n,)."""
+    def _carry_out(self, code: str, argument: Any) -> None:
+        stack = self.stack
+        match code:
+            case "PROTO" | "FRAME":
+                pass
+            case "MARK":
+                self.marks.append(len(stack))
+            case "NONE":
+                stack.append(None)
+            case "NEWTRUE" | "NEWFALSE":
+                stack.append(code == "NEWTRUE")
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
+                stack.append(argument)
+            case "BINUNICODE" | "SHORT_BINUNICODE":
+                stack.append(argument)
+            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
+                stack.append({"D": {}, "L": [], "T": ()}[code[6]])
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                stack.append(tuple(self._pop(int(code[5]))))
+            case "TUPLE":
+                stack.append(tuple(self._pop_mark()))
+            case "APPEND" | "APPENDS":
+                added = self._pop(1) if code == "APPEND" else self._pop_mark()
+                self._top(list).extend(added)
+            case "SETITEM" | "SETITEMS":
+                added = self._pop(2) if code == "SETITEM" else self._pop_mark()
+                keys, values = added[::2], added[1::2]
+                if not all(type(key) in (str, int) for key in keys):
+                    raise ValueError("a key that is no text and no whole number")
+                self._top(dict).update(zip(keys, values, strict=True))
+            case "BINPUT" | "LONG_BINPUT":
+                self.memo[argument] = stack[-1]
+            case "MEMOIZE":
+                self.memo[len(self.memo)] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(self.memo[argument])
+            case "GLOBAL":
+                stack.append(_allowed(argument))
+            case "STACK_GLOBAL":
+                stack.append(_allowed(" ".join(self._pop(2))))
+            case "BINPERSID":
+                stack.append(self._storage(*self._pop(1)))
+            case "REDUCE":
+                stack.append(_made(*self._pop(2)))
+            case "BUILD":  # attributes of an ordered dictionary, such as the versions of modules
+                self._pop(1)
+                self._top(OrderedDict)
+            case _:
+                raise ValueError(f"its pickle holds {code}, which no checkpoint needs")
+
+    def _pop(self, count: int) -> list[Any]:
+        if count > len(self.stack):
+            raise ValueError("its pickle is damaged")
+        taken = self.stack[len(self.stack) - count :]
+        del self.stack[len(self.stack) - count :]
+        return taken
+
+    def _pop_mark(self) -> list[Any]:
+        return self._pop(len(self.stack) - self.marks.pop())
+
+    def _top(self, kind: type) -> Any:
+        if not isinstance(self.stack[-1], kind):
+            raise ValueError("its pickle is damaged")
+        return self.stack[-1]
+
+    def _storage(self, pid: Any) -> np.ndarray:
+        """Return the values of a tensor, (n,); tensors that share them get the same array."""
         _, kind, key, _, count = pid
-        values = np.frombuffer(self.archive.read(f"{self.folder}data/{key}"), _TYPES[kind])
-        if values.shape != (count,):
-            raise ValueError(f"{len(values)} values where {count} are declared")
-        if kind == "BFloat16Storage":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.copy()
+        if not (isinstance(kind, _Name) and kind in _TYPES and isinstance(key, str)):
+            raise ValueError("a tensor without a type")
+        if (kind, key) not in self.storages:
+            values = np.frombuffer(self.archive.read(self.folder + key), _TYPES[kind])
+            if values.shape != (count,):
+                raise ValueError(f"{len(values)} values where {count} are declared")
+            if kind == "torch BFloat16Storage":
+                values = (values.astype(np.uint32) << 16).view(np.float32)
+            self.storages = self.storages | {(kind, key): values.copy()}
+        return self.storages[kind, key]
 
 
-def _tensor(
-    values: np.ndarray, offset: int, shape: tuple, strides: tuple, *_: object
-) -> np.ndarray:
+def _allowed(name: str) -> _Name:
+    if name not in _NAMES:
+        raise ValueError(f"it names {name.replace(' ', '.')}, which no checkpoint needs")
+    return _Name(name)
+
+
+def _made(function: Any, arguments: Any) -> Any:
+    """Return the result of one of the functions that a pickle may call."""
+    if not (isinstance(function, _Name) and isinstance(arguments, tuple)):
+        raise ValueError("its pickle calls what is no function")
+    if function == _ORDERED and not arguments:
+        return OrderedDict()
+    if function == _PARAMETER and isinstance(arguments[0], np.ndarray):
+        return arguments[0]
+    if function == _TENSOR:
+        return _tensor(*arguments[:4])
+    raise ValueError(f"its pickle calls {function.replace(' ', '.')} in an unknown way")
+
+
+def _tensor(values: Any, offset: Any, shape: Any, strides: Any) -> np.ndarray:
     """Return a tensor whose values lie one after the other, as those of checkpoints do."""
+    if not all(type(number) is int and number >= 0 for number in (offset, *shape)):
+        raise ValueError(f"a tensor with offset {offset} and shape {shape}")
     array = values[offset : offset + math.prod(shape)].reshape(shape)
-    ours = [stride // array.itemsize for stride in array.strides]
-    if array.shape != shape:
-        raise ValueError(f"a tensor of shape {shape}")
+    ours = [step // array.itemsize for step in array.strides]
     if any(size > 1 and ours[k] != strides[k] for k, size in enumerate(shape)):
-        raise ValueError(f"a tensor with strides {strides}")
+        raise ValueError(f"a tensor with strides {strides}; save it with .contiguous()")
     return array
 
 
-def _check_codes(data: bytes) -> None:
-    """Refuse a pickle with other codes, or with a place in its memory that would not fit."""
-    for code, argument, _ in pickletools.genops(data):
-        if not _CODES.fullmatch(code.name):
-            raise ValueError(f"its pickle holds {code.name}, which no checkpoint needs")
-        if code.name == "LONG_BINPUT" and argument > len(data):
-            raise ValueError(f"place {argument} in a pickle of {len(data)} bytes")
+def _check_nesting(value: Any, known: dict[int, tuple[int, int]], depth: int = 0) -> None:
+    """Refuse containers within containers that would not end, as `repr` or JSON write them.
+
+    Parameters
+    ----------
+    known : dict
+        For each container, by its id: the values in it, and the containers within each other.
+    """
+    if depth > _DEEPEST:
+        raise ValueError(f"more than {_DEEPEST} containers within each other")
+    parts = value.values() if isinstance(value, dict) else value
+    size, height = 1, 0
+    for part in parts if isinstance(value, _CONTAINERS) else ():
+        if isinstance(part, _CONTAINERS):
+            if id(part) not in known:
+                _check_nesting(part, known, depth + 1)
+            size, height = size + known[id(part)][0], max(height, known[id(part)][1] + 1)
+        else:
+            size += 1
+    if size > _MOST_VALUES or depth + height > _DEEPEST:
+        raise ValueError("containers that hold too much, or each other")
+    known[id(value)] = size, height
 
 
 def _refuse_inflated(path: Path) -> None:

@@ -117,6 +117,9 @@ def _loaded(
 ) -> tuple[Any, dict]:
     """Return the model in a checkpoint and its `about` values, or refuse the file."""
     content = load_archive(path)
+    for name in ("kind", "descriptors", "features", "config", "about"):
+        if _holds_arrays(content.get(name)):
+            raise InputError(f"{path} holds an array under {name!r}; train it anew")
     if content.get("kind") != kind:
         raise InputError(
             f"{path} holds a {quote(content.get('kind'))}, not a {kind}; give another file"
@@ -143,6 +146,13 @@ def _loaded(
             f"the weights in {path} do not fit its architecture ({reason}); train it anew"
         ) from error
     return model, _about(path, about)
+
+
+def _holds_arrays(value: Any) -> bool:
+    parts = value.values() if isinstance(value, dict) else value
+    return isinstance(value, np.ndarray) or (
+        isinstance(value, dict | list | tuple) and any(map(_holds_arrays, parts))
+    )
 
 
 def _refuse_other_number(state: dict[str, np.ndarray], part: str, number: int) -> None:
