@@ -50,6 +50,7 @@ def test_point_labels_last_until_the_next_one(tmp_path):
         ("1 0.5 8.5\n2 8.5 20.5\n", [("1", 0.5, 8.5), ("2", 8.5, 20.5)]),
         ("1 0.5 8.5\nB 8.5 20.5\n", [("1", 0.5, 8.5), ("B", 8.5, 20.5)]),
         ("1st 0.5 8.5\n2nd 8.5 8.5\n", [("1st", 0.5, 8.5), ("2nd", 8.5, None)]),
+        ('"a ""b""",0.5,8.5\n"c, d",8.5,9\n', [('a "b"', 0.5, 8.5), ("c, d", 8.5, 9.0)]),
     ],
 )
 def test_of_labels_that_are_numbers_the_times_tell_the_layout(tmp_path, content, expected):

@@ -123,7 +123,8 @@ def _from_table(lines: list[tuple[str, str]], names: list[str], separator: str) 
 
 def _columns(text: str, separator: str | None) -> list[str]:
     """Return the columns of label, start, end; a label may hold spaces."""
-    columns = text.split(separator) if separator else text.rsplit(maxsplit=2)
+    quoted = csv.reader([text], delimiter=separator or "\t", skipinitialspace=True)
+    columns = next(quoted, []) if separator else text.rsplit(maxsplit=2)
     return [column.strip() for column in columns]
 
 
@@ -179,7 +180,7 @@ def _time(where: str, text: str) -> float:
 
 
 def _checked(span: Span, duration: float) -> Span:
-    label = " ".join(span.label.strip('"').split())
+    label = " ".join(re.sub('^"(.*)"$', r"\1", span.label).split())
     if not label or len(label) > _LONGEST_LABEL or not label.isprintable():
         raise InputError(f"{span.where}: give a label of 1 to {_LONGEST_LABEL} letters")
     end = None if span.end == span.start else span.end

@@ -170,7 +170,7 @@ def edit_song(
         The second variant is written beside it as …_2, and so on.
     seconds, keep : float or str
         Length of the edit in s ("2:30" for 150), or as a share of the song ("80%" for 0.8). Give
-        one of them. The length is reached within half a bar.
+        one of them. The length is reached within about half a bar.
     policy : path or str, or what `load_policy` returns, optional
         A checkpoint or the name of a policy, see `policy_file`; by default the policy that was
         trained last in ``models/``, else the one that comes with the package.

@@ -65,8 +65,9 @@ def shorten(policy: Policy, constraints: Constraints, keep: float, variants: int
     constraints : Constraints
         The song, and what its edits must keep.
     keep : float
-        Length of the edit / length of the song, 0.2 … 1. It is reached within half a unit (bar);
-        close to 1, within a unit of the song's length, as no edit is longer than its song.
+        Length of the edit / length of the song, 0.2 … 1. It is reached within half a unit (bar),
+        counted in half beats; close to 1, within a unit of the song's length, as no edit is longer
+        than its song.
     variants : int
         How many edits; fewer are returned when no more that are good differ by
         `LEAST_DIFFERENCE`.
