@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int
     for stream in (sys.stdout, sys.stderr):  # file names may be invalid text
         if isinstance(stream, io.TextIOWrapper):  # a notebook has other streams
             stream.reconfigure(errors="backslashreplace")
-    args = _parsed(sys.argv[1:] if arguments is None else arguments, program)
-    try:
+    try:  # reading some flags imports much, too
+        args = _parsed(sys.argv[1:] if arguments is None else arguments, program)
         args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
