@@ -214,12 +214,16 @@ def test_a_folder_of_songs(music, here, capsys):
 
 
 def test_songs_of_one_name_get_edits_of_their_own(tmp_path):
-    for name in ("a.aiff", "a.wav", "b.mp3", "sub/a.wav"):
+    """Also their cut lists, which have no more than the stem of the edit."""
+    for name in ("a.aiff", "a.wav", "b.mp3", "c.flac", "c.m4a", "c_m4a.wav", "sub/a.wav"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).touch()
     pairs = songs_of_folder(tmp_path / "in", tmp_path / "out")
     places = [place.relative_to(tmp_path / "out").as_posix() for _, place in pairs]
-    assert places == ["a_short.wav", "a_wav_short.wav", "b_short.mp3", "sub/a_short.wav"]
+    assert places == [
+        *("a_short.wav", "a_wav_short.wav", "b_short.mp3"),
+        *("c_short.flac", "c_m4a_short.wav", "c_m4a_wav_short.wav", "sub/a_short.wav"),
+    ]
     with pytest.raises(InputError, match="give another folder"):
         songs_of_folder(tmp_path / "in", tmp_path / "in")
 
@@ -345,6 +349,48 @@ def test_a_folder_is_resumed(music, here, capsys):
     assert first.stat().st_mtime_ns > before
 
 
+def test_what_a_killed_run_left_of_a_song_is_replaced(music, here, capsys):
+    """The first edit is written last: here it is missing, and a later one was half written."""
+    wishes = ("--keep", 0.5, "--variants", 2, "--cut_list", "csv")
+    assert run(music, *wishes) == 0
+    short = here / "short"
+    whole = {path.name: path.read_bytes() for path in short.iterdir()}
+    assert len(whole) == 8
+    (short / "song_002_short.flac").unlink()
+    (short / "song_002_short_2.flac").write_bytes(b"of other wishes")
+    (short / "song_002_short.csv").write_text("of other wishes")
+    (short / "song_001_short_2.csv").write_text("mine")  # of a finished song
+    assert run(music, *wishes) == 0
+    assert {path.name: path.read_bytes() for path in short.iterdir()} == whole | {
+        "song_001_short_2.csv": b"mine"
+    }
+    (short / "song_002_short.flac").unlink()
+    one = music / "song_002.flac"
+    assert run(one, short / "song_002_short.flac", *wishes) == 2  # a file: nothing is replaced
+    assert "exists; give another output" in capsys.readouterr().err
+
+
+def test_variants_of_an_earlier_run_are_named(music, here, capsys, caplog):
+    song = music / "song_001.flac"
+    assert run(song, "x.wav", "--keep", 0.5, "--variants", 2, "--cut_list", "csv") == 0
+    assert run(song, "x.wav", "--keep", 0.6, "--overwrite", "--cut_list", "txt") == 0
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told == "note: of an earlier edit, not of this x.wav: x.csv, x_2.wav, x_2.csv"
+    assert Path("x_2.wav").exists()
+    caplog.clear()
+    assert run(song, "y.wav", "--keep", 0.6, "--overwrite") == 0
+    assert caplog.records == []
+
+
+def test_a_finished_song_with_fewer_variants_is_told(music, here, capsys):
+    assert run(music, "--keep", 0.5) == 0
+    (here / "short" / "song_002_short_2.flac").touch()
+    capsys.readouterr()
+    assert run(music, "--keep", 0.5, "--variants", 2) == 0
+    told = "2 of 2 songs were already there, 1 with fewer than 2 variants; --overwrite edits them"
+    assert told in capsys.readouterr().out
+
+
 def test_edits_of_a_song_appear_together_or_not_at_all(music, here, monkeypatch):
     from rlhf_lib.steps import edit_song as module
 
@@ -358,6 +404,9 @@ def test_edits_of_a_song_appear_together_or_not_at_all(music, here, monkeypatch)
     wishes = ("--keep", 0.5, "--variants", 2, "--cut_list", "txt,csv")
     assert run(music / "song_001.flac", "x.wav", *wishes) == 130
     assert list(here.iterdir()) == []
+    (here / "x_2.csv").touch()
+    assert run(music / "song_001.flac", "x.wav", *wishes, "--overwrite") == 130
+    assert [path.name for path in here.iterdir()] == ["x_2.csv"]  # replaced, not removed
 
 
 def test_mistakes_that_concern_no_song_are_told_once(music, here, capsys, monkeypatch):

@@ -24,7 +24,7 @@ from rlhf_lib.learning.reward.explain import SeamPart, reasons, seam_parts
 from rlhf_lib.paths import expanded
 from rlhf_lib.steps.checkpoints import load_policy
 from rlhf_lib.steps.cycle import policy_file
-from rlhf_lib.steps.edit_places import edit_place, places_of_variants
+from rlhf_lib.steps.edit_places import edit_place, not_written, places_of_variants
 from rlhf_lib.steps.wishes import (
     Time,
     read_cut_lists,
@@ -241,17 +241,25 @@ def edit_song(
         _described(edit, path, share, model, about["name"], lists)
         for edit, (path, lists) in zip(edits, places, strict=False)
     ]
-    _write(made, audio, keep_partial=overwrite)
+    _write(made, audio)
+    if overwrite and (earlier := not_written(place, _files(made))):
+        names = ", ".join(path.name for path in earlier)
+        _log.warning("note: of an earlier edit, not of this %s: %s", place.name, names)
     return made
 
 
-def _write(made: list[EditedSong], audio: Audio, keep_partial: bool) -> None:
+def _files(made: list[EditedSong]) -> list[Path]:
+    return [path for one in made for path in (one.path, *one.cut_lists)]
+
+
+def _write(made: list[EditedSong], audio: Audio) -> None:
     """Write edits and cut lists: all, or none when one of them cannot be written.
 
     The first edit is written last: where it is, the song is finished, see `is_finished`.
     """
     song = made[0].edit.song
     bits, written = source_bits(song.path), []
+    there = {path for path in _files(made) if path.exists()}
     try:
         for one in reversed(made):
             for path in one.cut_lists:
@@ -260,7 +268,7 @@ def _write(made: list[EditedSong], audio: Audio, keep_partial: bool) -> None:
             save_audio(one.path, render(one.edit, audio), bits, tags_from=song.path)
             written.append(one.path)
     except BaseException:  # Ctrl-C, too
-        for path in () if keep_partial else written:
+        for path in {*written} - there:
             path.unlink(missing_ok=True)
         raise
 
