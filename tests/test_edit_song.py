@@ -291,7 +291,12 @@ def test_python_takes_what_the_command_takes(music, here):
     (other,) = edit_song(source, "y.wav", seconds=30, protect=[(20.0, 28.0)], policy=model)
     assert (one.edit.actions == other.edit.actions).all() and one.policy == other.policy
     assert Path("x.txt").exists() and not Path("y.txt").exists()
+    plain = edit_song(source, "u.wav", keep=0.5, must_end=False, protect=None, cut_lists=None)
+    words = edit_song(source, "v.wav", keep=0.5, must_end="off", spare_singing="on")
+    assert (plain[0].edit.actions == words[0].edit.actions).all()
     for wishes, message in (
+        ({"keep": 0.5, "must_start": "no"}, "'no' is neither on nor off"),
+        ({"keep": 0.5, "overwrite": "yes"}, "'yes' is neither on nor off"),
         ({}, "either as seconds .* or as keep"),
         ({"keep": 0.5, "seconds": 30}, "either as seconds .* or as keep"),
         ({"seconds": 30, "protect": (30, 40)}, "30 is not a passage"),

@@ -156,12 +156,6 @@ def _path(text: str) -> Path:
     return Path(_given(text))
 
 
-def _switch(text: str) -> bool:
-    if text not in ("on", "off"):
-        raise InputError(f"{text!r} is neither on nor off")
-    return text == "on"
-
-
 def _whole(text: str) -> int:
     """Read a whole number that is also valid as a random seed."""
     if not (text.isascii() and text.isdigit() and int(text[:20]) <= _LARGEST):
@@ -257,13 +251,17 @@ COMMANDS = (
                 "passages that stay as they are: 0:30-1:10,2:00-2:20; may be repeated",
                 wishes.read_passages,
             ),
-            "must_start": Flag("on", "on: the edit begins as the song does; or off", _switch),
-            "must_end": Flag("on", "on: the edit ends as the song does; or off", _switch),
+            "must_start": Flag(
+                "on", "on: the edit begins as the song does; or off", wishes.read_switch
+            ),
+            "must_end": Flag(
+                "on", "on: the edit ends as the song does; or off", wishes.read_switch
+            ),
             "spare_singing": Flag(
                 "on",
                 "on: cuts in sung lines cost more, as long as must_start and must_end are on; or "
                 "off: the policy alone",
-                _switch,
+                wishes.read_switch,
             ),
             "cut_list": Flag(
                 [],
