@@ -454,6 +454,17 @@ def test_an_m4a_file_becomes_a_wav_with_its_title(music, here):
     assert abs(soundfile.info("phone_short.wav").duration - sound.duration / 2) < 2
 
 
+@pytest.mark.parametrize("name", ["wrong.mp3", "phone.3gp"])
+def test_an_mp4_of_another_suffix_is_edited_by_its_content(music, here, capsys, name):
+    sound = load_audio(music / "song_001.flac")
+    (here / "in").mkdir()
+    write_mp4(here / "a.m4a", sound.samples, sound.sample_rate).rename(here / "in" / name)
+    assert run("in", "--keep", "50%") == 0
+    (edit,) = (here / "short").iterdir()
+    assert edit.name == {"wrong.mp3": "wrong_short.mp3", "phone.3gp": "phone_short.wav"}[name]
+    assert abs(soundfile.info(edit).duration - sound.duration / 2) < 2
+
+
 def test_a_wrong_policy_is_refused(music, here):
     with pytest.raises(InputError, match="not a Policy"):
         edit_song(music / "song_001.flac", keep=0.5, policy=ROOT / "models/reward_model_v8.pt")
