@@ -112,6 +112,15 @@ def test_an_interrupt_ends_without_a_traceback(workspace, capsys, monkeypatch):
     assert "start again to resume" in capsys.readouterr().err
 
 
+def test_an_interrupt_while_flags_are_read_ends_without_a_traceback(workspace, capsys, monkeypatch):
+    def interrupt(value):  # in place of the imports that a share needs
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rlhf_lib.steps.wishes._number", interrupt)
+    assert main(["edit_song", "a.wav", "--keep", "0.5"]) == 130
+    assert capsys.readouterr().err.startswith("interrupted; ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

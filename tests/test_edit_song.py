@@ -214,12 +214,16 @@ def test_a_folder_of_songs(music, here, capsys):
 
 
 def test_songs_of_one_name_get_edits_of_their_own(tmp_path):
-    for name in ("a.aiff", "a.wav", "b.mp3", "sub/a.wav"):
+    """Also their cut lists, which have no more than the stem of the edit."""
+    for name in ("a.aiff", "a.wav", "b.mp3", "c.flac", "c.m4a", "c_m4a.wav", "sub/a.wav"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).touch()
     pairs = songs_of_folder(tmp_path / "in", tmp_path / "out")
     places = [place.relative_to(tmp_path / "out").as_posix() for _, place in pairs]
-    assert places == ["a_short.wav", "a_wav_short.wav", "b_short.mp3", "sub/a_short.wav"]
+    assert places == [
+        *("a_short.wav", "a_wav_short.wav", "b_short.mp3"),
+        *("c_short.flac", "c_m4a_short.wav", "c_m4a_wav_short.wav", "sub/a_short.wav"),
+    ]
     with pytest.raises(InputError, match="give another folder"):
         songs_of_folder(tmp_path / "in", tmp_path / "in")
 
@@ -287,7 +291,12 @@ def test_python_takes_what_the_command_takes(music, here):
     (other,) = edit_song(source, "y.wav", seconds=30, protect=[(20.0, 28.0)], policy=model)
     assert (one.edit.actions == other.edit.actions).all() and one.policy == other.policy
     assert Path("x.txt").exists() and not Path("y.txt").exists()
+    plain = edit_song(source, "u.wav", keep=0.5, must_end=False, protect=None, cut_lists=None)
+    words = edit_song(source, "v.wav", keep=0.5, must_end="off", spare_singing="on")
+    assert (plain[0].edit.actions == words[0].edit.actions).all()
     for wishes, message in (
+        ({"keep": 0.5, "must_start": "no"}, "'no' is neither on nor off"),
+        ({"keep": 0.5, "overwrite": "yes"}, "'yes' is neither on nor off"),
         ({}, "either as seconds .* or as keep"),
         ({"keep": 0.5, "seconds": 30}, "either as seconds .* or as keep"),
         ({"seconds": 30, "protect": (30, 40)}, "30 is not a passage"),
@@ -345,6 +354,48 @@ def test_a_folder_is_resumed(music, here, capsys):
     assert first.stat().st_mtime_ns > before
 
 
+def test_what_a_killed_run_left_of_a_song_is_replaced(music, here, capsys):
+    """The first edit is written last: here it is missing, and a later one was half written."""
+    wishes = ("--keep", 0.5, "--variants", 2, "--cut_list", "csv")
+    assert run(music, *wishes) == 0
+    short = here / "short"
+    whole = {path.name: path.read_bytes() for path in short.iterdir()}
+    assert len(whole) == 8
+    (short / "song_002_short.flac").unlink()
+    (short / "song_002_short_2.flac").write_bytes(b"of other wishes")
+    (short / "song_002_short.csv").write_text("of other wishes")
+    (short / "song_001_short_2.csv").write_text("mine")  # of a finished song
+    assert run(music, *wishes) == 0
+    assert {path.name: path.read_bytes() for path in short.iterdir()} == whole | {
+        "song_001_short_2.csv": b"mine"
+    }
+    (short / "song_002_short.flac").unlink()
+    one = music / "song_002.flac"
+    assert run(one, short / "song_002_short.flac", *wishes) == 2  # a file: nothing is replaced
+    assert "exists; give another output" in capsys.readouterr().err
+
+
+def test_variants_of_an_earlier_run_are_named(music, here, capsys, caplog):
+    song = music / "song_001.flac"
+    assert run(song, "x.wav", "--keep", 0.5, "--variants", 2, "--cut_list", "csv") == 0
+    assert run(song, "x.wav", "--keep", 0.6, "--overwrite", "--cut_list", "txt") == 0
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told == "note: of an earlier edit, not of this x.wav: x.csv, x_2.wav, x_2.csv"
+    assert Path("x_2.wav").exists()
+    caplog.clear()
+    assert run(song, "y.wav", "--keep", 0.6, "--overwrite") == 0
+    assert caplog.records == []
+
+
+def test_a_finished_song_with_fewer_variants_is_told(music, here, capsys):
+    assert run(music, "--keep", 0.5) == 0
+    (here / "short" / "song_002_short_2.flac").touch()
+    capsys.readouterr()
+    assert run(music, "--keep", 0.5, "--variants", 2) == 0
+    told = "2 of 2 songs were already there, 1 with fewer than 2 variants; --overwrite edits them"
+    assert told in capsys.readouterr().out
+
+
 def test_edits_of_a_song_appear_together_or_not_at_all(music, here, monkeypatch):
     from rlhf_lib.steps import edit_song as module
 
@@ -358,6 +409,9 @@ def test_edits_of_a_song_appear_together_or_not_at_all(music, here, monkeypatch)
     wishes = ("--keep", 0.5, "--variants", 2, "--cut_list", "txt,csv")
     assert run(music / "song_001.flac", "x.wav", *wishes) == 130
     assert list(here.iterdir()) == []
+    (here / "x_2.csv").touch()
+    assert run(music / "song_001.flac", "x.wav", *wishes, "--overwrite") == 130
+    assert [path.name for path in here.iterdir()] == ["x_2.csv"]  # replaced, not removed
 
 
 def test_mistakes_that_concern_no_song_are_told_once(music, here, capsys, monkeypatch):
@@ -398,6 +452,17 @@ def test_an_m4a_file_becomes_a_wav_with_its_title(music, here):
     assert run("phone.m4a", "--keep", "50%", "--cut_list", "otio") == 0
     assert WAVE("phone_short.wav")["TIT2"].text == ["From a phone"]
     assert abs(soundfile.info("phone_short.wav").duration - sound.duration / 2) < 2
+
+
+@pytest.mark.parametrize("name", ["wrong.mp3", "phone.3gp"])
+def test_an_mp4_of_another_suffix_is_edited_by_its_content(music, here, capsys, name):
+    sound = load_audio(music / "song_001.flac")
+    (here / "in").mkdir()
+    write_mp4(here / "a.m4a", sound.samples, sound.sample_rate).rename(here / "in" / name)
+    assert run("in", "--keep", "50%") == 0
+    (edit,) = (here / "short").iterdir()
+    assert edit.name == {"wrong.mp3": "wrong_short.mp3", "phone.3gp": "phone_short.wav"}[name]
+    assert abs(soundfile.info(edit).duration - sound.duration / 2) < 2
 
 
 def test_a_wrong_policy_is_refused(music, here):

@@ -10,6 +10,7 @@ from rlhf_lib.steps.wishes import (
     read_cut_lists,
     read_passages,
     read_share,
+    read_switch,
     read_time,
     read_variants,
 )
@@ -70,6 +71,7 @@ def test_what_is_no_share_is_refused_with_the_form(text):
         (["0:10-0:20,0:30-0:40", (50, "1:00")], [(10, 20), (30, 40), (50, 60)]),
         ([(1.5, 2.5)], [(1.5, 2.5)]),
         ((), []),
+        (None, []),
     ],
 )
 def test_passages(value, passages):
@@ -99,5 +101,14 @@ def test_variants_and_cut_lists():
         with pytest.raises(InputError, match="is no number of variants; ask for 1 to 99"):
             read_variants(value)
     assert read_cut_lists("txt, csv,txt,") == read_cut_lists(["txt", "csv"]) == ["txt", "csv"]
+    assert read_cut_lists(None) == []
     with pytest.raises(InputError, match="'edl' is no kind of cut list; the kinds are txt, csv"):
         read_cut_lists("txt,edl")
+
+
+def test_switches():
+    values = ("on", True, np.True_, "off", False, np.False_)
+    assert [read_switch(value) for value in values] == [True] * 3 + [False] * 3
+    for value in ("maybe", "", "On", None, 2, [True]):
+        with pytest.raises(InputError, match="is neither on nor off; in Python, give True or"):
+            read_switch(value)

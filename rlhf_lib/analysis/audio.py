@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 AUDIO_SUFFIXES = frozenset(
     (
         *(".wav", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc"),
-        *(".au", ".caf", ".m4a", ".m4b", ".mp4", ".m4v", ".mov"),
+        *(".au", ".caf", ".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp"),
     )
 )
 #: Suffixes of other sound and video files, which are named when a folder is searched.

@@ -148,7 +148,8 @@ def _blocks(path: Path) -> Blocks:
 
 
 def _is_mpeg(path: Path, magic: bytes) -> bool:
-    return bool(mpeg.header(magic)) or (path.suffix.lower() == ".mp3" and magic not in _NO_MP3)
+    named = path.suffix.lower() == ".mp3" and magic not in _NO_MP3 and not _is_mp4(path)
+    return bool(mpeg.header(magic)) or named
 
 
 def _is_mp4(path: Path) -> bool:

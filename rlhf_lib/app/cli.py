@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int
     for stream in (sys.stdout, sys.stderr):  # file names may be invalid text
         if isinstance(stream, io.TextIOWrapper):  # a notebook has other streams
             stream.reconfigure(errors="backslashreplace")
-    args = _parsed(sys.argv[1:] if arguments is None else arguments, program)
-    try:
+    try:  # reading some flags imports much, too
+        args = _parsed(sys.argv[1:] if arguments is None else arguments, program)
         args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -156,12 +156,6 @@ def _path(text: str) -> Path:
     return Path(_given(text))
 
 
-def _switch(text: str) -> bool:
-    if text not in ("on", "off"):
-        raise InputError(f"{text!r} is neither on nor off")
-    return text == "on"
-
-
 def _whole(text: str) -> int:
     """Read a whole number that is also valid as a random seed."""
     if not (text.isascii() and text.isdigit() and int(text[:20]) <= _LARGEST):
@@ -257,13 +251,17 @@ COMMANDS = (
                 "passages that stay as they are: 0:30-1:10,2:00-2:20; may be repeated",
                 wishes.read_passages,
             ),
-            "must_start": Flag("on", "on: the edit begins as the song does; or off", _switch),
-            "must_end": Flag("on", "on: the edit ends as the song does; or off", _switch),
+            "must_start": Flag(
+                "on", "on: the edit begins as the song does; or off", wishes.read_switch
+            ),
+            "must_end": Flag(
+                "on", "on: the edit ends as the song does; or off", wishes.read_switch
+            ),
             "spare_singing": Flag(
                 "on",
                 "on: cuts in sung lines cost more, as long as must_start and must_end are on; or "
                 "off: the policy alone",
-                _switch,
+                wishes.read_switch,
             ),
             "cut_list": Flag(
                 [],

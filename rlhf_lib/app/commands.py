@@ -20,7 +20,7 @@ def compose_songs(args: argparse.Namespace) -> None:
 def edit_song(args: argparse.Namespace) -> None:
     from rlhf_lib.analysis.grid import check_tracker
     from rlhf_lib.steps.checkpoints import load_policy
-    from rlhf_lib.steps.edit_places import is_finished, songs_of_folder
+    from rlhf_lib.steps.edit_places import has_variants, is_finished, songs_of_folder
     from rlhf_lib.steps.edit_song import edit_song
 
     source, pairs = expanded(args.source), [(args.source, args.output)]
@@ -28,20 +28,26 @@ def edit_song(args: argparse.Namespace) -> None:
         pairs = songs_of_folder(source, expanded(args.output or "short"))
     check_tracker(args.beats)
     names = ("seconds", "keep", "variants", "protect", "must_start", "must_end", "spare_singing")
-    wishes = {name: getattr(args, name) for name in (*names, "overwrite", "beats")}
+    wishes = {name: getattr(args, name) for name in (*names, "beats")}
     wishes |= {"policy": load_policy(policy_file(args.policy)), "cut_lists": args.cut_list}
     if args.spare_singing and not (args.must_start and args.must_end):
         note = "note: sung lines are spared only with --must_start on and --must_end on"
         print(note, file=sys.stderr)
-    left = pairs
+    there = set()
     if source.is_dir() and not args.overwrite:  # a run that was interrupted goes on
-        left = [pair for pair in pairs if not is_finished(pair[1], args.cut_list)]
-    if there := len(pairs) - len(left):
-        print(f"{there} of {len(pairs)} songs were already there; --overwrite edits them again")
+        there = {path for _, path in pairs if is_finished(path, args.cut_list)}
+    if there:
+        fewer = sum(not has_variants(path, args.variants) for path in there)
+        but = f", {fewer} with fewer than {args.variants} variants" if fewer else ""
+        told = f"{len(there)} of {len(pairs)} songs were already there{but}"
+        print(f"{told}; --overwrite edits them again")
+    left = [pair for pair in pairs if pair[1] not in there]
     refused = 0
     for place, (song, path) in enumerate(left, 1):
         try:
-            made = edit_song(song, path, **wishes)
+            # the first edit is written last: what lies there without it was interrupted
+            replace = args.overwrite or (source.is_dir() and not path.exists())
+            made = edit_song(song, path, overwrite=replace, **wishes)
         except InputError as error:
             if len(pairs) == 1:
                 raise

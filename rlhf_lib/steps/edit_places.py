@@ -6,8 +6,10 @@ from pathlib import Path
 
 from rlhf_lib.analysis.audio import find_audio
 from rlhf_lib.analysis.encode import WRITABLE
+from rlhf_lib.editing.cut_list import CUT_LIST_SUFFIXES
 from rlhf_lib.errors import InputError
 from rlhf_lib.paths import expanded
+from rlhf_lib.steps.wishes import MOST_VARIANTS
 
 
 def edit_place(source: Path, output: str | Path | None) -> Path:
@@ -47,11 +49,12 @@ def songs_of_folder(source: Path, output: Path) -> list[tuple[Path, Path]]:
         found = [path for path in found if not path.resolve().is_relative_to(output.resolve())]
     if not found:
         raise InputError(f"no sound file in {source}; give a file or a folder of songs")
-    pairs = []
+    pairs, stems = [], set()  # cut lists have the stem of the edit
     for path in found:
         place = _named_after(path, output / path.relative_to(source).parent)
-        if place in dict(pairs).values():  # song.wav and song.aiff
+        if place.with_suffix("") in stems:  # song.wav and song.aiff
             place = place.with_stem(f"{path.stem}_{path.suffix[1:]}_short")
+        stems.add(place.with_suffix(""))
         pairs.append((path, place))
     return pairs
 
@@ -65,10 +68,7 @@ def places_of_variants(
             f"cannot write {output}: its suffix is not one of {', '.join(WRITABLE)}; give another "
             "name, or a folder"
         )
-    stems = [
-        output.stem + (f"_{number}" if number > 1 else "") for number in range(1, variants + 1)
-    ]
-    files = [output.with_name(stem + output.suffix) for stem in stems]
+    files = _variants(output, variants)
     places = [(path, _beside(path, cut_lists)) for path in files]
     for path in (path for place, lists in places for path in (place, *lists)):
         if path.exists() and source.exists() and path.samefile(source):
@@ -81,6 +81,28 @@ def places_of_variants(
 def is_finished(output: Path, cut_lists: Iterable[str]) -> bool:
     """Return whether the edit of a song and its cut lists are there."""
     return all(path.exists() for path in (output, *_beside(output, cut_lists)))
+
+
+def has_variants(output: Path, variants: int) -> bool:
+    """Return whether so many variants of the edit of a song are there."""
+    return all(path.exists() for path in _variants(output, variants))
+
+
+def not_written(output: Path, written: Iterable[Path]) -> list[Path]:
+    """Return the files that are named like variants of an edit or cut lists and are none of it."""
+    kinds = [suffix.removeprefix(".") for suffix in CUT_LIST_SUFFIXES]
+    named = (
+        path
+        for variant in _variants(output, MOST_VARIANTS)
+        for path in (variant, *_beside(variant, kinds))
+    )
+    known = {*written}
+    return [path for path in named if path not in known and path.exists()]
+
+
+def _variants(output: Path, variants: int) -> list[Path]:
+    later = [output.with_stem(f"{output.stem}_{number}") for number in range(2, variants + 1)]
+    return [output, *later]
 
 
 def _beside(output: Path, cut_lists: Iterable[str]) -> list[Path]:

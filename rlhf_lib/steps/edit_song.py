@@ -24,12 +24,13 @@ from rlhf_lib.learning.reward.explain import SeamPart, reasons, seam_parts
 from rlhf_lib.paths import expanded
 from rlhf_lib.steps.checkpoints import load_policy
 from rlhf_lib.steps.cycle import policy_file
-from rlhf_lib.steps.edit_places import edit_place, places_of_variants
+from rlhf_lib.steps.edit_places import edit_place, not_written, places_of_variants
 from rlhf_lib.steps.wishes import (
     Time,
     read_cut_lists,
     read_passages,
     read_share,
+    read_switch,
     read_time,
     read_variants,
 )
@@ -147,11 +148,11 @@ def edit_song(
     keep: float | str | None = None,
     policy: str | Path | tuple[Policy, dict] | None = None,
     variants: int = 1,
-    protect: str | Iterable[str | tuple[Time, Time]] = (),
-    must_start: bool = True,
-    must_end: bool = True,
-    spare_singing: bool = True,
-    cut_lists: str | Iterable[str] = (),
+    protect: str | Iterable[str | tuple[Time, Time]] | None = None,
+    must_start: bool | str = True,
+    must_end: bool | str = True,
+    spare_singing: bool | str = True,
+    cut_lists: str | Iterable[str] | None = None,
     overwrite: bool = False,
     beats: str = "own",
 ) -> list[EditedSong]:
@@ -176,14 +177,14 @@ def edit_song(
         trained last in ``models/``, else the one that comes with the package.
     variants : int
         Number of edits of this length that differ, 1 to 99; see `shorten`.
-    protect : sequence of (start, stop) in s, or str
+    protect : sequence of (start, stop) in s, or str, optional
         Passages that stay as they are: [(30, 70)], or "0:30-1:10".
-    must_start, must_end : bool
-        Whether the edit begins and ends as the song does.
-    spare_singing : bool
+    must_start, must_end : bool or str
+        Whether the edit begins and ends as the song does: True or "on", False or "off".
+    spare_singing : bool or str
         Whether cuts in sung lines cost more than the policy's reward says, see `sparing_singing`;
         only with `must_start` and `must_end`.
-    cut_lists : str or sequence of str
+    cut_lists : str or sequence of str, optional
         "txt" (labels for Audacity), "csv", "otio" (OpenTimelineIO) and "json": written beside the
         output, with its name.
     overwrite : bool
@@ -216,6 +217,8 @@ def edit_song(
     keep = None if keep is None else read_share(keep)
     variants, protect = read_variants(variants), read_passages(protect)
     cut_lists = read_cut_lists(cut_lists)
+    must_start, must_end = read_switch(must_start), read_switch(must_end)
+    spare_singing, overwrite = read_switch(spare_singing), read_switch(overwrite)
     source = expanded(source)
     place = edit_place(source, output)
     if source.is_dir():
@@ -241,17 +244,25 @@ def edit_song(
         _described(edit, path, share, model, about["name"], lists)
         for edit, (path, lists) in zip(edits, places, strict=False)
     ]
-    _write(made, audio, keep_partial=overwrite)
+    _write(made, audio)
+    if overwrite and (earlier := not_written(place, _files(made))):
+        names = ", ".join(path.name for path in earlier)
+        _log.warning("note: of an earlier edit, not of this %s: %s", place.name, names)
     return made
 
 
-def _write(made: list[EditedSong], audio: Audio, keep_partial: bool) -> None:
+def _files(made: list[EditedSong]) -> list[Path]:
+    return [path for one in made for path in (one.path, *one.cut_lists)]
+
+
+def _write(made: list[EditedSong], audio: Audio) -> None:
     """Write edits and cut lists: all, or none when one of them cannot be written.
 
     The first edit is written last: where it is, the song is finished, see `is_finished`.
     """
     song = made[0].edit.song
     bits, written = source_bits(song.path), []
+    there = {path for path in _files(made) if path.exists()}
     try:
         for one in reversed(made):
             for path in one.cut_lists:
@@ -260,7 +271,7 @@ def _write(made: list[EditedSong], audio: Audio, keep_partial: bool) -> None:
             save_audio(one.path, render(one.edit, audio), bits, tags_from=song.path)
             written.append(one.path)
     except BaseException:  # Ctrl-C, too
-        for path in () if keep_partial else written:
+        for path in {*written} - there:
             path.unlink(missing_ok=True)
         raise
 

@@ -17,6 +17,7 @@ _TIME = re.compile(
 )
 _DASH = re.compile(r"\s*[-–—]\s*")
 _ROUNDING = 1e-9
+_SWITCH = {"on": True, "off": False, "True": True, "False": False}
 
 #: s, or a text such as 150, 90s, 2:30, 2m30s or 1:02:03.
 Time = float | str
@@ -70,13 +71,15 @@ def read_share(value: float | str) -> float:
     return share
 
 
-def read_passages(value: str | Iterable[str | tuple[Time, Time]]) -> list[tuple[float, float]]:
+def read_passages(
+    value: str | Iterable[str | tuple[Time, Time]] | None,
+) -> list[tuple[float, float]]:
     """Return passages as (start, stop) in s.
 
     Parameters
     ----------
-    value : str, or iterable of str or (start, stop)
-        A text holds passages such as 0:30-1:10, separated by commas.
+    value : str, or iterable of str or (start, stop), optional
+        A text holds passages such as 0:30-1:10, separated by commas. None: no passages.
 
     Raises
     ------
@@ -87,7 +90,7 @@ def read_passages(value: str | Iterable[str | tuple[Time, Time]]) -> list[tuple[
         return [_passage(one) for one in value.split(",")]
     return [
         passage
-        for one in value
+        for one in (() if value is None else value)
         for passage in (read_passages(one) if isinstance(one, str) else [_passage(one)])
     ]
 
@@ -122,8 +125,24 @@ def read_variants(value: int | str) -> int:
     return int(number)
 
 
-def read_cut_lists(value: str | Iterable[str]) -> list[str]:
+def read_switch(value: bool | str) -> bool:
+    """Return whether something is on.
+
+    Raises
+    ------
+    InputError
+        When `value` is neither "on" nor "off", and no bool.
+    """
+    switch = _SWITCH.get(str(value))
+    if switch is None:
+        raise InputError(f"{quote(value)} is neither on nor off; in Python, give True or False")
+    return switch
+
+
+def read_cut_lists(value: str | Iterable[str] | None) -> list[str]:
     """Return kinds of cut lists, each once, as ["txt", "csv"]; a text separates them by commas.
+
+    None means none.
 
     Raises
     ------
@@ -132,7 +151,7 @@ def read_cut_lists(value: str | Iterable[str]) -> list[str]:
     """
     from rlhf_lib.editing.cut_list import CUT_LIST_SUFFIXES  # takes a while; --help needs none
 
-    kinds = value.split(",") if isinstance(value, str) else value
+    kinds = value.split(",") if isinstance(value, str) else value or ()
     kinds = [kind for one in kinds if (kind := one.strip().removeprefix("."))]
     for kind in kinds:
         if f".{kind}" not in CUT_LIST_SUFFIXES:
