@@ -26,7 +26,7 @@ from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
 from rlhf_lib.editing.edit import TEMPERATURES, Edit, target_keep_ratio
 from rlhf_lib.errors import InputError
 from rlhf_lib.learning.planning.constraints import Constraints
-from rlhf_lib.learning.planning.plans import PlanWeights, plans
+from rlhf_lib.learning.planning.plans import plans
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import (
     K_CHANGES,
@@ -246,7 +246,7 @@ class Policy:
             whole = stage.reward()
             if reward is not None and stage is self.last:
                 whole = reward
-            candidates = self._candidates(stage, config, stretch, targets, greedy, rng, extra)
+            candidates = self._candidates(stage, config, stretch, targets, greedy, rng, constraints)
             known = stage.linear or whole is reward
             if not (config.search and known):
                 choices = candidates[:, 0]
@@ -265,9 +265,10 @@ class Policy:
         targets: Sequence[float],
         greedy: bool,
         rng: np.random.Generator,
-        extra: np.ndarray | None,
+        constraints: Constraints | None,
     ) -> np.ndarray:
         """Return plans of a stretch under one stage, (T, C, U); if greedy, the mean plan first."""
+        extra = constraints and constraints.costs(stretch)
         draws = config.draws if config.search else 1
         planned, noise = [], rng.normal(size=(draws, N_PLAN))
         if greedy:
@@ -284,21 +285,23 @@ class Policy:
             several = own_weights(own) + reweighted(own, config.own_plans - 1, _SPREAD, rng)
             out = np.concatenate([out, plans(stretch, several, targets, extra).swapaxes(0, 1)], 1)
         if config.dense_plans:
-            count = config.dense_plans
-            if extra is None:
-                dense = _dense_plans(stretch.song, stretch.first, tuple(targets), count)
-            else:
-                dense = plans(stretch, _around_dense(count), targets, extra)
+            dense = _dense_plans(
+                stretch.song, stretch.first, tuple(targets), config.dense_plans, constraints
+            )
             out = np.concatenate([out, dense.swapaxes(0, 1)], 1)
         return out
 
 
-def _around_dense(count: int) -> PlanWeights:
-    return reweighted(_DENSE, count, _SPREAD, np.random.default_rng(0))
-
-
 @lru_cache(maxsize=512)
-def _dense_plans(song: Song, first: int, targets: tuple[float, ...], count: int) -> np.ndarray:
-    """Return plans around the dense reward, (C, T, U): they are the same for every policy."""
-    (stretch,) = (one for one in stretches(song) if one.first == first)
-    return plans(stretch, _around_dense(count), targets)
+def _dense_plans(
+    song: Song,
+    first: int,
+    targets: tuple[float, ...],
+    count: int,
+    constraints: Constraints | None,
+) -> np.ndarray:
+    """Return plans around the dense reward, (C, T, U): the same for all stages and policies."""
+    made = stretches(song, constraints and constraints.required())
+    (stretch,) = (one for one in made if one.first == first)
+    around = reweighted(_DENSE, count, _SPREAD, np.random.default_rng(0))
+    return plans(stretch, around, targets, constraints and constraints.costs(stretch))
