@@ -120,8 +120,10 @@ def source_rate(path: str | Path) -> int:
 
 def _form(path: Path) -> tuple[int, Bits]:
     try:
-        if _is_mpeg(path, _first_bytes(path)):
-            return next(decode(path))[1], 16
+        magic = _first_bytes(path)
+        if _is_mpeg(path, magic):
+            frame = mpeg.header(magic)  # None where something else comes before the first frame
+            return frame.rate if frame else next(decode(path))[1], 16
         if _is_mp4(path):
             return ffmpeg.mp4_form(path)
         with path.open("rb") as handle:  # libsndfile gives no reason for a file that it cannot open
