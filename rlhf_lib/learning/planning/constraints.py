@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -102,6 +103,7 @@ class Constraints:
             bad |= (before < n - 1) & (after == n)
         return bad
 
+    @lru_cache(maxsize=8)  # noqa: B019 - bounded; every stage of a policy reads it
     def costs(self, stretch: Stretch) -> np.ndarray:
         """Return the table that makes plans of a stretch avoid forbidden steps, (n + 1, n + 1)."""
         return -FORBIDDEN * self.forbidden(*np.ix_(*stretch.steps)).astype(np.float32)

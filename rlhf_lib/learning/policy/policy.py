@@ -285,23 +285,15 @@ class Policy:
             several = own_weights(own) + reweighted(own, config.own_plans - 1, _SPREAD, rng)
             out = np.concatenate([out, plans(stretch, several, targets, extra).swapaxes(0, 1)], 1)
         if config.dense_plans:
-            dense = _dense_plans(
-                stretch.song, stretch.first, tuple(targets), config.dense_plans, constraints
-            )
+            dense = _dense_plans(stretch, tuple(targets), config.dense_plans, constraints)
             out = np.concatenate([out, dense.swapaxes(0, 1)], 1)
         return out
 
 
 @lru_cache(maxsize=512)
 def _dense_plans(
-    song: Song,
-    first: int,
-    targets: tuple[float, ...],
-    count: int,
-    constraints: Constraints | None,
+    stretch: Stretch, targets: tuple[float, ...], count: int, constraints: Constraints | None
 ) -> np.ndarray:
     """Return plans around the dense reward, (C, T, U): the same for all stages and policies."""
-    made = stretches(song, constraints and constraints.required())
-    (stretch,) = (one for one in made if one.first == first)
     around = reweighted(_DENSE, count, _SPREAD, np.random.default_rng(0))
     return plans(stretch, around, targets, constraints and constraints.costs(stretch))
