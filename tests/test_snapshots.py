@@ -37,3 +37,7 @@ def test_missing_or_misfitting_snapshots_are_refused(tmp_path):
     keep(tmp_path, 50, policy_of(16))
     with pytest.raises(InputError, match="does not fit the policy"):
         load_snapshots(tmp_path, policy_of(8))
+    for odd in ({"a": 1}, {3: 1}, [], None):
+        save_archive(tmp_path / "policy_episode_50.pt", {"episode": 50, "state": odd})
+        with pytest.raises(InputError, match="does not fit the policy"):
+            load_snapshots(tmp_path, policy_of(8))

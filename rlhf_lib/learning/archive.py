@@ -8,12 +8,13 @@ write an archive only; importing it takes longer than to shorten a song.
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.numpy
 
-from rlhf_lib.errors import InputError
+from rlhf_lib.errors import InputError, quote
 from rlhf_lib.learning.tensor_file import read_tensor_file
 from rlhf_lib.paths import atomic_path, file_sha256
 
@@ -105,6 +106,23 @@ def save_folder(folder: str | Path, archive: str | Path) -> Path:
         with atomic_path(folder / name) as part:
             part.write_bytes(data)
     return folder
+
+
+def refuse_other_arrays(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Refuse arrays, or tensors, of other names, shapes or types than those that are wanted.
+
+    Raises
+    ------
+    ValueError
+        Names the first that differs.
+    """
+    ours, theirs = (
+        {name: (tuple(v.shape), str(v.dtype).removeprefix("torch.")) for name, v in some.items()}
+        for some in (wanted, found)
+    )
+    for name in sorted(ours.keys() | theirs.keys()):
+        if theirs.get(name) != ours.get(name):
+            raise ValueError(f"{quote(name)} is {theirs.get(name)}, expected {ours.get(name)}")
 
 
 def archive_sha256(path: str | Path) -> str:

@@ -89,9 +89,14 @@ class _Reader:
                 stack.append(None)
             case "NEWTRUE" | "NEWFALSE":
                 stack.append(code == "NEWTRUE")
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
-                stack.append(argument)
-            case "BINUNICODE" | "SHORT_BINUNICODE":
+            case (
+                "BININT"
+                | "BININT1"
+                | "BININT2"
+                | "LONG1"
+                | "BINFLOAT"
+                | ("BINUNICODE" | "SHORT_BINUNICODE")
+            ):
                 stack.append(argument)
             case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
                 stack.append({"D": {}, "L": [], "T": ()}[code[6]])
@@ -153,8 +158,9 @@ class _Reader:
             if values.shape != (count,):
                 raise ValueError(f"{len(values)} values where {count} are declared")
             if kind == "torch BFloat16Storage":
-                values = (values.astype(np.uint32) << 16).view(np.float32)
-            self.storages = self.storages | {(kind, key): values.copy()}
+                self.storages[kind, key] = (values.astype(np.uint32) << 16).view(np.float32)
+            else:
+                self.storages[kind, key] = values.copy()  # NumPy cannot write to the bytes read
         return self.storages[kind, key]
 
 

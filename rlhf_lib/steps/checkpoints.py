@@ -16,7 +16,7 @@ import numpy as np
 from rlhf_lib.analysis.feature_table import FEATURE_NAMES
 from rlhf_lib.editing.descriptors import DESCRIPTOR_NAMES, N_DESCRIPTORS
 from rlhf_lib.errors import InputError, quote
-from rlhf_lib.learning.archive import load_archive, save_archive
+from rlhf_lib.learning.archive import load_archive, refuse_other_arrays, save_archive
 from rlhf_lib.learning.policy.policy import Policy, PolicyConfig
 
 if TYPE_CHECKING:
@@ -103,9 +103,10 @@ def load_reward_model(
         _refuse_other_number(state, "trunk.layers.", config.layers)
         if config != RewardConfig():  # before memory is allocated for unusual sizes
             with torch.device("meta"):
-                _refuse_other_weights(RewardModel(config, scale, np.ones(N_DESCRIPTORS)), state)
+                empty = RewardModel(config, scale, np.ones(N_DESCRIPTORS))
+            refuse_other_arrays(empty.state_dict(), state)
         model = RewardModel(config, scale, np.ones(N_DESCRIPTORS))
-        _refuse_other_weights(model, state)
+        refuse_other_arrays(model.state_dict(), state)
         model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
         return model.to(device).eval()
 
@@ -164,17 +165,6 @@ def _refuse_other_number(state: dict[str, np.ndarray], part: str, number: int) -
     found = {name.removeprefix(part).partition(".")[0] for name in names}
     if len(found) != number:
         raise ValueError(f"{len(found)} of '{part}…', expected {number}")
-
-
-def _refuse_other_weights(model: RewardModel, state: dict[str, np.ndarray]) -> None:
-    """Refuse weights of other names, shapes or types than those of the model."""
-    wanted, found = (
-        {name: (tuple(v.shape), str(v.dtype).removeprefix("torch.")) for name, v in some.items()}
-        for some in (model.state_dict(), state)
-    )
-    for name in wanted.keys() | found.keys():
-        if found.get(name) != wanted.get(name):
-            raise ValueError(f"{quote(name)} is {found.get(name)}, expected {wanted.get(name)}")
 
 
 def _config(path: str | Path, values: Any, config_cls: type) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 from rlhf_lib.analysis.song import Song
 from rlhf_lib.editing.descriptors import N_ADDITIVE, N_DESCRIPTORS
 from rlhf_lib.editing.whole_edit import EIGHTHS
+from rlhf_lib.learning.archive import refuse_other_arrays
 from rlhf_lib.learning.planning.plans import PlanWeights
 from rlhf_lib.learning.planning.reward import Reward
 from rlhf_lib.learning.planning.search import CONTENT, own_weights
@@ -47,10 +48,9 @@ class Stage:
 
     def start_anew(self) -> None:
         """Centre the distribution on the plan under the reward itself."""
-        for name in ("net.2.weight", "net.2.bias"):
-            if name in self.network:
+        if self.network:
+            for name in ("net.2.weight", "net.2.bias"):
                 self.network[name] = np.zeros_like(self.network[name])
-        if "log_sd" in self.network:
             self.network["log_sd"] = np.full(N_PLAN, np.log(START_SD), np.float32)
 
     def plan_numbers(self, situation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,14 +76,10 @@ class Stage:
         ValueError
             When they have other names, shapes or types than those of this stage.
         """
-        ours = {"weights": self.weights, "linear": np.array(self.linear)}
-        wanted = {name: (value.shape, value.dtype) for name, value in ours.items()}
+        wanted = {"weights": self.weights, "linear": np.array(self.linear)}
         if state.keys() - wanted.keys():
-            wanted |= {name: (size, np.dtype(np.float32)) for name, size in self._sizes().items()}
-        found = {name: (value.shape, value.dtype) for name, value in state.items()}
-        for name in sorted(wanted.keys() | found.keys()):
-            if found.get(name) != wanted.get(name):
-                raise ValueError(f"{name!r} is {found.get(name)}, expected {wanted.get(name)}")
+            wanted |= {name: np.empty(size, np.float32) for name, size in self._sizes().items()}
+        refuse_other_arrays(wanted, state)
         arrays = {name: value.copy() for name, value in state.items()}
         self.weights, self.linear = arrays.pop("weights"), bool(arrays.pop("linear"))
         self.network = arrays

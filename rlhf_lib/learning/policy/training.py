@@ -223,7 +223,7 @@ def load_snapshots(folder: str | Path, policy: Policy) -> list[tuple[int, Policy
         try:
             then.load_state_dict(content["state"])
             snapshots.append((int(content["episode"]), then))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} does not fit the policy: {error}") from error
     return sorted(snapshots, key=lambda snapshot: snapshot[0])
 
