@@ -31,6 +31,8 @@ _NAMES = (*_TYPES, _TENSOR, _PARAMETER, _ORDERED)
 #: Bytes of a pickle, containers within each other, and values in all, at most.
 _LARGEST_PICKLE, _DEEPEST, _MOST_VALUES = 4_000_000, 40, 1_000_000
 _CONTAINERS = (dict, list, tuple)
+#: Codes whose argument is the value.
+_VALUES = ["BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"]
 
 
 class _Name(str):
@@ -89,14 +91,7 @@ class _Reader:
                 stack.append(None)
             case "NEWTRUE" | "NEWFALSE":
                 stack.append(code == "NEWTRUE")
-            case (
-                "BININT"
-                | "BININT1"
-                | "BININT2"
-                | "LONG1"
-                | "BINFLOAT"
-                | ("BINUNICODE" | "SHORT_BINUNICODE")
-            ):
+            case _ if code in _VALUES:
                 stack.append(argument)
             case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
                 stack.append({"D": {}, "L": [], "T": ()}[code[6]])
